@@ -1,0 +1,24 @@
+# The virtual environment, ROS 2 and the built package, as every target below needs them.
+SHELL := bash
+ENTER := . .ci/environment && . install/local_setup.bash &&
+
+.PHONY: setup build test demo lint clean
+
+# Sets up and builds; does nothing where nothing has changed.
+setup:
+	@.ci/setup
+build: setup
+
+# TEST=test/codec runs a part.
+test: build
+	$(ENTER) pytest $(TEST)
+
+# VIDEO=file.mp4 shows a video of yours instead of a rendered drive.
+demo: build
+	$(ENTER) twnet demo $(VIDEO)
+
+lint: setup
+	$(ENTER) ruff check . && ruff format --check . && mypy
+
+clean:
+	rm -rf .venv build install log demo

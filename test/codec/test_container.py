@@ -1,0 +1,191 @@
+"""Files as self-contained packets: coded data unchanged, headers in band, times the file's own."""
+
+import av
+import numpy as np
+import pytest
+
+from twnet_ros.codec import CodecError, StreamDecoder, read_packets, write_clip
+
+CODECS = ["mpeg4", "h264"]
+FILES = [(codec, suffix) for codec in CODECS for suffix in (".mp4", ".avi", ".mkv")]
+
+
+@pytest.fixture(params=FILES, ids=lambda case: "".join(case))
+def clip(request, pan, tmp_path):
+    codec, suffix = request.param
+    path = tmp_path / f"clip{suffix}"
+    write_clip(path, pan(11), codec=codec, gop=4, fps=20.0)
+    return codec, path
+
+
+def demux(path):
+    """Return the file's packets as the container holds them."""
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+def pictures(path):
+    with av.open(str(path)) as container:
+        return [picture.to_ndarray() for picture in container.decode(video=0)]
+
+
+def assert_decodes_from_every_key_packet(codec, packets, expected):
+    for start in (i for i, packet in enumerate(packets) if packet.key):
+        decoder = StreamDecoder(codec)
+        frames = [frame for packet in packets[start:] for frame in decoder.decode(packet.data)]
+        frames += decoder.flush()
+        assert len(frames) == len(packets) - start
+        for frame, planes in zip(frames, expected[start:], strict=True):
+            assert frame.intact
+            chroma = planes[frame.height :].reshape(2, frame.height // 2, frame.width // 2)
+            np.testing.assert_array_equal(frame.y, planes[: frame.height])
+            np.testing.assert_array_equal(frame.u, chroma[0])
+            np.testing.assert_array_equal(frame.v, chroma[1])
+
+
+def test_info(clip):
+    codec, path = clip
+    info, packets = read_packets(path)
+    assert (info.codec, info.width, info.height, info.fps) == (codec, 176, 144, 20.0)
+    assert info.frames in (11, None)
+    packets.close()
+
+
+def test_packets_hold_the_files_own_data(clip):
+    codec, path = clip
+    _, packets = read_packets(path)
+    for packet, raw in zip(packets, demux(path), strict=True):
+        # H.264 in MP4 and MKV has a length where Annex B has a start code.
+        prefixed = codec == "h264" and path.suffix != ".avi"
+        for unit in nal_units(raw) if prefixed else [raw]:
+            assert unit in packet.data
+        assert packet.data.startswith((b"\x00\x00\x01", b"\x00\x00\x00\x01"))
+
+
+def test_times_and_keys(clip):
+    _, path = clip
+    packets = list(read_packets(path)[1])
+    assert [packet.key for packet in packets] == [i % 4 == 0 for i in range(11)]
+    # Matroska rounds to ms.
+    np.testing.assert_allclose(
+        [packet.pts_ns for packet in packets], np.arange(11) * 50_000_000, atol=500_000
+    )
+
+
+def test_any_key_packet_starts_a_fresh_decoder(clip):
+    codec, path = clip
+    assert_decodes_from_every_key_packet(codec, list(read_packets(path)[1]), pictures(path))
+
+
+@pytest.mark.parametrize(
+    "name", ["street_2048x1024_mpeg4_gop12.avi", "street_2048x1024_h264_gop12.mp4"]
+)
+def test_shared_drives(name, drive):
+    info, packets = read_packets(drive(name))
+    packets = list(packets)
+    assert (info.width, info.height, info.fps, len(packets)) == (2048, 1024, 17.0, 30)
+    assert [packet.key for packet in packets] == [i % 12 == 0 for i in range(30)]
+    assert_decodes_from_every_key_packet(info.codec, packets, pictures(drive(name)))
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("mpeg4", ".m4v"), ("h264", ".h264")])
+def test_raw_streams_whose_headers_come_once(codec, suffix, pan, encode, tmp_path):
+    path = tmp_path / f"raw{suffix}"
+    first, *rest = [packet.data for packet in encode(codec, pan(9), gop=4)]
+    headers = headers_before_picture(codec, first)
+    path.write_bytes(first + b"".join(data.removeprefix(headers) for data in rest))
+    assert path.read_bytes().count(headers) == 1
+    info, packets = read_packets(path)
+    packets = list(packets)
+    assert info.fps == 17.0
+    assert [packet.key for packet in packets] == [i % 4 == 0 for i in range(9)]
+    assert_decodes_from_every_key_packet(codec, packets, pictures(path))
+    np.testing.assert_allclose(
+        [packet.pts_ns for packet in packets], np.arange(9) / 17.0 * 1e9, atol=1000
+    )
+
+
+def test_mpeg4_in_mp4_has_headers_at_every_key_packet(pan, tmp_path):
+    path = tmp_path / "clip.mp4"
+    write_clip(path, pan(5), codec="mpeg4", gop=2)
+    bare = demux(path)
+    assert not any(raw.startswith(b"\x00\x00\x01\xb0") for raw in bare)
+    for packet in read_packets(path)[1]:
+        assert packet.data.startswith(b"\x00\x00\x01\xb0") == packet.key
+
+
+def test_a_damaged_packet_is_handed_on(pan, tmp_path):
+    path = tmp_path / "clip.avi"
+    write_clip(path, pan(6), codec="mpeg4", gop=3)
+    damaged = b"\xff" * 12
+    path.write_bytes(path.read_bytes().replace(demux(path)[1][:12], damaged))
+    info, packets = read_packets(path)
+    packets = list(packets)
+    assert packets[1].data.startswith(damaged)
+    assert [packet.key for packet in packets] == [True, False, False, True, False, False]
+    decoder = StreamDecoder(info.codec)
+    decoder.decode(packets[0].data)
+    with pytest.raises(CodecError, match="got ff ff ff ff"):
+        decoder.decode(packets[1].data)
+
+
+def test_closing_early_and_reading_again(clip):
+    _, path = clip
+    packets = read_packets(path)[1]
+    first = next(packets)
+    packets.close()
+    assert list(packets) == []
+    assert next(read_packets(path)[1]) == first
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(CodecError, match=r"expected a video file, got .*none\.mp4.*not exist"):
+        read_packets(tmp_path / "none.mp4")
+
+
+def test_a_file_that_is_no_video(tmp_path):
+    path = tmp_path / "text.mp4"
+    path.write_text("no video\n" * 100)
+    with pytest.raises(CodecError, match="expected a video file, got .*text.mp4"):
+        read_packets(path)
+
+
+def test_a_file_without_a_video_stream(tmp_path):
+    path = tmp_path / "sound.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode(None))
+    with pytest.raises(CodecError, match="expected a video stream, got none"):
+        read_packets(path)
+
+
+def test_another_codec_is_named(tmp_path):
+    path = tmp_path / "clip.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuvj420p"
+        container.mux(stream.encode(av.VideoFrame(64, 64, "yuvj420p")))
+        container.mux(stream.encode(None))
+    with pytest.raises(CodecError, match=r"expected H.264 or MPEG-4 part 2 video, got mjpeg"):
+        read_packets(path)
+
+
+def nal_units(data):
+    """Split a length-prefixed access unit (ISO/IEC 14496-15, 4-byte lengths)."""
+    units, offset = [], 0
+    while offset < len(data):
+        size = int.from_bytes(data[offset : offset + 4], "big")
+        units.append(data[offset + 4 : offset + 4 + size])
+        offset += 4 + size
+    return units
+
+
+def headers_before_picture(codec, data):
+    if codec == "h264":  # SPS and PPS, up to the SEI
+        return data[: data.index(b"\x00\x00\x01\x06")]
+    # Up to the group of VOPs, which belongs to the picture.
+    return data[: data.index(b"\x00\x00\x01\xb3")]

@@ -1,0 +1,366 @@
+"""The stream decoder: planes, order, the caller's pts, and the reference chain."""
+
+import gc
+
+import av
+import numpy as np
+import pytest
+
+from twnet_ros.codec import CodecError, FrameKind, StreamDecoder, read_packets
+
+CODECS = ["mpeg4", "h264"]
+JPEG = bytes.fromhex("ffd8ffe000104a46494600010100") + bytes(500)
+
+
+def kinds(frames):
+    return "".join(frame.kind.value for frame in frames)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_one_packet_in_is_one_frame_out(codec, pan, encode):
+    decoder = StreamDecoder(codec)
+    for index, packet in enumerate(encode(codec, pan(6), gop=4)):
+        (frame,) = decoder.decode(packet.data)
+        assert frame.index == index
+        assert frame.kind is (FrameKind.P if index % 4 else FrameKind.I)
+        assert frame.key == (frame.motion is None) == packet.key
+        assert frame.intact
+        assert frame.fault == ""
+        assert frame.decode_ms > 0
+    assert decoder.flush() == []
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("size", [(176, 144), (188, 150), (34, 18)])
+def test_planes_are_the_decoders_own(codec, size, pan, encode, raw_decode):
+    width, height = size
+    packets = encode(codec, pan(3, width=width, height=height))
+    decoder = StreamDecoder(codec)
+    pictures = raw_decode(codec, [packet.data for packet in packets])
+    for packet, picture in zip(packets, pictures, strict=True):
+        (frame,) = decoder.decode(packet.data)
+        assert (frame.width, frame.height) == size
+        planes = picture.to_ndarray()  # the three planes, flattened below each other
+        chroma = planes[height:].reshape(2, height // 2, width // 2)
+        np.testing.assert_array_equal(frame.y, planes[:height])
+        np.testing.assert_array_equal(frame.u, chroma[0])
+        np.testing.assert_array_equal(frame.v, chroma[1])
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_planes_are_views_that_outlive_the_decoder(codec, pan, encode):
+    packets = encode(codec, pan(8))
+    decoder = StreamDecoder(codec)
+    (first,) = decoder.decode(packets[0].data)
+    assert not first.y.flags.owndata
+    before = first.y.copy()
+    for packet in packets[1:]:
+        decoder.decode(packet.data)
+    del decoder
+    np.testing.assert_array_equal(first.y, before)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_frames_are_freed_without_the_garbage_collector(codec, pan, encode):
+    def pictures():
+        return sum(type(held) is av.VideoFrame for held in gc.get_objects())
+
+    packets = encode(codec, pan(6))
+    gc.collect()
+    gc.disable()
+    try:
+        before = pictures()
+        decoder = StreamDecoder(codec)
+        frames = [frame for packet in packets for frame in decoder.decode(packet.data)]
+        assert pictures() >= before + len(frames)
+        del frames, decoder
+        assert pictures() <= before
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_packets_decode_the_same_wherever_they_lie_in_memory(codec, pan, encode):
+    # FFmpeg's bit readers run past the end, so what lies there must not matter.
+    packets = encode(codec, pan(4))
+    for _ in range(20):
+        decoder = StreamDecoder(codec)
+        for packet in packets:
+            held = bytearray(packet.data + b"\xff" * 64)
+            (frame,) = decoder.decode(bytes(held[: len(packet.data)]))
+            assert frame.intact
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize(
+    "stamps",
+    [
+        [None] * 6,
+        [7] * 6,
+        [5, 4, 3, 2, 1, 0],
+        [2**64 - 1, 0, -(2**63), None, 2**64 - 1, 10**30],
+    ],
+)
+def test_pts_comes_back_untouched(codec, stamps, pan, encode):
+    decoder = StreamDecoder(codec)
+    packets = encode(codec, pan(6), gop=3)
+    frames = [
+        frame
+        for packet, pts in zip(packets, stamps, strict=True)
+        for frame in decoder.decode(packet.data, pts)
+    ]
+    assert [frame.pts for frame in frames] == stamps
+
+
+def test_b_frames_come_in_display_order_with_their_own_pts(drive):
+    info, packets = read_packets(drive("street_2048x1024_h264_bframes.mp4"))
+    packets = list(packets)
+    decoder = StreamDecoder(info.codec)
+    frames = [f for packet in packets for f in decoder.decode(packet.data, packet.pts_ns)]
+    frames += decoder.flush()
+    assert [frame.pts for frame in frames] == sorted(packet.pts_ns for packet in packets)
+    assert [frame.index for frame in frames] == list(range(30))
+    assert "B" in kinds(frames)
+    assert all(frame.intact for frame in frames)
+    future = [(frame.motion.reference == 1).any() for frame in frames if not frame.key]
+    assert future == [frame.kind is FrameKind.B for frame in frames if not frame.key]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_no_frame_is_intact_before_the_first_i_frame(codec, pan, encode):
+    packets = encode(codec, pan(10), gop=4)
+    decoder = StreamDecoder(codec)
+    frames = [frame for packet in packets[1:] for frame in decoder.decode(packet.data)]
+    assert decoder.fault == ""
+    start = next(i for i, frame in enumerate(frames) if frame.key)
+    assert not any(frame.intact for frame in frames[:start])
+    assert kinds(frames[start:]) == "IPPPIP"
+    assert all(frame.intact for frame in frames[start:])
+    assert frames[0].index == 0
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_joining_late_waits_for_a_key_frame(codec, pan, encode):
+    packets = encode(codec, pan(5), gop=4)
+    decoder = StreamDecoder(codec)
+    assert decoder.fault == "waiting for a key frame"
+    # Without headers nothing can be decoded, and that is no error.
+    for packet in packets[1:4]:
+        assert decoder.decode(packet.data) == []
+        assert decoder.fault == "waiting for a key frame"
+    (frame,) = decoder.decode(packets[4].data)
+    assert frame.key
+    assert frame.intact
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize(
+    ("bad", "expected"),
+    [
+        (b"", "got an empty packet"),
+        (JPEG, "got a JPEG image"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "got a PNG image"),
+        (b"\x12\x34\x56" * 100, "got 12 34 56 12"),
+        (bytes(100), "start code 00 00 01"),
+        (b"\x00" + b"\x22" * 100, "got 00 22 22 22"),
+        (b"\x00\x00\x22\x22" * 30, "got 00 00 22 22"),
+        (b"\x00\x00\x01\xf0" * 20, "unit that starts with 00 00 01 f0"),
+    ],
+)
+def test_what_is_no_packet_breaks_the_chain_until_the_next_i_frame(
+    codec, bad, expected, pan, encode
+):
+    packets = encode(codec, pan(10), gop=4)
+    decoder = StreamDecoder(codec)
+    for packet in packets[:2]:
+        decoder.decode(packet.data)
+    with pytest.raises(CodecError, match=expected) as error:
+        decoder.decode(bad)
+    assert decoder.fault == str(error.value)
+    frames = [frame for packet in packets[2:] for frame in decoder.decode(packet.data)]
+    start = next(i for i, frame in enumerate(frames) if frame.key)
+    assert all(frame.fault == str(error.value) for frame in frames[:start])
+    assert not any(frame.intact for frame in frames[:start])
+    assert kinds(frames[start:]) == "IPPPIP"
+    assert all(frame.intact for frame in frames[start:])
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("position", [0, 2])
+def test_truncated_packets_are_noticed(codec, position, pan, encode):
+    packets = [packet.data for packet in encode(codec, noisy(pan(9)), gop=4)]
+    whole = packets[position]
+    picture = whole.rfind(b"\x00\x00\x01")
+    room = len(whole) - picture
+    for cut in [
+        *range(picture + 3, picture + 6),
+        *(picture + room * k // 16 for k in range(1, 16)),
+    ]:
+        decoder = StreamDecoder(codec)
+        for data in packets[:position]:
+            decoder.decode(data)
+        with pytest.raises(CodecError, match="expected"):
+            decoder.decode(whole[:cut])
+        assert decoder.fault
+        rest = [frame for data in packets[position + 1 :] for frame in decoder.decode(data)]
+        start = next(i for i, frame in enumerate(rest) if frame.key)
+        assert not any(frame.intact for frame in rest[:start])
+        assert kinds(rest[start:]) == "IPPPI"
+        assert all(frame.intact for frame in rest[start:])
+
+
+def test_a_lost_slice_is_noticed(pan):
+    packets = sliced(pan(3))
+    starts = [k for k in range(len(packets[1])) if packets[1].startswith(b"\x00\x00\x01", k)]
+    assert len(starts) == 4
+    bounds = [*starts, len(packets[1])]
+    for lost in range(4):
+        decoder = StreamDecoder("h264")
+        decoder.decode(packets[0])
+        with pytest.raises(CodecError, match="expected a whole P picture"):
+            decoder.decode(packets[1][: bounds[lost]] + packets[1][bounds[lost + 1] :])
+    decoder = StreamDecoder("h264")
+    assert kinds([frame for data in packets for frame in decoder.decode(data)]) == "IPP"
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_headers_in_a_packet_of_their_own(codec, pan, encode):
+    data = encode(codec, pan(1))[0].data
+    picture = data.rfind(b"\x00\x00\x01")
+    decoder = StreamDecoder(codec)
+    assert decoder.decode(data[:picture]) == []
+    (frame,) = decoder.decode(data[picture:])
+    assert frame.key
+    assert frame.intact
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_size_may_change_at_an_i_frame(codec, pan, encode):
+    decoder = StreamDecoder(codec)
+    sizes = []
+    for width, height in [(176, 144), (96, 80), (320, 192)]:
+        for packet in encode(codec, pan(3, width=width, height=height)):
+            (frame,) = decoder.decode(packet.data)
+            assert frame.intact
+            sizes.append((frame.width, frame.height))
+    assert sizes == [(176, 144)] * 3 + [(96, 80)] * 3 + [(320, 192)] * 3
+
+
+def test_size_may_not_change_in_between(pan, encode):
+    small = encode("mpeg4", pan(2, width=96, height=80))
+    headers = small[0].data[: small[0].data.index(b"\x00\x00\x01\xb3")]
+    decoder = StreamDecoder("mpeg4")
+    decoder.decode(encode("mpeg4", pan(1))[0].data)
+    (frame,) = decoder.decode(headers + small[1].data)
+    assert (frame.width, frame.height) == (96, 80)
+    assert frame.fault == "expected 176x144 px up to the next key frame, got 96x80"
+    assert not frame.intact
+    (frame,) = decoder.decode(small[0].data)
+    assert frame.intact
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_flush_and_reset_wait_for_the_next_key_frame(codec, pan, encode):
+    packets = encode(codec, pan(8), gop=4)
+    decoder = StreamDecoder(codec)
+    for forget in (decoder.flush, decoder.reset):
+        for packet in packets[:2]:
+            decoder.decode(packet.data)
+        assert decoder.fault == ""
+        forget()
+        assert decoder.fault == "waiting for a key frame"
+        frames = [frame for packet in packets[2:] for frame in decoder.decode(packet.data)]
+        assert [f.fault for f in frames if not f.intact] == [
+            "waiting for a key frame" for f in frames if not f.intact
+        ]
+        assert kinds([frame for frame in frames if frame.intact]) == "IPPP"
+
+
+def test_reset_goes_on_counting(pan, encode):
+    packets = encode("mpeg4", pan(2))
+    decoder = StreamDecoder("mpeg4")
+    decoder.decode(packets[0].data)
+    decoder.reset()
+    (frame,) = decoder.decode(packets[0].data)
+    assert frame.index == 1
+
+
+@pytest.mark.parametrize(
+    ("codec", "size", "colorspace", "matrix"),
+    [
+        ("h264", (176, 144), 2, "bt601"),
+        ("h264", (1280, 720), 2, "bt709"),
+        ("h264", (176, 144), 1, "bt709"),
+        ("h264", (1280, 720), 6, "bt601"),
+        ("mpeg4", (1280, 720), 2, "bt601"),
+    ],
+)
+def test_color_matrix_is_the_streams_or_by_convention(codec, size, colorspace, matrix):
+    (frame,) = StreamDecoder(codec).decode(gray(codec, size, "yuv420p", colorspace, 1))
+    assert frame.color_matrix == matrix
+    assert not frame.full_range
+
+
+def test_full_range_is_read_from_the_stream():
+    (frame,) = StreamDecoder("h264").decode(gray("h264", (64, 64), "yuvj420p", 2, 2))
+    assert frame.full_range
+
+
+def test_other_pixel_formats_are_refused():
+    decoder = StreamDecoder("h264")
+    with pytest.raises(CodecError, match=r"expected 8-bit 4:2:0 \(yuv420p\), got yuv444p"):
+        decoder.decode(gray("h264", (64, 64), "yuv444p", 2, 1))
+    assert decoder.fault
+
+
+def test_other_matrices_are_refused():
+    with pytest.raises(CodecError, match="expected colour matrix.*got matrix coefficients 9"):
+        StreamDecoder("h264").decode(gray("h264", (64, 64), "yuv420p", 9, 1))
+
+
+@pytest.mark.parametrize("codec", ["hevc", "H264", "libx264", ""])
+def test_other_codecs_are_refused(codec):
+    with pytest.raises(CodecError, match="expected codec 'h264' or 'mpeg4'"):
+        StreamDecoder(codec)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_the_other_codecs_packets_are_refused(codec, pan, encode):
+    other = CODECS[1 - CODECS.index(codec)]
+    packet = encode(other, pan(1))[0]
+    with pytest.raises(CodecError, match="unit that starts with"):
+        StreamDecoder(codec).decode(packet.data)
+
+
+def noisy(frames):
+    """Add noise, so that packets are long."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(-20, 20, (len(frames), *frames[0].shape))
+    return list(np.clip(np.array(frames) + noise, 0, 255).astype(np.uint8))
+
+
+def sliced(frames):
+    context = av.CodecContext.create("libx264", "w")
+    context.height, context.width = frames[0].shape[:2]
+    context.pix_fmt, context.framerate, context.thread_count = "yuv420p", 17, 1
+    context.time_base = 1 / context.framerate
+    context.options = {"tune": "zerolatency", "slices": "4", "refs": "1", "bf": "0"}
+    packets = []
+    for frame in frames:
+        packets += context.encode(av.VideoFrame.from_ndarray(frame, format="rgb24"))
+    return [bytes(packet) for packet in packets + context.encode(None)]
+
+
+def gray(codec, size, pixel_format, colorspace, color_range):
+    """One I frame with the given signalling."""
+    context = av.CodecContext.create({"h264": "libx264"}.get(codec, codec), "w")
+    context.width, context.height = size
+    context.pix_fmt, context.framerate, context.thread_count = pixel_format, 17, 1
+    context.time_base = 1 / context.framerate
+    context.colorspace, context.color_range = colorspace, color_range
+    context.max_b_frames = 0
+    picture = av.VideoFrame(*size, pixel_format)
+    for plane in picture.planes:
+        plane.update(bytes([128]) * plane.buffer_size)
+    (packet,) = context.encode(picture) + context.encode(None)
+    return bytes(packet)

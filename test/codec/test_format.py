@@ -1,0 +1,72 @@
+"""Which codec a message's text asks for."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twnet_ros.codec import CodecError, codec_of_format
+
+KNOWN = {
+    "h264": "h264",
+    "H264": "h264",
+    " h264 ": "h264",
+    "H.264": "h264",
+    "h264; key": "h264",
+    "libx264": "h264",
+    "libopenh264": "h264",
+    "h264_nvenc": "h264",
+    "h264_vaapi": "h264",
+    "h264_v4l2m2m": "h264",
+    "h264;yuv420p;bgr8;bgr8": "h264",
+    "libx264;yuv420p;bgr8;bgr8": "h264",
+    "mpeg4": "mpeg4",
+    "MPEG-4": "mpeg4",
+    "mpeg4;yuv420p;rgb8;rgb8": "mpeg4",
+    "libxvid": "mpeg4",
+}
+OTHERS = [
+    "",
+    ";h264",
+    "jpeg",
+    "png",
+    "rgb8; jpeg compressed bgr8",
+    "hevc",
+    "h265",
+    "hevc_nvenc",
+    "libx265",
+    "av1",
+    "vp9",
+    "h2645",
+    "mpeg",
+    "h264nvenc",
+    "mjpeg",
+    "16UC1; compressedDepth",
+]
+
+
+@pytest.mark.parametrize(("text", "codec"), KNOWN.items())
+def test_known_names(text, codec):
+    assert codec_of_format(text) == codec
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_others_are_refused_with_what_was_expected(text):
+    with pytest.raises(CodecError) as error:
+        codec_of_format(text)
+    assert "'h264' or 'mpeg4'" in str(error.value)
+    assert repr(text) in str(error.value)
+
+
+@given(st.sampled_from(sorted(KNOWN)), st.text(), st.booleans())
+def test_only_what_precedes_the_semicolon_counts(name, rest, upper):
+    name = name.split(";")[0]
+    text = f"{name.upper() if upper else name};{rest}"
+    assert codec_of_format(text) == codec_of_format(name)
+
+
+@given(st.text())
+def test_any_text_gives_a_codec_or_the_rooms_error(text):
+    try:
+        assert codec_of_format(text) in ("h264", "mpeg4")
+    except CodecError as error:
+        assert repr(text) in str(error)

@@ -1,0 +1,183 @@
+"""Block motion: where it comes from, its sign, its scale, and what has none."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twnet_ros.codec import BlockMotion, StreamDecoder, read_packets
+from twnet_ros.codec.motion import fill_blocks
+
+CODECS = ["mpeg4", "h264"]
+VECTOR = np.dtype(
+    [
+        ("source", "int32"),
+        ("w", "uint8"),
+        ("h", "uint8"),
+        ("src_x", "int16"),
+        ("src_y", "int16"),
+        ("dst_x", "int16"),
+        ("dst_y", "int16"),
+        ("flags", "uint64"),
+        ("motion_x", "int32"),
+        ("motion_y", "int32"),
+        ("motion_scale", "uint16"),
+    ],
+    align=True,
+)
+
+
+def decode(codec, packets):
+    decoder = StreamDecoder(codec)
+    frames = [frame for packet in packets for frame in decoder.decode(packet.data)]
+    return frames + decoder.flush()
+
+
+def paint(vectors, height, width):
+    """Block by block and vector by vector: past after future."""
+    rows, cols = -(-height // 8), -(-width // 8)
+    displacement = np.zeros((rows, cols, 2), np.float32)
+    reference = np.zeros((rows, cols), np.int8)
+    for sign in (1, -1):
+        for vector in vectors:
+            if vector["source"] != sign:
+                continue
+            left = int(vector["dst_x"]) - int(vector["w"]) // 2
+            top = int(vector["dst_y"]) - int(vector["h"]) // 2
+            for row in range(rows):
+                for col in range(cols):
+                    inside_x = left <= col * 8 < left + int(vector["w"])
+                    inside_y = top <= row * 8 < top + int(vector["h"])
+                    if inside_x and inside_y:
+                        scale = int(vector["motion_scale"])
+                        displacement[row, col, 0] = int(vector["motion_x"]) / scale
+                        displacement[row, col, 1] = int(vector["motion_y"]) / scale
+                        reference[row, col] = sign
+    return displacement, reference
+
+
+@st.composite
+def vector_sets(draw):
+    height, width = draw(st.integers(1, 70)), draw(st.integers(1, 70))
+    records, taken = [], set()
+    for _ in range(draw(st.integers(0, 20))):
+        w, h = draw(st.sampled_from([8, 16])), draw(st.sampled_from([8, 16]))
+        left, top = 8 * draw(st.integers(-3, 10)), 8 * draw(st.integers(-3, 10))
+        x, y = draw(st.integers(-600, 600)), draw(st.integers(-600, 600))
+        scale = draw(st.sampled_from([1, 2, 4]))
+        center_x, center_y = left + w // 2, top + h // 2
+        source = draw(st.sampled_from([-1, 1]))
+        # Only blocks of different directions may lie over each other.
+        blocks = {(source, left + i, top + j) for i in range(0, w, 8) for j in range(0, h, 8)}
+        if taken & blocks:
+            continue
+        taken |= blocks
+        # src_x and src_y are lies: they must not be used.
+        records.append((source, w, h, 999, 999, center_x, center_y, 0, x, y, scale))
+    return np.array(records, VECTOR), height, width
+
+
+@settings(max_examples=60, deadline=None)
+@given(vector_sets())
+def test_fill_equals_painting_one_vector_at_a_time(case):
+    vectors, height, width = case
+    motion = fill_blocks(vectors, height, width)
+    displacement, reference = paint(vectors, height, width)
+    np.testing.assert_array_equal(motion.displacement, displacement)
+    np.testing.assert_array_equal(motion.reference, reference)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_vectors_equal_the_exported_ones_block_for_block(codec, pan, encode, raw_decode):
+    # Sizes that are no multiple of a macroblock, and sub-pel motion by a moving pattern.
+    frames = pan(5, width=188, height=150, dx=3, dy=1)
+    frames = [(a.astype(int) + b) // 2 for a, b in zip(frames, frames[1:], strict=False)]
+    packets = encode(codec, [frame.astype(np.uint8) for frame in frames])
+    ours = decode(codec, packets)
+    theirs = raw_decode(codec, [packet.data for packet in packets])
+    fractions = 0
+    for frame, picture in zip(ours, theirs, strict=True):
+        if frame.motion is None:
+            continue
+        vectors = picture.side_data.get("MOTION_VECTORS").to_ndarray()
+        displacement, reference = paint(vectors, picture.height, picture.width)
+        np.testing.assert_array_equal(frame.motion.displacement, displacement)
+        np.testing.assert_array_equal(frame.motion.reference, reference)
+        fractions += np.count_nonzero(displacement % 1)
+    assert fractions, "the clip has no sub-pel vectors, so it does not test them"
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize(("dx", "dy"), [(4, 0), (-4, 0), (0, 3), (-2, -2)])
+def test_panning_camera_finds_its_source_where_the_camera_went(codec, dx, dy, pan, encode):
+    # The camera goes right, the picture goes left: what is here now was further right.
+    frame = decode(codec, encode(codec, pan(3, dx=dx, dy=dy)))[-1]
+    inner = frame.motion.displacement[3:-3, 3:-3]
+    assert frame.motion.coded[3:-3, 3:-3].mean() > 0.9
+    np.testing.assert_array_equal(np.median(inner.reshape(-1, 2), axis=0), (dx, dy))
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_what_appears_from_nowhere_is_intra(codec, pan, encode):
+    frames = pan(1) * 2
+    frames[1] = frames[1].copy()
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    frames[1][48:112, 64:128] = noise
+    motion = decode(codec, encode(codec, frames))[1].motion
+    inside = motion.reference[6:14, 8:16]
+    assert (inside == 0).mean() > 0.8
+    assert not motion.displacement[motion.reference == 0].any()
+    outside = motion.coded.copy()
+    outside[6:14, 8:16] = True
+    assert outside.mean() > 0.95
+
+
+def test_p_frame_without_vectors_is_all_intra():
+    motion = fill_blocks(None, 20, 30)
+    assert motion.reference.shape == (3, 4)
+    assert not motion.coded.any()
+    assert not motion.displacement.any()
+
+
+def test_dense_repeats_each_block_over_its_pixels():
+    rng = np.random.default_rng(0)
+    displacement = rng.normal(size=(3, 4, 2)).astype(np.float32)
+    motion = BlockMotion(displacement, np.full((3, 4), -1, np.int8))
+    dense = motion.dense(20, 30)
+    assert dense.shape == (20, 30, 2)
+    for row in (0, 7, 8, 19):
+        for col in (0, 7, 8, 29):
+            np.testing.assert_array_equal(dense[row, col], displacement[row // 8, col // 8])
+
+
+def test_dense_refuses_a_picture_of_another_size():
+    motion = fill_blocks(None, 20, 30)
+    with pytest.raises(ValueError, match=r"\(3, 4\) blocks.*got 40x30"):
+        motion.dense(40, 30)
+
+
+@pytest.mark.parametrize(
+    ("displacement", "reference"),
+    [
+        (np.zeros((2, 3, 2)), np.zeros((2, 3), np.int8)),
+        (np.zeros((2, 3), np.float32), np.zeros((2, 3), np.int8)),
+        (np.zeros((2, 3, 2), np.float32), np.zeros((3, 2), np.int8)),
+        (np.zeros((2, 3, 2), np.float32), np.zeros((2, 3))),
+    ],
+)
+def test_block_motion_refuses_other_shapes_and_types(displacement, reference):
+    with pytest.raises(ValueError, match="expected"):
+        BlockMotion(displacement, reference)
+
+
+def test_shared_drive_has_vectors_in_every_p_frame(drive):
+    info, packets = read_packets(drive("street_2048x1024_mpeg4_gop12.avi"))
+    frames = decode(info.codec, packets)
+    assert [frame.kind.value for frame in frames] == list("IPPPPPPPPPPP" * 2 + "IPPPPP")
+    motions = [frame.motion for frame in frames if frame.motion is not None]
+    assert all(motion.displacement.shape == (128, 256, 2) for motion in motions)
+    assert all(np.abs(motion.displacement).max() > 1 for motion in motions)
+    # The street moves: after a poor I frame some blocks are coded anew, most are not.
+    shares = [motion.coded.mean() for motion in motions]
+    assert min(shares) > 0.25
+    assert np.mean(shares) > 0.75

@@ -1,0 +1,137 @@
+"""A small clip, a segmenter without a network, and a place where tickets come back."""
+
+import os
+import queue
+import re
+import time
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+
+from twnet_ros.codec import ClipEncoder
+from twnet_ros.segment import Path, Segmentation
+
+ARRIVES_S = 60  # far more than anything takes; only a test that fails waits for it
+
+
+class FakeSegmenter:
+    """Labels a frame by its luma; keeps what the streaming engine promises about resets."""
+
+    classes = ("road", "sky", "traffic light", "person")
+    input_size = (64, 48)
+    device, precision = "cpu", "fp32"
+
+    def __init__(self):
+        self.waiting = ""
+        self.resets = 0
+        self.stepped = []
+        self.distance = None
+
+    def reset(self):
+        self.resets += 1
+        self.waiting = ""
+        self.distance = None
+
+    def step(self, frame):
+        self.stepped.append(frame.index)
+        self.waiting = frame.fault
+        if not frame.intact:
+            return []
+        path = Path.KEY if frame.key or self.distance is None else Path.NONKEY
+        self.distance = 0 if path is Path.KEY else self.distance + 1
+        times_ms = {"decode": 1.0, "input": 1.0, "network": 2.0, "output": 3.0, "total": 7.0}
+        return [
+            Segmentation(
+                frame.y >> 6, frame.index, frame.pts, frame.kind, path, self.distance, times_ms
+            )
+        ]
+
+
+class Sink:
+    """Takes tickets from any thread."""
+
+    def __init__(self):
+        self._tickets = queue.Queue()
+
+    def __call__(self, ticket):
+        self._tickets.put(ticket)
+
+    def take(self, count):
+        return [self._tickets.get(timeout=ARRIVES_S) for _ in range(count)]
+
+    def empty(self):
+        return self._tickets.empty()
+
+
+@pytest.fixture
+def fake_segmenter():
+    return FakeSegmenter()
+
+
+@pytest.fixture
+def sink():
+    return Sink()
+
+
+def encode(codec, count):
+    """Packets of a small moving pattern with a key frame every sixth."""
+    encoder = ClipEncoder(codec, 64, 48, gop=6, fps=10.0)
+    pattern = np.random.default_rng(0).integers(0, 256, (12, 16 + count, 3), np.uint8)
+    picture = pattern.repeat(4, axis=0).repeat(4, axis=1)
+    packets = []
+    for i in range(count):
+        packets += encoder.encode(np.ascontiguousarray(picture[:, 2 * i : 2 * i + 64]))
+    return packets + encoder.flush()
+
+
+@pytest.fixture(scope="session")
+def mpeg4_packets():
+    return encode("mpeg4", 18)
+
+
+@pytest.fixture(scope="session")
+def h264_packets():
+    return encode("h264", 18)
+
+
+class Ros:
+    """Spins nodes of this process until what a test waits for has come."""
+
+    def __init__(self):
+        self._executor = SingleThreadedExecutor()
+        self._nodes = []
+
+    def add(self, node):
+        self._nodes.append(node)
+        self._executor.add_node(node)
+        return node
+
+    def spin_until(self, condition):
+        deadline = time.monotonic() + ARRIVES_S
+        while not condition():
+            assert time.monotonic() < deadline, "what the test waits for did not come"
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def destroy(self):
+        for node in self._nodes:
+            self._executor.remove_node(node)
+            node.destroy_node()
+        self._executor.shutdown()
+
+
+@pytest.fixture
+def namespace(request):
+    """A namespace of this test alone, so that tests at the same time do not meet."""
+    token = re.sub(r"\W+", "_", request.node.name)
+    return f"/test_{os.getpid()}_{token}"
+
+
+@pytest.fixture
+def ros(namespace):
+    rclpy.init(args=["--ros-args", "-r", f"__ns:={namespace}"])
+    ros = Ros()
+    yield ros
+    ros.destroy()
+    rclpy.shutdown()

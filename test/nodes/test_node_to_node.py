@@ -1,0 +1,154 @@
+"""Video publisher and segment node as processes of their own, over DDS, paced by the status."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ament_index_python import get_package_prefix
+from cv_bridge import CvBridge
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+
+from twnet_ros.codec import StreamDecoder, read_packets, write_clip
+from twnet_ros.msg import FrameStatus
+from twnet_ros.net import Config, TWNet, save_checkpoint
+from twnet_ros.nodes.topic import STATUS_QOS
+from twnet_ros.segment import CITYSCAPES, Segmenter
+
+CONFIG = Path(__file__).parents[2] / "config"
+FRAMES = 14
+SETTINGS = {"device": "cpu", "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A network that has learnt nothing but to tell some picture from another."""
+    torch.manual_seed(4)
+    colors = tuple(tuple(int(level) for level in color) for color in CITYSCAPES.colors)
+    model = TWNet(Config("mobilenetv1", 1, tuple(CITYSCAPES.names), colors, (128, 96)))
+    with torch.no_grad():
+        for _ in range(20):  # the batch norms settle
+            logits, _ = model.train().key(torch.randn(2, 3, 96, 128))
+        classifier = model.keyframe.tail.classifier
+        classifier.bias -= logits.mean((0, 2, 3))  # so that no class outweighs the others
+    model.start_finetuning()
+    path = tmp_path_factory.mktemp("model") / "untrained.safetensors"
+    save_checkpoint(path, model)
+    return path
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(1)
+    picture = rng.integers(0, 256, (12, 24, 3), np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    frames = [np.ascontiguousarray(picture[:, 3 * i : 3 * i + 128]) for i in range(FRAMES)]
+    paths = [folder / "clip_mpeg4.avi", folder / "clip_h264.mp4"]
+    for path, codec in zip(paths, ("mpeg4", "h264"), strict=True):
+        write_clip(path, frames, codec=codec, gop=6, fps=17.0)
+    return paths
+
+
+@pytest.fixture
+def run(namespace):
+    """Start executables of the package; what is still running is killed after the test."""
+    processes = []
+
+    def run(executable, **parameters):
+        command = [sys.executable, f"{get_package_prefix('twnet_ros')}/lib/twnet_ros/{executable}"]
+        command += ["--ros-args", "-r", f"__ns:={namespace}", "-r", "status:=segment/status"]
+        command += ["--params-file", str(CONFIG / f"{executable.removesuffix('_node')}.yaml")]
+        for name, value in parameters.items():
+            command += ["-p", f"{name}:={value}"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(
+            command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+class Collector(Node):
+    """Keeps the labels and statuses that arrive."""
+
+    def __init__(self):
+        super().__init__("collector")
+        self.labels, self.statuses = [], []
+        self.images = self.create_subscription(
+            Image, "segment/labels", self.labels.append, QoSProfile(depth=100)
+        )
+        self.create_subscription(FrameStatus, "segment/status", self.statuses.append, STATUS_QOS)
+
+
+def segment_directly(checkpoint, clip):
+    """Labels and presentation times of the same clip without ROS."""
+    info, packets = read_packets(clip)
+    decoder, segmenter = StreamDecoder(info.codec), Segmenter.load(checkpoint, **SETTINGS)
+    packets = list(packets)
+    frames = [frame for packet in packets for frame in decoder.decode(packet.data)]
+    labels = [result.labels for frame in frames for result in segmenter.step(frame)]
+    return labels, [packet.pts_ns - packets[0].pts_ns for packet in packets]
+
+
+def nanoseconds(message):
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def test_every_frame_comes_back_labelled_as_without_ros(ros, run, checkpoint, clips):
+    segment = run("segment_node", model=checkpoint, **SETTINGS)
+    collector = ros.add(Collector())
+    ros.spin_until(lambda: segment.poll() is not None or collector.images.get_publisher_count())
+    for clip in clips:
+        collector.labels.clear()
+        collector.statuses.clear()
+        publisher = run("video_publisher", file=clip, pace="status", frame_id="front")
+        ros.spin_until(lambda process=publisher: process.poll() is not None)
+        assert publisher.returncode == 0, publisher.communicate()
+        ros.spin_until(lambda: len(collector.labels) == len(collector.statuses) == FRAMES)
+
+        expected, times_ns = segment_directly(checkpoint, clip)
+        assert len(np.unique(expected)) > 3  # a picture of one class would prove nothing
+        for message, labels in zip(collector.labels, expected, strict=True):
+            assert (CvBridge().imgmsg_to_cv2(message) == labels).all()
+            assert message.header.frame_id == "front"
+        stamps = [nanoseconds(message) for message in collector.labels]
+        assert [stamp - stamps[0] for stamp in stamps] == times_ns
+        assert [nanoseconds(status) for status in collector.statuses] == stamps
+        paths = [status.path for status in collector.statuses]
+        gop = [FrameStatus.PATH_KEY] + [FrameStatus.PATH_NONKEY] * 5
+        assert paths == (gop * 3)[:FRAMES]
+        last = collector.statuses[-1]
+        assert (last.frames_skipped, last.packets_dropped) == (0, 0)
+        assert last.chain_intact and last.inference_ms > 0 and last.total_ms > last.inference_ms
+    segment.send_signal(signal.SIGINT)
+    _, stderr = segment.communicate()
+    assert segment.returncode == 0 and "Traceback" not in stderr, stderr
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"file": "/nowhere.avi"}, "expected a video file, got /nowhere.avi"),
+        ({}, "expected the parameter file to name a video file, got none"),
+        ({"file": __file__}, "expected a video"),
+        ({"pace": "hurry"}, "pace"),
+    ],
+)
+def test_a_file_or_setting_that_is_wrong_ends_the_publisher_with_an_error(
+    parameters, expected, run
+):
+    process = run("video_publisher", **parameters)
+    _, stderr = process.communicate()
+    assert process.returncode == 1
+    assert expected in stderr and "Traceback" not in stderr

@@ -1,0 +1,203 @@
+"""The segment node in this process, with a segmenter that has no network."""
+
+import threading
+
+import pytest
+from cv_bridge import CvBridge
+from lifecycle_msgs.msg import State
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.parameter_client import AsyncParameterClient
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+
+from twnet_ros.codec import StreamDecoder
+from twnet_ros.msg import ClassMasks, FrameStatus
+from twnet_ros.nodes import segment_node
+from twnet_ros.nodes.conversion import decode_mask
+from twnet_ros.nodes.segment_node import SegmentNode
+from twnet_ros.nodes.topic import STATUS_QOS
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class Camera(Node):
+    """Sends packets and collects what the segment node makes of them."""
+
+    def __init__(self, *topics):
+        super().__init__("camera")
+        self.received = {}
+        self.video = self.create_publisher(CompressedImage, "video", QoSProfile(depth=100))
+        self.listen("status", FrameStatus, STATUS_QOS)
+        for topic in topics:
+            self.listen(topic, ClassMasks if topic == "masks" else Image, QoSProfile(depth=100))
+
+    def listen(self, topic, type, qos):
+        received = self.received[topic] = []
+        self.create_subscription(type, f"segment/{topic}", received.append, qos)
+
+    def send(self, data, sec, format="mpeg4", frame_id="front"):
+        message = CompressedImage(format=format)
+        message.header.stamp.sec, message.header.frame_id = sec, frame_id
+        message.data.frombytes(data)
+        self.video.publish(message)
+
+
+@pytest.fixture
+def segment(ros, monkeypatch, fake_segmenter):
+    """A segment node with the fake segmenter, not started."""
+    monkeypatch.setattr(segment_node.Segmenter, "load", lambda *args, **kwargs: fake_segmenter)
+    return ros.add(SegmentNode())
+
+
+@pytest.fixture
+def connect(ros, segment):
+    """Start the node and a camera, and wait until each has found the other."""
+
+    def connect(*topics):
+        segment.start()
+        camera = ros.add(Camera(*topics))
+        ros.spin_until(lambda: camera.video.get_subscription_count())
+        publishers = [p for p in segment.publishers if "/segment/" in p.topic_name]
+        named = {p.topic_name.partition("/segment/")[2]: p for p in publishers}
+        for topic in topics:
+            ros.spin_until(named[topic].get_subscription_count)
+        return camera
+
+    return connect
+
+
+def state_of(node):
+    return node._state_machine.current_state[0]
+
+
+def test_labels_and_masks_of_each_packet_under_its_header(ros, connect, mpeg4_packets):
+    camera = connect("labels", "masks", "masks/traffic_light")
+    for sec, packet in enumerate(mpeg4_packets, 1):
+        camera.send(packet.data, sec)
+    received = camera.received
+    ros.spin_until(lambda: all(len(messages) == 18 for messages in received.values()))
+    decoder = StreamDecoder("mpeg4")
+    for i, packet in enumerate(mpeg4_packets):
+        expected = decoder.decode(packet.data)[0].y >> 6
+        for messages in received.values():
+            header = messages[i].header
+            assert (header.stamp.sec, header.frame_id) == (i + 1, "front")
+        assert (CvBridge().imgmsg_to_cv2(received["labels"][i]) == expected).all()
+        lights = CvBridge().imgmsg_to_cv2(received["masks/traffic_light"][i])
+        assert (lights == (expected == 2) * 255).all()
+        for mask in received["masks"][i].masks:
+            assert (decode_mask(mask, *expected.shape) == (expected == mask.class_id)).all()
+    assert [status.path for status in received["status"][:7]] == [1, 2, 2, 2, 2, 2, 1]
+
+
+def test_nothing_without_a_subscriber_is_computed(
+    ros, segment, connect, monkeypatch, mpeg4_packets, fake_segmenter
+):
+    def fail(*args):
+        raise AssertionError("computed for nobody")
+
+    monkeypatch.setattr(segment_node, "encode_masks", fail)
+    monkeypatch.setattr(segment_node, "class_image", fail)
+    camera = connect("labels")
+    camera.send(mpeg4_packets[0].data, 1)
+    ros.spin_until(lambda: camera.received["labels"])
+
+    monkeypatch.setattr(segment_node, "image_message", fail)
+    for subscription in list(camera.subscriptions):
+        if subscription.topic_name.endswith("labels"):
+            camera.destroy_subscription(subscription)
+    ros.spin_until(lambda: not segment._labels.get_subscription_count())
+    stepped = len(fake_segmenter.stepped)
+    camera.send(mpeg4_packets[1].data, 2)
+    ros.spin_until(lambda: len(camera.received["status"]) == 2)
+    assert "nobody subscribes" in camera.received["status"][1].reason
+    assert len(fake_segmenter.stepped) == stepped
+
+
+def test_what_is_no_video_is_reported_and_the_node_stays_up(
+    ros, connect, mpeg4_packets, capfd, namespace
+):
+    camera = connect("labels")
+    camera.send(b"\xff\xd8\xff\xe0", 1, format="jpeg")
+    camera.send(b"", 2)
+    camera.send(mpeg4_packets[0].data, 3)
+    camera.send(mpeg4_packets[1].data[:-30], 4)
+    camera.send(mpeg4_packets[2].data, 5)
+    camera.send(mpeg4_packets[6].data, 6)
+    statuses, labels = camera.received["status"], camera.received["labels"]
+    ros.spin_until(lambda: len(statuses) == 6 and len(labels) == 2)
+    assert [message.header.stamp.sec for message in labels] == [3, 6]
+    assert "expected format 'h264' or 'mpeg4', got 'jpeg'" in statuses[0].reason
+    assert "empty" in statuses[1].reason
+    assert all(status.waiting and status.reason for status in (*statuses[:2], *statuses[3:5]))
+    errors = [line for line in capfd.readouterr().err.splitlines() if "[ERROR]" in line]
+    assert errors  # one alone, unless they are far apart
+    assert f"{namespace}/video: expected format 'h264' or 'mpeg4', got 'jpeg'" in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("model", "/nowhere.safetensors", "model: expected a checkpoint file"),
+        ("model", __file__, "expected a safetensors file"),
+        ("input_size", [512], "expected input_size [width, height] or [0, 0], got [512]"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_can_be_mended(
+    name, value, expected, ros, monkeypatch, capfd, fake_segmenter
+):
+    segment = ros.add(SegmentNode())
+    segment.set_parameters([Parameter(name, value=value)])
+    segment.start()
+    assert state_of(segment) == State.PRIMARY_STATE_UNCONFIGURED
+    errors = [line for line in capfd.readouterr().err.splitlines() if "[ERROR]" in line]
+    assert len(errors) == 1 and expected in errors[0]
+    monkeypatch.setattr(segment_node.Segmenter, "load", lambda *args, **kwargs: fake_segmenter)
+    mended = [512, 256] if name == "input_size" else "mended"
+    assert segment.set_parameters([Parameter(name, value=mended)])[0].successful
+    assert segment.trigger_configure() == SUCCESS
+
+
+def test_unknown_mask_classes_are_refused_with_those_there_are(segment, capfd):
+    segment.set_parameters([Parameter("mask_classes", value=["person", "moon"])])
+    assert segment.trigger_configure() == FAILURE
+    assert "(road, sky, traffic light, person), got moon" in capfd.readouterr().err
+
+
+def test_only_the_wanted_classes_have_topics(segment):
+    segment.set_parameters([Parameter("mask_classes", value=["person", "traffic light"])])
+    assert segment.trigger_configure() == SUCCESS
+    topics = {p.topic_name.partition("/segment/")[2] for p in segment.publishers}
+    masks = {topic for topic in topics if topic.startswith("masks/")}
+    assert masks == {"masks/person", "masks/traffic_light"}
+
+
+def test_the_parameter_service_refuses_changes_in_use(ros, segment):
+    segment.start()
+    client = AsyncParameterClient(ros.add(Node("client")), segment.get_fully_qualified_name())
+    ros.spin_until(client.services_are_ready)
+    future = client.set_parameters([Parameter("device", value="cpu")])
+    ros.spin_until(future.done)
+    (result,) = future.result().results
+    assert not result.successful and "device is read-only" in result.reason
+
+
+def test_the_lifecycle_goes_round(ros, segment, mpeg4_packets):
+    segment.set_parameters([Parameter("autostart", value=False)])
+    segment.start()
+    assert state_of(segment) == State.PRIMARY_STATE_UNCONFIGURED
+    camera = ros.add(Camera("labels"))
+    for sec in (1, 2):
+        assert segment.trigger_configure() == SUCCESS
+        assert segment.trigger_activate() == SUCCESS
+        ros.spin_until(lambda: camera.video.get_subscription_count())
+        ros.spin_until(segment._labels.get_subscription_count)
+        camera.send(mpeg4_packets[0].data, sec)
+        ros.spin_until(lambda count=sec: len(camera.received["labels"]) == count)
+        assert segment.trigger_deactivate() == SUCCESS
+        ros.spin_until(lambda: not camera.video.get_subscription_count())
+        assert segment.trigger_cleanup() == SUCCESS
+        assert segment.set_parameters([Parameter("queue_size", value=7)])[0].successful
+    assert not {"decode", "segment"} & {thread.name for thread in threading.enumerate()}

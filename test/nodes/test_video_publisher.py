@@ -1,0 +1,66 @@
+"""The video publisher in this process: packets unchanged, stamps that only go forward."""
+
+import threading
+
+import pytest
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage
+
+from twnet_ros.codec import read_packets
+from twnet_ros.nodes.topic import stamp_ns
+from twnet_ros.nodes.video_publisher import VideoPublisher
+
+
+@pytest.fixture
+def clip(tmp_path, mpeg4_packets):
+    path = tmp_path / "clip.m4v"  # an elementary stream is a file, too
+    path.write_bytes(b"".join(packet.data for packet in mpeg4_packets))
+    return path
+
+
+@pytest.fixture
+def play(ros, clip):
+    """Play the clip on a thread of its own, to a subscriber, up to `count` packets."""
+
+    def play(count, **parameters):
+        given = {"file": str(clip), "rate": 1000.0, **parameters}
+        overrides = [Parameter(name, value=value) for name, value in given.items()]
+        received = []
+        listener = ros.add(Node("listener"))
+        listener.create_subscription(
+            CompressedImage, "video", received.append, QoSProfile(depth=1000)
+        )
+        publisher = ros.add(VideoPublisher(parameter_overrides=overrides))
+        thread = threading.Thread(target=publisher.play, daemon=True)
+        thread.start()
+        ros.spin_until(lambda: len(received) >= count)
+        return received[:count], thread
+
+    return play
+
+
+def test_packets_are_the_files_own(play, clip, ros):
+    received, thread = play(18)
+    ros.spin_until(lambda: not thread.is_alive())
+    info, packets = read_packets(clip)
+    assert [bytes(message.data) for message in received] == [packet.data for packet in packets]
+    assert {message.format for message in received} == {info.codec}
+    assert {message.header.frame_id for message in received} == {"camera"}
+
+
+def test_own_timestamps_are_kept(play, clip):
+    received, _ = play(4, rate=0.0)
+    _, packets = read_packets(clip)
+    times_ns = [packet.pts_ns for packet in packets]
+    stamps = [stamp_ns(message.header) for message in received]
+    assert [stamp - stamps[0] for stamp in stamps] == [t - times_ns[0] for t in times_ns[:4]]
+
+
+def test_stamps_go_on_when_the_file_begins_again(play):
+    received, _ = play(40, loop=True, rate=500.0)
+    stamps = [stamp_ns(message.header) for message in received]
+    steps = {after - before for before, after in zip(stamps, stamps[1:], strict=False)}
+    assert steps == {2_000_000}
+    assert bytes(received[18].data) == bytes(received[0].data)

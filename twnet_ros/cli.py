@@ -1,0 +1,272 @@
+"""The ``twnet`` command."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from twnet_ros.codec import CodecError
+from twnet_ros.segment import SegmentError
+
+
+def size(text: str) -> tuple[int, int]:
+    """Parse ``WIDTHxHEIGHT``."""
+    width, x, height = text.lower().partition("x")
+    if not (x and width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT, as in 1024x512, got {text!r}")
+    return int(width), int(height)
+
+
+def bitrate(text: str) -> int:
+    """Parse bits per second, ``6M``, ``800k`` or a plain number."""
+    scale = {"k": 1e3, "M": 1e6}.get(text[-1:], 1)
+    try:
+        rate = float(text[:-1] if scale > 1 else text) * scale
+    except ValueError:
+        rate = 0.0
+    if rate < 1:
+        raise argparse.ArgumentTypeError(f"expected a bitrate, as in 6M or 800k, got {text!r}")
+    return int(rate)
+
+
+def count(text: str) -> int:
+    """Parse a whole number of 1 or more."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return int(text)
+
+
+def encode(options: argparse.Namespace) -> None:
+    """Encode a folder of pictures."""
+    import cv2
+    from tqdm import tqdm
+
+    from twnet_ros.codec import write_clip
+
+    suffixes = {".png", ".jpg", ".jpeg"}
+    folder = options.frames
+    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in suffixes)
+    if not paths:
+        raise CodecError(f"{folder}: expected a folder of PNG or JPEG frames, found none")
+
+    def frames():  # type: ignore[no-untyped-def]
+        for path in tqdm(paths, unit="frame"):
+            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            if picture is None:
+                raise CodecError(f"{path}: cannot be read as a picture")
+            yield picture[..., ::-1]
+
+    rate = {"bitrate": options.bitrate, "crf": options.crf}
+    write_clip(
+        options.out, frames(), codec=options.codec, gop=options.gop, fps=options.fps, **rate
+    )
+
+
+def inspect(options: argparse.Namespace) -> None:
+    """Show what the codec knows about each frame."""
+    import numpy as np
+
+    from twnet_ros.segment.inspection import inspect as inspections
+
+    if options.dump:
+        options.dump.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for found in inspections(options.clip):
+        row = found.summary()
+        rows.append(row)
+        if not options.json:
+            if len(rows) == 1:
+                print("  ".join(row))
+            print("  ".join(str(value).rjust(len(name)) for name, value in row.items()))
+        if options.dump:
+            target = options.dump / f"frame_{found.frame.index:05d}.npz"
+            temporary = target.with_suffix(".part")
+            with temporary.open("wb") as file:
+                np.savez_compressed(
+                    file,
+                    type=found.frame.kind.value,
+                    motion=found.motion,
+                    coded=found.coded,
+                    residual=found.residual,
+                )
+            temporary.replace(target)
+    if options.json:
+        print(json.dumps(rows))
+
+
+def segment(options: argparse.Namespace) -> None:
+    """Label every frame of a clip."""
+    from twnet_ros.segment.recording import record
+
+    summary = record(
+        options.clip,
+        model=options.model,
+        device=options.device,
+        precision=options.precision,
+        input_size=options.input_size,
+        per_frame=options.per_frame,
+        overlay=options.output,
+        labels=options.labels,
+    )
+    print(json.dumps(summary))
+
+
+def streets(options: argparse.Namespace) -> None:
+    """Render a procedural street drive."""
+    from twnet_ros.learn.streets import write_street
+
+    write_street(options.out, options.frames, *options.size, options.seed)
+
+
+def train(options: argparse.Namespace) -> None:
+    """Run one of the two training steps."""
+    from twnet_ros.learn.loop import Schedule
+    from twnet_ros.learn.nonkey import Rollout
+    from twnet_ros.learn.train import open_data, step_one, step_two
+
+    data = open_data(options.data, options.classes, options.clip_size, options.hold_out)
+    schedule = Schedule(options.iterations, options.batch, options.rate, seed=options.seed)
+    if options.step == "key":
+        step_one(
+            data,
+            schedule,
+            options.out,
+            layer=options.layer,
+            input_size=options.input_size or options.clip_size,
+            crop=options.crop,
+            init=options.init,
+            device=options.device,
+        )
+    else:
+        rollout = Rollout(consistency=options.consistency)
+        step_two(data, schedule, rollout, options.out, model=options.model, device=options.device)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Score a model and what it is held against on held-out clips."""
+    from twnet_ros.learn.report import report
+    from twnet_ros.learn.train import open_data
+
+    data = open_data(options.data, options.classes, options.clip_size, options.hold_out)
+    report(
+        options.model,
+        data,
+        clips=options.clips,
+        frames=options.frames,
+        gop=options.gop,
+        bits_per_pixel=options.bits_per_pixel,
+        device=options.device,
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    root = argparse.ArgumentParser(prog="twnet", description=__doc__)
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(function, example, within=commands, name=""):  # type: ignore[no-untyped-def]
+        made = within.add_parser(
+            name or function.__name__,
+            help=function.__doc__,
+            description=function.__doc__,
+            epilog=f"example: twnet {example}",
+        )
+        made.set_defaults(function=function)
+        return made
+
+    add = command(encode, "encode frames/ drive.avi --codec mpeg4 --bitrate 6M").add_argument
+    add("frames", type=Path, metavar="FRAMES_DIR", help="folder of PNG or JPEG frames, by name")
+    add("out", type=Path, metavar="OUT", help="file to write: .mp4, .avi or .mkv")
+    add("--codec", choices=("mpeg4", "h264"), default="mpeg4", help="default: %(default)s")
+    add("--gop", type=count, default=12, help="frames from one I-frame to the next")
+    add("--fps", type=float, default=17.0, help="frames a second")
+    add("--bitrate", type=bitrate, help="bits a second, as in 6M")
+    add("--crf", type=float, help="constant quality, 0 (best) to 51; h264 only")
+
+    add = command(inspect, "inspect drive.avi --dump side_data/").add_argument
+    add("clip", type=Path, metavar="CLIP", help="H.264 or MPEG-4 file")
+    add("--json", action="store_true", help="print one JSON list instead of a table")
+    add("--dump", type=Path, metavar="DIR", help="write frame_00000.npz … with pixel-wise data")
+
+    add = command(segment, "segment drive.mp4 -o overlay.mp4").add_argument
+    add("clip", type=Path, metavar="CLIP", help="H.264 or MPEG-4 file")
+    add("-o", "--output", type=Path, metavar="OVERLAY.mp4", help="write the overlay as a video")
+    add("--labels", type=Path, metavar="DIR", help="write train ids as 00000.png …")
+    add("--model", default="camvid-mobilenetv1-layer1", help="shipped name or file")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add("--precision", default="auto", help="auto, fp32, bf16 or (CUDA) fp16")
+    add("--input-size", type=size, metavar="WxH", help="what the video is scaled to fit")
+    add("--per-frame", action="store_true", help="take the key step for every frame")
+
+    add = command(streets, "streets drive/ --frames 120 --size 1024x512 --seed 7").add_argument
+    add("out", type=Path, metavar="OUT_DIR", help="folder to write frames/ and labels/ to")
+    add("--frames", type=count, default=120, help="how many")
+    add("--size", type=size, default=(1024, 512), metavar="WxH", help="default: 1024x512")
+    add("--seed", type=int, default=0, help="which street")
+
+    steps = command(train, "train key --data streets --out runs/key")
+    kinds = steps.add_subparsers(dest="step", required=True, metavar="key|nonkey")
+    key = command(train, "train key --data streets --out runs/key", kinds, "key")
+    key.description = "Step 1: train the key-frame CNN on labelled pictures."
+    _add_training(key, iterations=5000, batch=8, rate=3e-3)
+    key.add_argument("--layer", type=int, choices=(1, 2, 3), default=1, help="context layer")
+    key.add_argument("--crop", type=size, default=(352, 288), metavar="WxH", help="training crops")
+    key.add_argument("--input-size", type=size, metavar="WxH", help="default: the clip size")
+    key.add_argument("--init", metavar="MODEL", help="start from this model's fitting tensors")
+    example = "train nonkey --data streets --model runs/key/model.safetensors --out runs/nonkey"
+    nonkey = command(train, example, kinds, "nonkey")
+    nonkey.description = "Step 2: train the non-key-frame CNN along compressed clips."
+    _add_training(nonkey, iterations=1000, batch=4, rate=3e-4)
+    nonkey.add_argument("--model", required=True, help="checkpoint of step 1")
+    nonkey.add_argument("--consistency", type=float, default=10.0, help="lambda of equation 8")
+
+    scored = command(evaluate, "evaluate streets-mobilenetv1-layer1 --data streets")
+    scored.add_argument("model", metavar="MODEL", help="shipped name or file")
+    _add_data(scored)
+    scored.add_argument("--clips", type=count, default=8, help="how many")
+    scored.add_argument("--frames", type=count, default=36, help="of each clip")
+    scored.add_argument("--gop", type=count, default=12, help="frames between I-frames")
+    scored.add_argument("--bits-per-pixel", type=float, default=0.3, help="sets the bitrate")
+    return root
+
+
+def _add_data(made: argparse.ArgumentParser) -> None:
+    add = made.add_argument
+    add("--data", required=True, help="'streets', or a folder with images/ and labels/")
+    add("--classes", default="cityscapes", help="camvid or cityscapes (default)")
+    add("--clip-size", type=size, default=(512, 256), metavar="WxH", help="default: 512x256")
+    add("--hold-out", nargs="*", default=[], metavar="PREFIX[:N]", help="files to score on only")
+    add("--device", default="cpu", help="cpu or cuda")
+
+
+def _add_training(
+    made: argparse.ArgumentParser, *, iterations: int, batch: int, rate: float
+) -> None:
+    _add_data(made)
+    add = made.add_argument
+    add("--out", type=Path, required=True, metavar="RUN", help="run folder; an old one resumes")
+    add("--iterations", type=count, default=iterations, help="default: %(default)s")
+    add("--batch", type=count, default=batch, help="default: %(default)s")
+    add("--rate", type=float, default=rate, help="peak learning rate, default: %(default)s")
+    add("--seed", type=int, default=0, help="of data and initialisation")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; errors of input are one line on standard error and exit status 1."""
+    logging.basicConfig(format="twnet: %(message)s")
+    options = parser().parse_args(arguments)
+    try:
+        options.function(options)
+    except (CodecError, SegmentError, ValueError, OSError) as error:
+        print(f"twnet: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("twnet: interrupted; finished files are whole", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,23 @@
+"""Bitstream to coded frames and back: decoder, block motion, packets, clip encoder."""
+
+from twnet_ros.codec.container import VideoInfo, read_packets
+from twnet_ros.codec.decoder import StreamDecoder
+from twnet_ros.codec.encoder import ClipEncoder, write_clip
+from twnet_ros.codec.error import CodecError
+from twnet_ros.codec.format import codec_of_format
+from twnet_ros.codec.frame import BlockMotion, CodedFrame, FrameKind
+from twnet_ros.codec.packet import Packet
+
+__all__ = [
+    "BlockMotion",
+    "ClipEncoder",
+    "CodecError",
+    "CodedFrame",
+    "FrameKind",
+    "Packet",
+    "StreamDecoder",
+    "VideoInfo",
+    "codec_of_format",
+    "read_packets",
+    "write_clip",
+]

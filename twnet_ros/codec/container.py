@@ -1,0 +1,124 @@
+"""Reading a video file as self-contained packets, coded data unchanged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import av
+from av.bitstream import BitStreamFilterContext
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from twnet_ros.codec.bitstream import (
+    CodecName,
+    Content,
+    annexb_headers,
+    headers_of,
+    inspect_packet,
+    is_key_picture,
+)
+from twnet_ros.codec.error import CodecError
+from twnet_ros.codec.packet import Packet
+
+_FILTERS = {"h264": "h264_mp4toannexb", "mpeg4": "mpeg4_unpack_bframes"}
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a file says about its video stream."""
+
+    codec: CodecName
+    width: int  # px
+    height: int  # px
+    fps: float
+    frames: int | None  # None where the container does not count them
+
+
+def read_packets(
+    path: str | os.PathLike[str],
+) -> tuple[VideoInfo, Generator[Packet, None, None]]:
+    """
+    Return what a file holds and an iterator over its packets, in decoding order.
+
+    H.264 comes as Annex B, MPEG-4 with its start codes (packed B-frames unpacked); headers stand
+    in front of every key picture, and the coded data is unchanged. `pts_ns` is the container's
+    own presentation time; where there is none (AVI) its decoding time, which is the same
+    without B-frames, and where there is neither it is counted from 0 at the file's frame rate.
+    The file is closed when the iterator is exhausted or closed.
+
+    CodecError for a missing file, no video stream, or another codec; the iterator raises it for
+    a file that cannot be read on.
+    """
+    path = Path(path)
+    container, stream, codec = _open(path)
+    with container:
+        rate = stream.guessed_rate or stream.average_rate
+        if not rate:
+            raise CodecError(f"expected a video with a frame rate, got none in {path}")
+        info = VideoInfo(codec, stream.width, stream.height, float(rate), stream.frames or None)
+    return info, _read(path, Fraction(rate))
+
+
+def _read(path: Path, rate: Fraction) -> Generator[Packet, None, None]:
+    container, stream, codec = _open(path)
+    with container:
+        headers = stream.codec_context.extradata or b""
+        if codec == "h264":
+            headers = annexb_headers(headers)
+        try:
+            for count, packet in enumerate(_filtered(container, stream, codec)):
+                data = bytes(packet)
+                try:
+                    content = inspect_packet(codec, data)
+                except CodecError:
+                    # A damaged packet is handed on as it is: its decoder says what is wrong.
+                    content = Content(header=False, picture=-1)
+                key = content.picture >= 0 and (
+                    is_key_picture(codec, data, content.picture)
+                    # Recovery points, which H.264 marks in an SEI, come from the container.
+                    or (codec == "h264" and packet.is_keyframe)
+                )
+                if content.header:
+                    headers = headers_of(codec, data)
+                elif key:
+                    data = headers + data
+                # AVI has no presentation times: FFmpeg makes them up, H.264's a frame late.
+                timed = packet.pts is not None and container.format.name != "avi"
+                ticks = packet.pts if timed else packet.dts
+                seconds = count / rate if ticks is None else ticks * packet.time_base
+                yield Packet(data, round(seconds * 10**9), key)
+        except av.FFmpegError as error:
+            raise CodecError(f"expected a whole video file, got {path}: {error}") from error
+
+
+def _filtered(
+    container: InputContainer, stream: VideoStream, codec: CodecName
+) -> Iterator[av.Packet[Any]]:
+    rewrite = BitStreamFilterContext(_FILTERS[codec], stream)
+    for packet in container.demux(stream):
+        if packet.size:  # AVI has empty ones where a camera dropped a picture
+            yield from rewrite.filter(packet)
+    yield from rewrite.filter(None)
+
+
+def _open(path: Path) -> tuple[InputContainer, VideoStream, CodecName]:
+    if not path.is_file():
+        raise CodecError(f"expected a video file, got {path}, which does not exist")
+    try:
+        container = av.open(str(path), "r")
+    except av.FFmpegError as error:
+        raise CodecError(f"expected a video file, got {path}: {error.strerror}") from error
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream):
+        container.close()
+        raise CodecError(f"expected a video stream, got none in {path}")
+    name = stream.codec_context.name if stream.codec_context else "an unknown codec"
+    if name not in _FILTERS:
+        container.close()
+        raise CodecError(f"expected H.264 or MPEG-4 part 2 video, got {name} in {path}")
+    return container, stream, cast(CodecName, name)

@@ -1,0 +1,232 @@
+"""Packets in, coded frames out: H.264 and MPEG-4 part 2 through FFmpeg."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.sidedata.sidedata import SideDataContainer
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType, VideoFrame
+
+from twnet_ros.codec.bitstream import CodecName, inspect_packet
+from twnet_ros.codec.error import CodecError
+from twnet_ros.codec.frame import BlockMotion, CodedFrame, ColorMatrix, FrameKind
+from twnet_ros.codec.motion import fill_blocks
+
+WAITING = "waiting for a key frame"
+
+_KINDS = {
+    PictureType.I: FrameKind.I,
+    PictureType.P: FrameKind.P,
+    PictureType.B: FrameKind.B,
+}
+# Matrix coefficients of ISO/IEC 23091-2; 2 and 3 say nothing.
+_MATRICES: dict[int, ColorMatrix] = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601"}
+_UNSPECIFIED = (2, 3)
+_FULL_RANGE = 2
+_HD_ROWS = 720
+# More than any decoder holds back (16 reference pictures), so no live entry is ever dropped.
+_PTS_KEPT = 64
+_HEADERS_KEPT_BYTES = 1 << 16
+
+
+class StreamDecoder:
+    """
+    Decode one stream, packet by packet, in order; each packet is one access unit.
+
+    Without B-frames every packet gives its frame at once. The picture type is read from the
+    stream; the caller's pts is carried along and never interpreted. A frame is intact from an I
+    frame on, until a packet cannot be decoded without concealment or the size changes without
+    an I frame. A packet that was lost, or whose damage still decodes, cannot be noticed here.
+
+    The colour matrix is the stream's where signalled; otherwise BT.601 for MPEG-4 and
+    for fewer than 720 rows, BT.709 above.
+    """
+
+    def __init__(self, codec: str) -> None:
+        if codec not in ("h264", "mpeg4"):
+            raise CodecError(f"expected codec 'h264' or 'mpeg4', got {codec!r}")
+        self._codec = cast(CodecName, codec)
+        self._index = 0
+        self._context: VideoCodecContext
+        self._fault: str
+        self._configured: bool  # the decoder has seen an SPS or a video object layer
+        self._headers: bytes  # headers that came in a packet of their own
+        self._size: tuple[int, int] | None
+        self._sent: int
+        self._pts: dict[int, int | None]
+        self.reset()
+
+    @property
+    def codec(self) -> CodecName:
+        """The codec this decoder was made for."""
+        return self._codec
+
+    @property
+    def fault(self) -> str:
+        """Why the reference chain is broken now; '' when the next frame will be intact."""
+        return self._fault
+
+    def decode(self, data: bytes, pts: int | None = None) -> list[CodedFrame]:
+        """
+        Decode one packet and return the frames that are ready, in display order.
+
+        CodecError for a packet that is empty, of another format, broken or truncated; the chain
+        is then broken until the next I frame. Packets before the first headers give nothing.
+        """
+        started = time.perf_counter()
+        try:
+            content = inspect_packet(self._codec, data)
+            if self._headers:
+                data, self._headers = self._headers + data, b""
+            self._configured = self._configured or content.header
+            if content.picture < 0:
+                self._headers = data[-_HEADERS_KEPT_BYTES:]
+                return []
+            if not self._configured:
+                return []
+            return self._collect(self._send(data, pts), started)
+        except CodecError as error:
+            self._break(str(error))
+            raise
+
+    def flush(self) -> list[CodedFrame]:
+        """Return the frames still held back; the next packet must be a key frame's."""
+        started = time.perf_counter()
+        try:
+            frames = self._collect(self._receive(None), started)
+        except CodecError as error:
+            self._break(str(error))
+            raise
+        self._break(WAITING)
+        return frames
+
+    def reset(self) -> None:
+        """Forget the stream, its headers included, and wait for its next key frame."""
+        self._context = _open(self._codec)
+        self._fault = WAITING
+        self._configured = False
+        self._headers = b""
+        self._size = None
+        self._sent = 0
+        self._pts = {}
+
+    def _send(self, data: bytes, pts: int | None) -> list[VideoFrame]:
+        # Packet(bytes) would borrow the bytes without the zeroed padding that FFmpeg's bit
+        # readers run into, and sound packets would then fail at random.
+        packet = av.Packet(len(data))
+        packet.update(data)
+        packet.pts = packet.dts = self._sent
+        self._pts[self._sent] = pts
+        self._sent += 1
+        if len(self._pts) > _PTS_KEPT:
+            del self._pts[next(iter(self._pts))]
+        return self._receive(packet)
+
+    def _receive(self, packet: av.Packet[Any] | None) -> list[VideoFrame]:
+        try:
+            return self._context.decode(packet)
+        except av.FFmpegError as error:
+            size = "the end of the stream" if packet is None else f"{packet.size} bytes"
+            raise CodecError(
+                f"decode error: expected a whole {self._codec} picture, "
+                f"got {size}: {error.strerror}"
+            ) from error
+
+    def _collect(self, pictures: list[VideoFrame], started: float) -> list[CodedFrame]:
+        frames = []
+        for picture in pictures:
+            kind = _KINDS.get(PictureType(picture.pict_type))
+            if kind is None:
+                raise CodecError(
+                    "decode error: expected an I, P or B picture, "
+                    f"got {PictureType(picture.pict_type).name}"
+                )
+            if picture.is_corrupt:
+                raise CodecError(
+                    f"decode error: expected a whole {kind.value} picture, "
+                    "got one that the decoder had to conceal"
+                )
+            y, u, v = _planes(picture)
+            if kind is FrameKind.I:
+                self._fault = ""
+            elif self._size is not None and self._size != y.shape:
+                self._fault = (
+                    f"expected {self._size[1]}x{self._size[0]} px up to the next key frame, "
+                    f"got {y.shape[1]}x{y.shape[0]}"
+                )
+            self._size = (y.shape[0], y.shape[1])
+            motion = None if kind is FrameKind.I else _motion(picture)
+            now = time.perf_counter()
+            frames.append(
+                CodedFrame(
+                    index=self._index,
+                    pts=self._pts.pop(picture.pts, None) if picture.pts is not None else None,
+                    kind=kind,
+                    key=kind is FrameKind.I,
+                    y=y,
+                    u=u,
+                    v=v,
+                    color_matrix=_color_matrix(picture, self._codec),
+                    full_range=picture.format.name == "yuvj420p"
+                    or picture.color_range == _FULL_RANGE,
+                    motion=motion,
+                    intact=not self._fault,
+                    fault=self._fault,
+                    decode_ms=(now - started) * 1e3,
+                )
+            )
+            self._index += 1
+            started = now
+        return frames
+
+    def _break(self, reason: str) -> None:
+        self._fault = reason
+        self._headers = b""
+        self._pts.clear()
+        # Old references must not leak into what follows; parameter sets stay.
+        self._context.flush_buffers()
+
+
+def _open(codec: CodecName) -> VideoCodecContext:
+    context = av.CodecContext.create(codec, "r")
+    context.options = {"flags2": "+export_mvs", "err_detect": "explode"}
+    # Frame threads would each add a frame of delay; with more than one slice thread FFmpeg no
+    # longer notices that a slice of an H.264 picture is missing.
+    context.thread_type = "SLICE"
+    context.thread_count = 1
+    return context
+
+
+def _planes(picture: VideoFrame) -> list[npt.NDArray[np.uint8]]:
+    if picture.format.name not in ("yuv420p", "yuvj420p"):
+        raise CodecError(f"expected 8-bit 4:2:0 (yuv420p), got {picture.format.name}")
+    views = []
+    for plane in picture.planes:
+        rows = np.frombuffer(cast(Any, plane), np.uint8).reshape(plane.height, plane.line_size)
+        views.append(rows[:, : plane.width])
+    return views
+
+
+def _motion(picture: VideoFrame) -> BlockMotion:
+    # picture.side_data would keep a container that refers back to the picture: a cycle that holds
+    # megabytes until the garbage collector runs.
+    exported = cast(Any, SideDataContainer)(picture).get("MOTION_VECTORS")
+    vectors = None if exported is None else exported.to_ndarray()
+    return fill_blocks(vectors, picture.height, picture.width)
+
+
+def _color_matrix(picture: VideoFrame, codec: CodecName) -> ColorMatrix:
+    if picture.colorspace in _UNSPECIFIED:
+        return "bt601" if codec == "mpeg4" or picture.height < _HD_ROWS else "bt709"
+    matrix = _MATRICES.get(picture.colorspace)
+    if matrix is None:
+        raise CodecError(
+            "expected colour matrix BT.601 or BT.709, "
+            f"got matrix coefficients {picture.colorspace}"
+        )
+    return matrix

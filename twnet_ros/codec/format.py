@@ -1,0 +1,41 @@
+"""Which decoder a message's format or encoding text asks for."""
+
+from __future__ import annotations
+
+import re
+
+from twnet_ros.codec.error import CodecError
+
+_CODEC_OF_TOKEN = {
+    "h264": "h264",
+    "avc": "h264",
+    "avc1": "h264",
+    "x264": "h264",
+    "libx264": "h264",
+    "libx264rgb": "h264",
+    "libopenh264": "h264",
+    "mpeg4": "mpeg4",
+    "mp4v": "mpeg4",
+    "xvid": "mpeg4",
+    "libxvid": "mpeg4",
+}
+# H.264 encoders are named after their hardware: h264_nvenc, h264_vaapi, h264_v4l2m2m, ...
+_ENCODER = re.compile(r"(h264|mpeg4)_[a-z0-9_]+")
+
+
+def codec_of_format(text: str) -> str:
+    """
+    Return 'h264' or 'mpeg4' for a `format` or `encoding` field.
+
+    The text is the name of a codec or of an encoder, alone or in front of a `;`
+    ('h264;yuv420p;bgr8;bgr8'), in any case. Anything else is a CodecError.
+    """
+    token = text.split(";", 1)[0].strip().lower()
+    # 'H.264' and 'mpeg-4' are the codecs' own names.
+    token = token.replace(".", "").replace("-", "").replace(" ", "")
+    if token in _CODEC_OF_TOKEN:
+        return _CODEC_OF_TOKEN[token]
+    encoder = _ENCODER.fullmatch(token)
+    if encoder is not None:
+        return encoder.group(1)
+    raise CodecError(f"expected format 'h264' or 'mpeg4', got {text!r}")

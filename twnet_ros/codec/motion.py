@@ -1,0 +1,71 @@
+"""FFmpeg's exported motion vectors, put onto the 8x8 block grid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from twnet_ros.codec.frame import BLOCK_PX, BlockMotion, grid_shape
+
+_MARGIN = 2  # blocks
+
+
+def fill_blocks(vectors: npt.NDArray[Any] | None, height: int, width: int) -> BlockMotion:
+    """
+    Put AVMotionVector records onto the block grid of a height x width px picture.
+
+    Each record covers w x h px (8 or 16) centred at (dst_x, dst_y); what lies outside the picture
+    is clipped away. The displacement is motion / motion_scale: sub-pel is kept (src_x and
+    src_y are truncated and not used), and source = position + displacement. Blocks that no
+    record covers are intra: displacement 0, reference 0. Of a bi-predicted block the vector
+    into the past is kept. None stands for a picture without vectors.
+    """
+    rows, cols = grid_shape(height, width)
+    # A margin of two blocks takes what lies outside, so that no record needs a test of its own.
+    stride = cols + 2 * _MARGIN
+    moved = np.zeros((rows + 2 * _MARGIN) * stride, np.complex64)  # dx + i dy: one write a block
+    reference = np.zeros(moved.shape, np.int8)
+    if vectors is not None:
+        # Of a bi-predicted block the past is written last and stays.
+        future = vectors["source"] > 0
+        if future.any():
+            _write(vectors[future], 1, moved, reference, (rows, cols))
+            vectors = vectors[~future]
+        _write(vectors, -1, moved, reference, (rows, cols))
+    displacement = moved.view(np.float32).reshape(-1, stride, 2)
+    inside = (slice(_MARGIN, _MARGIN + rows), slice(_MARGIN, _MARGIN + cols))
+    return BlockMotion(
+        np.ascontiguousarray(displacement[inside]),
+        np.ascontiguousarray(reference.reshape(-1, stride)[inside]),
+    )
+
+
+def _write(
+    vectors: npt.NDArray[Any],
+    sign: int,
+    moved: npt.NDArray[np.complex64],
+    reference: npt.NDArray[np.int8],
+    shape: tuple[int, int],
+) -> None:
+    """Write records of one direction, which do not overlap, into the flat grids with margins."""
+    rows, cols = shape
+    stride = cols + 2 * _MARGIN
+    w, h = vectors["w"].astype(np.intp), vectors["h"].astype(np.intp)
+    row = np.clip((vectors["dst_y"] - h // 2) // BLOCK_PX, -_MARGIN, rows) + _MARGIN
+    col = np.clip((vectors["dst_x"] - w // 2) // BLOCK_PX, -_MARGIN, cols) + _MARGIN
+    first = row * stride + col
+    values = np.empty(len(vectors), np.complex64)
+    scale = vectors["motion_scale"].astype(np.float32)
+    values.real = vectors["motion_x"] / scale
+    values.imag = vectors["motion_y"] / scale
+    wide, tall = w > BLOCK_PX, h > BLOCK_PX
+    moved[first] = values
+    reference[first] = sign
+    # A record covers one or two blocks each way.
+    for covered, step in ((wide, 1), (tall, stride), (wide & tall, stride + 1)):
+        every = covered.all()
+        blocks = (first if every else first[covered]) + step
+        moved[blocks] = values if every else values[covered]
+        reference[blocks] = sign

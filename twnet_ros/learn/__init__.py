@@ -1,0 +1,1 @@
+"""Training and evaluation: procedural streets, data, losses, metrics, schedules."""

@@ -1,0 +1,53 @@
+"""Labelled clips as the run time sees them: encoded, decoded, with vectors."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twnet_ros.codec import ClipEncoder, CodedFrame, StreamDecoder
+
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How a clip is compressed."""
+
+    codec: str = "mpeg4"
+    gop: int = 12
+    fps: float = 17.0
+    bits_per_pixel: float = 0.1  # bitrate / (width * height * fps)
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, gop: int) -> "Coding":
+        """Draw codec and rate: 0.03 to 0.6 bit a pixel, MPEG-4 three times in four."""
+        bits = float(np.exp(rng.uniform(np.log(0.03), np.log(0.6))))
+        return cls("mpeg4" if rng.random() < 0.75 else "h264", gop, 17.0, bits)
+
+
+def transcode(
+    frames: Iterable[tuple[Picture, Picture]], coding: Coding
+) -> Iterator[tuple[CodedFrame, Picture]]:
+    """Encode and decode a clip; yield coded frames with the labels they came with."""
+    encoder: ClipEncoder | None = None
+    decoder = StreamDecoder(coding.codec)
+    waiting: list[Picture] = []
+    for rgb, labels in frames:
+        if encoder is None:
+            height, width = labels.shape
+            bitrate = int(coding.bits_per_pixel * width * height * coding.fps)
+            encoder = ClipEncoder(
+                coding.codec, width, height, gop=coding.gop, fps=coding.fps, bitrate=bitrate
+            )
+        waiting.append(labels)
+        for packet in encoder.encode(rgb):
+            for frame in decoder.decode(packet.data, packet.pts_ns):
+                yield frame, waiting.pop(0)
+    if encoder is not None:
+        for packet in encoder.flush():
+            for frame in decoder.decode(packet.data, packet.pts_ns):
+                yield frame, waiting.pop(0)
+        for frame in decoder.flush():
+            yield frame, waiting.pop(0)

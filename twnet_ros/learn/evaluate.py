@@ -1,0 +1,76 @@
+"""Accuracy over clips, through the same engine that runs on the robot."""
+
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twnet_ros.codec import CodedFrame
+from twnet_ros.learn.baseline import CarriedLogits
+from twnet_ros.learn.clip import Coding, transcode
+from twnet_ros.learn.metric import Confusion
+from twnet_ros.learn.source import Source
+from twnet_ros.net import TWNet
+from twnet_ros.segment import Segmenter
+
+Clip = list[tuple[CodedFrame, NDArray[np.uint8]]]
+METHODS = ("per_frame", "twnet", "warping", "repeat")
+
+
+def make_clips(source: Source, count: int, frames: int, coding: Coding, seed: int) -> list[Clip]:
+    """Encode and decode ``count`` random clips of ``frames`` frames; same seed, same clips."""
+    clips = []
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        clips.append(list(transcode(islice(source.clip(rng), frames), coding)))
+    return clips
+
+
+def engine(model: TWNet, method: str, size: tuple[int, int], device: str) -> Segmenter:
+    """Return the engine for one of METHODS.
+
+    ``per_frame`` takes the key step on every frame, ``twnet`` is the model as it runs,
+    ``warping`` carries the key frame's logits along the motion, ``repeat`` repeats its labels.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+    if method in ("per_frame", "twnet"):
+        return Segmenter(model, device, "fp32", size, per_frame=method == "per_frame")
+    carried = CarriedLogits(model, moving=method == "warping")
+    return Segmenter(carried, device, "fp32", size)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a method reached on clips of one length."""
+
+    by_frame: list[Confusion]  # at each frame number, over all clips
+    context_rms: list[float]  # root mean square of the state's feature at each frame number
+
+    def total(self) -> Confusion:
+        """Return the confusion over all frames."""
+        return self.over(range(len(self.by_frame)))
+
+    def over(self, frames: range) -> Confusion:
+        """Return the confusion over some frame numbers."""
+        result = Confusion(len(self.by_frame[0].counts))
+        for number in frames:
+            result.counts += self.by_frame[number].counts
+        return result
+
+
+def score(model: TWNet, clips: list[Clip], method: str, device: str = "cpu") -> Score:
+    """Score a method on clips of one size and length."""
+    size = (clips[0][0][0].width, clips[0][0][0].height)
+    segmenter = engine(model, method, size, device)
+    by_frame = [Confusion(len(model.config.classes)) for _ in clips[0]]
+    square = np.zeros(len(by_frame))
+    for clip in clips:
+        segmenter.reset()
+        for number, (frame, truth) in enumerate(clip):
+            for result in segmenter.step(frame):
+                by_frame[number].add(truth, result.labels)
+            if segmenter.state is not None:
+                square[number] += float(segmenter.state.context.float().square().mean())
+    return Score(by_frame, list(np.sqrt(square / len(clips))))

@@ -1,0 +1,109 @@
+"""Step 1: training the key-frame CNN on labelled pictures."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from twnet_ros.learn.augment import augment
+from twnet_ros.learn.loop import Losses, Schedule, mixed_precision, optimise
+from twnet_ros.learn.loss import class_weights, segmentation_loss
+from twnet_ros.learn.metric import Confusion
+from twnet_ros.learn.source import Source
+from twnet_ros.net import TWNet
+
+Picture = NDArray[np.uint8]
+
+
+class Crops(Dataset[tuple[Tensor, Tensor]]):
+    """Augmented crops, each a function of the seed and its own number alone."""
+
+    def __init__(
+        self, source: Source, size: tuple[int, int], start: int, stop: int, seed: int
+    ) -> None:
+        self.source, self.size, self.seed = source, size, seed
+        self.start, self.stop = start, stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        if index >= len(self):
+            raise IndexError(index)
+        rng = np.random.default_rng([self.seed, self.start + index])
+        rgb, labels = augment(*self.source.sample(rng), self.size, rng)
+        return torch.from_numpy(rgb), torch.from_numpy(labels)
+
+
+def normalise(rgb: Tensor, model: TWNet) -> Tensor:
+    """Turn uint8 RGB (N, H, W, 3) into the network's input (N, 3, H, W), channels last."""
+    mean, std = (torch.tensor(v, device=rgb.device) for v in (model.config.mean, model.config.std))
+    return ((rgb.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+def histogram(source: Source, classes: int, count: int = 200) -> NDArray[np.int64]:
+    """Count the pixels of each class in ``count`` pictures drawn at random."""
+    total = np.zeros(256, np.int64)
+    for index in range(count):
+        _, labels = source.sample(np.random.default_rng([7, index]))
+        total += np.bincount(labels.ravel(), minlength=256)
+    return total[:classes]
+
+
+def train_key(
+    model: TWNet,
+    source: Source,
+    held_out: list[tuple[Picture, Picture]],
+    schedule: Schedule,
+    crop: tuple[int, int],
+    run: Path,
+    device: str = "cpu",
+) -> None:
+    """Train the key-frame CNN of ``model`` on crops of size (width, height)."""
+    torch.manual_seed(schedule.seed)
+    model.to(device, memory_format=torch.channels_last)
+    weights = class_weights(histogram(source, len(model.config.classes))).to(device)
+
+    def batches(start: int) -> Iterator[object]:
+        first, last = start * schedule.batch, schedule.iterations * schedule.batch
+        crops = Crops(source, crop, first, last, schedule.seed)
+        return iter(DataLoader(crops, schedule.batch, num_workers=1, drop_last=True))
+
+    def losses(batch: object) -> Losses:
+        rgb, labels = (part.to(device) for part in batch)  # type: ignore[attr-defined]
+        model.train()
+        with mixed_precision(device):
+            logits, _ = model.key(normalise(rgb, model))
+        return {"loss": segmentation_loss(logits, labels, weights)}
+
+    def validate() -> dict[str, float]:
+        return {"miou": score_pictures(model, held_out, device)} if held_out else {}
+
+    parameters = model.keyframe.parameters()
+    optimise(model, parameters, schedule, batches, losses, validate, run)
+
+
+def score_pictures(
+    model: TWNet, pictures: list[tuple[Picture, Picture]], device: str = "cpu"
+) -> float:
+    """Return the mIoU of the key-frame CNN on labelled pictures, each at its own size."""
+    confusion = Confusion(len(model.config.classes))
+    for rgb, labels in pictures:
+        logits, _ = model.key(normalise(_padded(rgb, model.SIZE_MULTIPLE)[None].to(device), model))
+        height, width = labels.shape
+        full = F.interpolate(logits.float(), scale_factor=4, mode="bilinear", align_corners=False)
+        predicted = full[0, :, :height, :width].argmax(0)
+        confusion.add(labels, predicted.cpu().numpy().astype(np.uint8))
+    return confusion.miou()
+
+
+def _padded(rgb: Picture, multiple: int) -> Tensor:
+    """Repeat the lower and right border until the sides are multiples."""
+    height, width = (-side % multiple for side in rgb.shape[:2])
+    return torch.from_numpy(cv2.copyMakeBorder(rgb, 0, height, 0, width, cv2.BORDER_REPLICATE))

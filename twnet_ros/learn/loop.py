@@ -1,0 +1,123 @@
+"""The training loop that both steps share."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from twnet_ros.net import TWNet, save_checkpoint
+from twnet_ros.segment.device import has_bf16
+
+Losses = dict[str, Tensor]  # "loss" is what is minimised, the others are logged beside it
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train."""
+
+    iterations: int
+    batch: int  # samples an iteration
+    rate: float  # peak learning rate of the one-cycle schedule
+    weight_decay: float = 0.01
+    clip: float = 5.0  # norm that gradients are clipped to
+    validate_every: int = 500  # iterations
+    seed: int = 0
+
+
+def mixed_precision(device: str) -> torch.autocast:
+    """Return a context that computes in bfloat16 where the device is fast at it."""
+    name = torch.device(device)
+    return torch.autocast(name.type, torch.bfloat16, enabled=has_bf16(name))
+
+
+def optimise(
+    model: TWNet,
+    parameters: Iterable[nn.Parameter],
+    schedule: Schedule,
+    batches: Callable[[int], Iterator[object]],
+    losses: Callable[[object], Losses],
+    validate: Callable[[], dict[str, float]],
+    run: Path,
+) -> None:
+    """Train with AdamW and a one-cycle rate; resume where ``run`` was left.
+
+    ``batches(start)`` iterates from iteration ``start`` on. The folder ``run`` receives
+    ``model.safetensors``, ``state.pt`` (to resume) and TensorBoard logs.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    weights = [p for p in parameters if p.requires_grad]
+    optimiser = torch.optim.AdamW(weights, schedule.rate, weight_decay=schedule.weight_decay)
+    rate = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, schedule.rate, total_steps=schedule.iterations, pct_start=0.1
+    )
+    start = _resume(run / "state.pt", schedule, model, optimiser, rate)
+    progress = tqdm(total=schedule.iterations, initial=start, unit="it", mininterval=5)
+    with SummaryWriter(str(run)) as log, progress:
+        for step, batch in enumerate(batches(start), start + 1):
+            values = losses(batch)
+            optimiser.zero_grad()
+            values["loss"].backward()
+            norm = nn.utils.clip_grad_norm_(weights, schedule.clip)
+            optimiser.step()
+            rate.step()
+            progress.update()
+            if step % 20 == 0:
+                shown = {name: float(value) for name, value in values.items()}
+                for name, value in {**shown, "gradient_norm": float(norm)}.items():
+                    log.add_scalar(f"train/{name}", value, step)
+                progress.set_postfix({k: f"{v:.3f}" for k, v in shown.items()})
+            if step % schedule.validate_every == 0 or step == schedule.iterations:
+                model.eval()
+                with torch.inference_mode():
+                    scores = validate()
+                for name, value in scores.items():
+                    log.add_scalar(f"held_out/{name}", value, step)
+                tqdm.write(f"{step}: " + ", ".join(f"{k} {v:.2f}" for k, v in scores.items()))
+                save_checkpoint(run / "model.safetensors", model)
+                _store(run / "state.pt", schedule, step, model, optimiser, rate)
+
+
+def _store(
+    path: Path,
+    schedule: Schedule,
+    step: int,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    rate: torch.optim.lr_scheduler.LRScheduler,
+) -> None:
+    state = {
+        "iterations": schedule.iterations,
+        "step": step,
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "rate": rate.state_dict(),
+    }
+    temporary = path.with_suffix(".part")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def _resume(
+    path: Path,
+    schedule: Schedule,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    rate: torch.optim.lr_scheduler.LRScheduler,
+) -> int:
+    """Load what ``_store`` wrote, if there is any, and return its iteration."""
+    if not path.is_file():
+        return 0
+    state = torch.load(path, weights_only=True)
+    if state["iterations"] != schedule.iterations:
+        raise ValueError(
+            f"{path}: expected a run of {schedule.iterations} iterations to resume, "
+            f"got one of {state['iterations']}; choose another run folder"
+        )
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    rate.load_state_dict(state["rate"])
+    return int(state["step"])

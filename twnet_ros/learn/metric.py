@@ -1,0 +1,39 @@
+"""Mean intersection over union."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twnet_ros.segment.palette import UNLABELLED
+
+
+class Confusion:
+    """Counts of (true class, predicted class) over all scored pixels.
+
+    The last column counts predictions that are none of the classes: they miss the true one.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.counts = np.zeros((classes, classes + 1), np.int64)
+
+    def add(self, truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> None:
+        """Count two label images of one shape; pixels whose truth is unlabelled are left out."""
+        if truth.shape != predicted.shape:
+            raise ValueError(f"expected predicted labels of {truth.shape}, got {predicted.shape}")
+        classes = len(self.counts)
+        scored = truth != UNLABELLED
+        true = truth[scored].astype(np.int64)
+        if true.size and (worst := int(true.max())) >= classes:
+            raise ValueError(f"truth: expected train ids below {classes}, got {worst}")
+        pairs = true * (classes + 1) + np.minimum(predicted[scored], classes)
+        self.counts += np.bincount(pairs, minlength=self.counts.size).reshape(self.counts.shape)
+
+    def iou(self) -> NDArray[np.float64]:
+        """Return the IoU of each class in percent, NaN where a class never occurs."""
+        hit = np.diag(self.counts).astype(np.float64)
+        union = self.counts.sum(1) + self.counts[:, :-1].sum(0) - hit
+        return 100 * hit / np.where(union > 0, union, np.nan)
+
+    def miou(self) -> float:
+        """Return the mean over the classes that occur, in percent; NaN when none does."""
+        iou = self.iou()
+        return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")

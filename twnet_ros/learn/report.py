@@ -1,0 +1,53 @@
+"""Tables of what a model reaches on held-out clips."""
+
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from twnet_ros.learn.clip import Coding
+from twnet_ros.learn.evaluate import METHODS, Score, make_clips, score
+from twnet_ros.learn.still import DataError
+from twnet_ros.learn.train import Data
+from twnet_ros.net import load_checkpoint
+from twnet_ros.segment import find_model
+
+WATCHED = ("person", "pedestrian", "car")  # non-rigid and moving: where warping alone fails
+
+
+def report(
+    model: str,
+    data: Data,
+    *,
+    clips: int,
+    frames: int,
+    gop: int,
+    bits_per_pixel: float,
+    device: str,
+    seed: int = 1,
+) -> dict[str, Score]:
+    """Score a model and what it is held against on held-out clips, and print a table."""
+    network = load_checkpoint(find_model(model))
+    if data.held_out is None:
+        raise DataError("expected held-out data, got none; name some with --hold-out")
+    if network.config.classes != data.classes.names:
+        raise DataError(f"{model}: its classes are not the data's")
+    coding = Coding(gop=gop, bits_per_pixel=bits_per_pixel)
+    coded = make_clips(data.held_out, clips, frames, coding, seed)
+    scores = {m: score(network, coded, m, device) for m in tqdm(METHODS, unit="method")}
+    print(f"{clips} clips of {frames} frames, GOP {gop}, {bits_per_pixel} bit/pixel")
+    print(table(scores, network.config.classes, min(gop, frames)))
+    return scores
+
+
+def table(scores: dict[str, Score], classes: Sequence[str], gop: int) -> str:
+    """Return a Markdown table: mIoU over all frames, watched classes, far from the key frame."""
+    watched = [i for i, name in enumerate(classes) if name in WATCHED]
+    head = ["method", "mIoU", *(classes[i] for i in watched), f"distance {gop - 1}", "state RMS"]
+    rows = [head, ["---"] * len(head)]
+    for method, found in scores.items():
+        iou = found.total().iou()
+        far = found.over(range(gop - 1, len(found.by_frame), gop)).miou()
+        values = [found.total().miou(), *(iou[i] for i in watched), far]
+        rms = f"{found.context_rms[0]:.2f} to {max(found.context_rms):.2f}"
+        rows.append([method, *(f"{value:.1f}" for value in values), rms])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)

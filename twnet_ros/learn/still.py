@@ -1,0 +1,88 @@
+"""Data sets of labelled single frames in a folder."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from twnet_ros.segment.palette import UNLABELLED
+
+Picture = NDArray[np.uint8]
+IMAGE_FOLDERS = ("images", "frames")
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}
+
+
+class DataError(ValueError):
+    """A data set that is missing, incomplete or not in the expected layout."""
+
+
+class Stills:
+    """Labelled stills: ``ROOT/images`` (or ``frames``) and ``ROOT/labels``, same file stems.
+
+    Labels are single-channel PNG of train ids; ids from ``classes`` on are unlabelled.
+    """
+
+    def __init__(self, root: Path, classes: int, size: tuple[int, int] | None = None) -> None:
+        """List the pairs under ``root``; ``size`` (width, height) rescales what is read."""
+        folders = [root / name for name in IMAGE_FOLDERS if (root / name).is_dir()]
+        if not folders or not (root / "labels").is_dir():
+            raise DataError(f"{root}: expected the folders 'images' (or 'frames') and 'labels'")
+        images = sorted(p for p in folders[0].iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not images:
+            raise DataError(f"{folders[0]}: expected PNG or JPEG images, found none")
+        self.pairs = [(path, root / "labels" / f"{path.stem}.png") for path in images]
+        missing = [label.name for _, label in self.pairs if not label.is_file()]
+        if missing:
+            raise DataError(
+                f"{root}/labels: {len(missing)} labels are missing, first {missing[0]}"
+            )
+        self.classes = classes
+        self.size = size
+
+    def split(self, hold_out: list[str]) -> tuple["Stills", "Stills"]:
+        """Return what to train on and what to hold out.
+
+        Each entry of ``hold_out`` is the beginning of file names, ``0006R0``, or that with a
+        count, ``0016E5:40``, for the last so many of them.
+        """
+        held: set[Path] = set()
+        for entry in hold_out:
+            prefix, _, count = entry.partition(":")
+            named = [image for image, _ in self.pairs if image.name.startswith(prefix)]
+            if not named:
+                raise DataError(f"hold-out {entry!r}: no image's name begins with {prefix!r}")
+            held.update(named[-int(count) :] if count else named)
+        return (
+            self._subset([pair for pair in self.pairs if pair[0] not in held]),
+            self._subset([pair for pair in self.pairs if pair[0] in held]),
+        )
+
+    def _subset(self, pairs: list[tuple[Path, Path]]) -> "Stills":
+        subset = object.__new__(Stills)
+        subset.pairs, subset.classes, subset.size = pairs, self.classes, self.size
+        return subset
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def read(self, index: int) -> tuple[Picture, Picture]:
+        """Return one still as RGB (H, W, 3) and its train ids (H, W)."""
+        image_path, label_path = self.pairs[index]
+        image = cv2.imread(str(image_path), cv2.IMREAD_COLOR)
+        labels = cv2.imread(str(label_path), cv2.IMREAD_UNCHANGED)
+        if image is None or labels is None:
+            raise DataError(f"{label_path if labels is None else image_path}: cannot be read")
+        if labels.ndim != 2 or labels.shape != image.shape[:2]:
+            raise DataError(
+                f"{label_path}: expected one channel of {image.shape[:2]}, got {labels.shape}"
+            )
+        if self.size is not None and (image.shape[1], image.shape[0]) != self.size:
+            image = cv2.resize(image, self.size, interpolation=cv2.INTER_AREA)
+            labels = cv2.resize(labels, self.size, interpolation=cv2.INTER_NEAREST)
+        labels = np.where(labels < self.classes, labels, UNLABELLED).astype(np.uint8)
+        return np.ascontiguousarray(image[..., ::-1]), labels
+
+    def sample(self, rng: np.random.Generator) -> tuple[Picture, Picture]:
+        """Return a still drawn at random."""
+        return self.read(int(rng.integers(len(self))))

@@ -1,0 +1,108 @@
+"""Both training steps and the evaluation, from a data set's name to a run folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from twnet_ros.learn.clip import Coding
+from twnet_ros.learn.evaluate import make_clips
+from twnet_ros.learn.key import train_key
+from twnet_ros.learn.loop import Schedule
+from twnet_ros.learn.nonkey import Rollout, train_nonkey
+from twnet_ros.learn.source import Labelled, Source, StillSource, StreetSource
+from twnet_ros.learn.still import DataError, Stills
+from twnet_ros.net import Config, TWNet, load_checkpoint
+from twnet_ros.segment.palette import CAMVID, CITYSCAPES, ClassSet
+from twnet_ros.segment.segmenter import find_model
+
+CLASS_SETS = {"camvid": CAMVID, "cityscapes": CITYSCAPES}
+MOVERS = ("car", "pedestrian", "cyclist", "person", "rider", "bicycle", "motorcycle", "truck")
+TRAINING_SEEDS = range(0, 10_000)  # of procedural streets
+HELD_OUT_SEEDS = range(1_000_000, 1_000_100)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What to train on and what to score on."""
+
+    classes: ClassSet
+    source: Source
+    held_out: Source | None  # None where nothing was held out
+    size: tuple[int, int]  # (width, height) of clips
+
+    def held_out_pictures(self, limit: int = 48) -> list[Labelled]:
+        """Return pictures to score on: evenly spread stills, or streets of held-out seeds."""
+        if isinstance(self.held_out, StillSource):
+            stills = self.held_out.stills
+            chosen = np.linspace(0, len(stills) - 1, min(limit, len(stills))).astype(int)
+            return [stills.read(int(index)) for index in chosen]
+        if self.held_out is None:
+            return []
+        return [self.held_out.sample(np.random.default_rng([11, i])) for i in range(limit)]
+
+
+def open_data(name: str, classes: str, size: tuple[int, int], hold_out: list[str]) -> Data:
+    """Open ``streets`` (procedural) or a folder of stills; DataError says what is missing.
+
+    ``classes`` is a name of CLASS_SETS; ``size`` is that of clips; for ``hold_out`` see
+    ``Stills.split``. Procedural streets have held-out seeds of their own.
+    """
+    if classes not in CLASS_SETS:
+        raise DataError(f"classes: expected one of {', '.join(CLASS_SETS)}, got {classes!r}")
+    chosen = CLASS_SETS[classes]
+    if name == "streets":
+        if chosen is not CITYSCAPES:
+            raise DataError(f"procedural streets have the classes cityscapes, not {classes}")
+        training = StreetSource(TRAINING_SEEDS, size)
+        return Data(chosen, training, StreetSource(HELD_OUT_SEEDS, size), size)
+    stills = Stills(Path(name), len(chosen.names))
+    movers = tuple(i for i, label in enumerate(chosen.names) if label in MOVERS)
+    training, held = stills.split(hold_out)
+    source = StillSource(training, movers, size)
+    return Data(chosen, source, StillSource(held, movers, size) if len(held) else None, size)
+
+
+def step_one(
+    data: Data,
+    schedule: Schedule,
+    run: Path,
+    *,
+    layer: int,
+    input_size: tuple[int, int],
+    crop: tuple[int, int],
+    init: str | None,
+    device: str,
+) -> None:
+    """Train the key-frame CNN, starting from the tensors of the checkpoint ``init`` that fit."""
+    torch.manual_seed(schedule.seed)
+    model = TWNet(
+        Config("mobilenetv1", layer, data.classes.names, data.classes.colors, input_size)
+    )
+    if init:
+        _start_from(model, load_checkpoint(find_model(init)))
+    train_key(model, data.source, data.held_out_pictures(), schedule, crop, run, device)
+
+
+def step_two(
+    data: Data, schedule: Schedule, rollout: Rollout, run: Path, *, model: str, device: str
+) -> None:
+    """Train the non-key-frame CNN beside the key-frame CNN of the checkpoint ``model``."""
+    network = load_checkpoint(find_model(model))
+    if network.config.classes != data.classes.names:
+        raise DataError(
+            f"{model}: expected the data's {len(data.classes.names)} classes, "
+            f"got {len(network.config.classes)}"
+        )
+    held_out = data.held_out
+    clips = make_clips(held_out, 4, 36, Coding(bits_per_pixel=0.3), 1) if held_out else []
+    train_nonkey(network, data.source, clips, schedule, rollout, run, device)
+
+
+def _start_from(model: TWNet, donor: TWNet) -> None:
+    """Copy every tensor of the donor that has the same name and shape."""
+    own = model.state_dict()
+    fitting = {k: t for k, t in donor.state_dict().items() if own[k].shape == t.shape}
+    own.update(fitting)
+    model.load_state_dict(own)

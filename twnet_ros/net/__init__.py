@@ -1,0 +1,19 @@
+"""The network: backbones, warping, correction, TWNet and its checkpoints."""
+
+from twnet_ros.net.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from twnet_ros.net.config import Config
+from twnet_ros.net.residual import residual
+from twnet_ros.net.twnet import FeatureState, TWNet
+from twnet_ros.net.warp import to_grid, warp
+
+__all__ = [
+    "CheckpointError",
+    "Config",
+    "FeatureState",
+    "TWNet",
+    "load_checkpoint",
+    "residual",
+    "save_checkpoint",
+    "to_grid",
+    "warp",
+]

@@ -1,0 +1,94 @@
+"""Checkpoints: weights as safetensors, the configuration in the same file's metadata."""
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from twnet_ros.net.config import Config
+from twnet_ros.net.twnet import TWNet
+
+FORMAT = "twnet-1"
+MAX_BYTES = 1 << 30
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read, or is not what was expected."""
+
+
+def save_checkpoint(path: str | os.PathLike[str], model: TWNet) -> None:
+    """Write a checkpoint: parameters in half precision, batch-norm statistics in single.
+
+    The file appears whole or not at all.
+    """
+    target = Path(path)
+    temporary = target.with_name(target.name + ".part")
+    half = {name for name, _ in model.named_parameters()}
+    tensors = {
+        name: tensor.detach().cpu().to(torch.float16 if name in half else torch.float32)
+        for name, tensor in _tensors(model).items()
+    }
+    metadata = {"format": FORMAT, "config": model.config.to_json()}
+    save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, metadata)
+    temporary.replace(target)
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> TWNet:
+    """Read a checkpoint into a float32 network on the CPU, in evaluation mode.
+
+    Nothing in the file is executed. CheckpointError where the file is missing or too large, is
+    no TWNet checkpoint, or does not hold exactly the tensors of its configuration.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise CheckpointError(f"{source}: expected a checkpoint file, found none")
+    if source.stat().st_size > MAX_BYTES:
+        raise CheckpointError(
+            f"{source}: expected at most {MAX_BYTES} bytes, got {source.stat().st_size}"
+        )
+    try:
+        with safe_open(source, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise CheckpointError(
+                    f"{source}: expected a {FORMAT} checkpoint, "
+                    f"its metadata say {metadata.get('format')!r}"
+                )
+            model = _model_of(source, metadata.get("config", ""))
+            expected = {name: tuple(t.shape) for name, t in _tensors(model).items()}
+            actual = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            _compare(source, expected, actual)
+            with torch.no_grad():
+                for name, tensor in _tensors(model).items():
+                    tensor.copy_(file.get_tensor(name))
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{source}: expected a safetensors file ({error})") from error
+    return model.eval()
+
+
+def _model_of(source: Path, text: str) -> TWNet:
+    try:
+        return TWNet(Config.from_json(text))
+    except ValueError as error:
+        raise CheckpointError(f"{source}: its configuration is wrong: {error}") from error
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return everything that is stored: all but the batch norms' counters."""
+    state = model.state_dict()
+    return {k: t for k, t in state.items() if not k.endswith("num_batches_tracked")}
+
+
+def _compare(
+    source: Path, expected: dict[str, tuple[int, ...]], actual: dict[str, tuple[int, ...]]
+) -> None:
+    if missing := sorted(set(expected) - set(actual)):
+        raise CheckpointError(f"{source}: {len(missing)} tensors are missing, first {missing[0]}")
+    if unknown := sorted(set(actual) - set(expected)):
+        raise CheckpointError(f"{source}: {len(unknown)} unknown tensors, first {unknown[0]}")
+    for name, shape in expected.items():
+        if actual[name] != shape:
+            raise CheckpointError(f"{source}: {name}: expected {shape}, got {actual[name]}")

@@ -1,0 +1,81 @@
+"""What a checkpoint says about its network."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twnet_ros.net.backbone import Backbone
+from twnet_ros.net.mobilenet_v1 import mobilenet_v1
+
+BACKBONES: dict[str, Callable[[int, int], Backbone]] = {"mobilenetv1": mobilenet_v1}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The configuration of a TWNet; raises ValueError where a field is out of its range."""
+
+    backbone: str
+    layer: int  # decoder stage whose output is the context feature: 1, 2 or 3
+    classes: tuple[str, ...]  # names in the order of their train ids
+    colors: tuple[tuple[int, int, int], ...]  # RGB of each class
+    input_size: tuple[int, int]  # (width, height) that the video is scaled to fit, in pixels
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)  # RGB, 8-bit levels
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise ValueError(
+                f"backbone: expected one of {sorted(BACKBONES)}, got {self.backbone!r}"
+            )
+        if self.layer not in (1, 2, 3):
+            raise ValueError(f"layer: expected 1, 2 or 3, got {self.layer!r}")
+        if not 2 <= len(self.classes) <= 255:
+            raise ValueError(f"classes: expected 2 to 255 names, got {len(self.classes)}")
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes: expected distinct names, got {self.classes}")
+        if len(self.colors) != len(self.classes):
+            raise ValueError(
+                f"colors: expected one a class ({len(self.classes)}), got {len(self.colors)}"
+            )
+        for color in self.colors:
+            if len(color) != 3 or not all(0 <= level <= 255 for level in color):
+                raise ValueError(f"colors: expected three levels of 0 to 255, got {color}")
+        if len(self.input_size) != 2 or not all(32 <= side <= 8192 for side in self.input_size):
+            raise ValueError(
+                f"input_size: expected (width, height) of 32 to 8192, got {self.input_size}"
+            )
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError(
+                f"mean, std: expected three levels each, std > 0, got {self.mean}, {self.std}"
+            )
+
+    def build(self) -> Backbone:
+        """Build the key-frame CNN, randomly initialised."""
+        return BACKBONES[self.backbone](len(self.classes), self.layer)
+
+    def to_json(self) -> str:
+        """Return the configuration as JSON text."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Config":
+        """Read what ``to_json`` wrote; ValueError for missing, unknown or ill-typed fields."""
+        fields = json.loads(text)
+        if not isinstance(fields, dict):
+            raise ValueError(f"expected a JSON object, got {type(fields).__name__}")
+        names = {field.name for field in dataclasses.fields(cls)}
+        if set(fields) != names:
+            raise ValueError(f"expected the fields {sorted(names)}, got {sorted(fields)}")
+        try:
+            return cls(
+                backbone=str(fields["backbone"]),
+                layer=int(fields["layer"]),
+                classes=tuple(str(name) for name in fields["classes"]),
+                colors=tuple((int(r), int(g), int(b)) for r, g, b in fields["colors"]),
+                input_size=(int(fields["input_size"][0]), int(fields["input_size"][1])),
+                mean=tuple(float(level) for level in fields["mean"]),  # type: ignore[arg-type]
+                std=tuple(float(level) for level in fields["std"]),  # type: ignore[arg-type]
+            )
+        except (TypeError, IndexError) as error:
+            raise ValueError(f"ill-typed field: {error}") from error

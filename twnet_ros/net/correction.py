@@ -1,0 +1,41 @@
+"""The correction stage: context feature rectification and residual-guided attention."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ContextFeatureRectification(nn.Module):
+    """CFR (equation 5): one 3x3 convolution predicts what the warped context lacks.
+
+    It starts at zero, where correcting is the same as warping.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.predict = nn.Conv2d(2 * channels, channels, 3, padding=1)
+        for parameter in self.predict.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, warped: Tensor, spatial: Tensor) -> Tensor:
+        """Return the feature's residual (N, C, h, w) from two features of that shape."""
+        missing: Tensor = self.predict(torch.cat([warped, spatial], 1))
+        return missing
+
+
+class ResidualGuidedAttention(nn.Module):
+    """RGA (equation 6): one 3x3 convolution and a sigmoid turn the residual into attention.
+
+    The residual enters as its mean magnitude over the feature pixel: signs would cancel.
+    """
+
+    LEVELS = 16.0  # brings residuals, a few 8-bit levels, to the order of one
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attend = nn.Conv2d(3, 1, 3, padding=1)
+
+    def forward(self, residual: Tensor, stride: int) -> Tensor:
+        """Return attention (N, 1, H / stride, W / stride) in (0, 1) from (N, 3, H, W)."""
+        magnitude = F.avg_pool2d(residual.abs(), stride) / self.LEVELS
+        return torch.sigmoid(self.attend(magnitude.to(self.attend.weight.dtype)))

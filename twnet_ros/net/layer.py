@@ -1,0 +1,62 @@
+"""The convolution blocks that every part of the network is built from."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def convolution(
+    inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1
+) -> list[nn.Module]:
+    """Return a same-padded convolution and its batch norm."""
+    return [
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
+
+
+class Lateral(nn.Sequential):
+    """1x1 projection of an encoder feature to the width of its decoder stage."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(*convolution(inputs, outputs, 1))
+
+
+class Fuse(nn.Module):
+    """A decoder stage: upsample the deep feature, add the projected shallow one, 3x3."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.smooth = nn.Sequential(*convolution(inputs, outputs, 3), nn.ReLU(inplace=True))
+
+    def forward(self, deep: Tensor, shallow: Tensor) -> Tensor:
+        """Fuse (N, C, h, w) into (N, C, 2h, 2w)."""
+        raised = F.interpolate(deep, shallow.shape[-2:], mode="bilinear", align_corners=False)
+        fused: Tensor = self.smooth(raised + shallow)
+        return fused
+
+
+class PyramidPooling(nn.Module):
+    """Context of the whole picture: averages over 1, 2, 4 and 8 bins a side, fused."""
+
+    BINS = (1, 2, 4, 8)
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        width = inputs // 2
+        branch = width // len(self.BINS)
+        self.reduce = nn.Sequential(*convolution(inputs, width, 1), nn.ReLU(inplace=True))
+        self.branches = nn.ModuleList(
+            nn.Sequential(*convolution(width, branch, 1), nn.ReLU(inplace=True)) for _ in self.BINS
+        )
+        self.fuse = nn.Sequential(*convolution(2 * width, outputs, 1), nn.ReLU(inplace=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, h, w) to (N, outputs, h, w)."""
+        x = self.reduce(x)
+        parts = [x]
+        for bins, branch in zip(self.BINS, self.branches, strict=True):
+            pooled = branch(F.adaptive_avg_pool2d(x, bins))
+            parts.append(F.interpolate(pooled, x.shape[-2:], mode="bilinear", align_corners=False))
+        fused: Tensor = self.fuse(torch.cat(parts, 1))
+        return fused

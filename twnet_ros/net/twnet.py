@@ -1,0 +1,78 @@
+"""TWNet: a key step and a non-key step (Fig. 4 of the paper)."""
+
+import copy
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from twnet_ros.net.config import Config
+from twnet_ros.net.correction import ContextFeatureRectification, ResidualGuidedAttention
+from twnet_ros.net.warp import to_grid, warp
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureState:
+    """The context feature (N, C, h, w) of one frame and the frames since its key frame."""
+
+    context: Tensor
+    distance: int
+
+    def clone(self) -> "FeatureState":
+        """Return a copy that a later step cannot overwrite."""
+        return FeatureState(self.context.clone(), self.distance)
+
+
+class TWNet(nn.Module):
+    """The Tamed Warping Network: a key-frame CNN and the non-key-frame CNN beside it.
+
+    The non-key-frame CNN has copies of the key-frame CNN's head and tail, fine-tuned ("FT"),
+    and the correction. Context layer 3 has no spatial feature and so no correction.
+    """
+
+    SIZE_MULTIPLE = 32  # height and width of the input, in pixels
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.keyframe = config.build()
+        self.head = copy.deepcopy(self.keyframe.head)
+        self.tail = copy.deepcopy(self.keyframe.tail)
+        self.corrects = config.layer < 3
+        if self.corrects:
+            self.cfr = ContextFeatureRectification(self.keyframe.channels)
+            self.rga = ResidualGuidedAttention()
+
+    def key(self, image: Tensor) -> tuple[Tensor, FeatureState]:
+        """Segment a key frame.
+
+        ``image`` is (N, 3, H, W), normalised RGB. Returns logits (N, classes, H / 4, W / 4) and
+        the state for the next frame.
+        """
+        head = self.keyframe.head(image)
+        context = self.keyframe.context(head)
+        return self.keyframe.tail(context, head), FeatureState(context, 0)
+
+    def nonkey(
+        self, image: Tensor, motion: Tensor, residual: Tensor, state: FeatureState
+    ) -> tuple[Tensor, FeatureState]:
+        """Segment a non-key frame from the state of the frame that its motion points to.
+
+        ``motion`` is (N, 2, H, W) in input pixels, ``residual`` (N, 3, H, W) in 8-bit YCbCr
+        levels. The step computes equation 7 and consumes the state.
+        """
+        head = self.head(image)
+        context = warp(state.context, to_grid(motion, self.keyframe.stride))
+        if self.corrects:
+            spatial = F.interpolate(
+                head.lateral[0], context.shape[-2:], mode="bilinear", align_corners=False
+            )
+            attention = self.rga(residual, self.keyframe.stride)
+            context = context + attention * self.cfr(context, spatial)
+        return self.tail(context, head), FeatureState(context, state.distance + 1)
+
+    def start_finetuning(self) -> None:
+        """Begin the second training step: copy head and tail, freeze the key-frame CNN."""
+        self.head.load_state_dict(self.keyframe.head.state_dict())
+        self.tail.load_state_dict(self.keyframe.tail.state_dict())
+        self.keyframe.requires_grad_(False)

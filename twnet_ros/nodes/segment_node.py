@@ -1,0 +1,259 @@
+#!/usr/bin/env python3
+"""The segment node: a topic of compressed video in, label images out."""
+
+import sys
+import time
+
+import rclpy
+from rclpy.exceptions import InvalidHandle, ParameterException
+from rclpy.executors import ExternalShutdownException
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import (
+    LifecycleNode,
+    LifecyclePublisher,
+    LifecycleState,
+    TransitionCallbackReturn,
+)
+from rclpy.logging import get_logger
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from twnet_ros.msg import ClassMasks, FrameStatus
+from twnet_ros.nodes.conversion import (
+    Labels,
+    class_image,
+    encode_masks,
+    image_message,
+    status_message,
+    topic_token,
+)
+from twnet_ros.nodes.parameter import Parameter, Parameters
+from twnet_ros.nodes.pipeline import Pipeline, Ticket
+from twnet_ros.nodes.topic import STATUS_QOS, stamp_ns
+from twnet_ros.segment import Segmenter, SegmentError
+
+ALL = "all"
+THROTTLE_S = 5.0
+
+TABLE = (
+    Parameter(
+        "model",
+        "streets-mobilenetv1-layer1",
+        "Name of a shipped model, or path of a .safetensors checkpoint.",
+    ),
+    Parameter("device", "auto", "Where the network runs: auto, cpu, cuda or cuda:N."),
+    Parameter(
+        "precision",
+        "auto",
+        "Number format of the network; auto measures at start-up and picks.",
+        choices=("auto", "fp32", "bf16", "fp16"),
+    ),
+    Parameter(
+        "input_size",
+        [0, 0],
+        "Width and height, in pixels, that the video is scaled to for the network; "
+        "0, 0 is the model's own.",
+    ),
+    Parameter(
+        "mask_classes",
+        [ALL],
+        f"Classes, by name, that ~/masks holds and ~/masks/<class> shows; [{ALL}] is every class.",
+    ),
+    Parameter(
+        "queue_size",
+        30,
+        "Packets that may wait for the decoder; one more drops them all, to the next key frame.",
+        range=(1, 1000),
+    ),
+    Parameter(
+        "reliability",
+        "reliable",
+        "QoS of the video subscription: reliable loses nothing; best_effort also matches "
+        "publishers that offer no more.",
+        choices=("reliable", "best_effort"),
+    ),
+    Parameter("autostart", True, "Configure and activate at start, without a lifecycle manager."),
+)
+
+
+class SegmentNode(LifecycleNode):
+    """Parameters and wiring; the pipeline does the work on its own threads."""
+
+    def __init__(self) -> None:
+        super().__init__("segment")
+        self._settings = Parameters(self, TABLE)
+        self._pipeline: Pipeline | None = None
+        self._subscription: Subscription | None = None
+        self._topic = self.resolve_topic_name("video")
+        self._classes: dict[int, LifecyclePublisher] = {}  # of ~/masks/<class>, by train id
+
+    def start(self) -> None:
+        """Configure and activate, if the parameters say so."""
+        if not self._settings.values()["autostart"]:
+            return
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    # The lifecycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model and create the publishers."""
+        values = self._settings.values()
+        try:
+            size = _input_size(values["input_size"])
+            segmenter = Segmenter.load(
+                values["model"], values["device"], values["precision"], input_size=size
+            )
+            wanted = _class_ids(values["mask_classes"], segmenter.classes)
+        except SegmentError as error:
+            self.get_logger().error(
+                f"cannot configure, and stays unconfigured until a parameter is mended: {error}"
+            )
+            return TransitionCallbackReturn.FAILURE
+        self._settings.frozen = True
+        self._segmenter = segmenter
+        self._labels = self.create_lifecycle_publisher(Image, "~/labels", 10)
+        self._masks = self.create_lifecycle_publisher(ClassMasks, "~/masks", 10)
+        self._status = self.create_lifecycle_publisher(FrameStatus, "~/status", STATUS_QOS)
+        for class_id in wanted:
+            topic = f"~/masks/{topic_token(segmenter.classes[class_id])}"
+            self._classes[class_id] = self.create_lifecycle_publisher(Image, topic, 10)
+        width, height = segmenter.input_size
+        self.get_logger().info(
+            f"model {values['model']} on {segmenter.device} in {segmenter.precision} "
+            f"at {width}x{height}"
+        )
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Listen to the video."""
+        result = super().on_activate(state)
+        values = self._settings.values()
+        self._pipeline = Pipeline(
+            self._segmenter, self._publish, self._anybody_listens, values["queue_size"]
+        )
+        qos = QoSProfile(
+            depth=values["queue_size"],
+            reliability=QoSReliabilityPolicy[values["reliability"].upper()],
+        )
+        self._subscription = self.create_subscription(CompressedImage, "video", self._receive, qos)
+        self.get_logger().info(f"waiting for H.264 or MPEG-4 video on {self._topic}")
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop listening; what waits is forgotten."""
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give the model and the publishers back; parameters may change again."""
+        for publisher in (self._labels, self._masks, self._status, *self._classes.values()):
+            self.destroy_lifecycle_publisher(publisher)
+        self._classes.clear()
+        del self._segmenter
+        self._settings.frozen = False
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the threads."""
+        self._stop()
+        return super().on_shutdown(state)
+
+    def destroy_node(self) -> None:
+        """Stop the threads before what they publish on goes."""
+        self._stop()
+        super().destroy_node()
+
+    def _stop(self) -> None:
+        if self._subscription is not None:
+            self.destroy_subscription(self._subscription)
+            self._subscription = None
+        if self._pipeline is not None:
+            self._pipeline.stop()
+            self._pipeline = None
+
+    # Packets in, tickets out
+
+    def _receive(self, message: CompressedImage) -> None:
+        if self._pipeline is not None:
+            self._pipeline.push(
+                bytes(message.data), message.format, message.header, stamp_ns(message.header)
+            )
+
+    def _anybody_listens(self) -> bool:
+        publishers = (self._labels, self._masks, *self._classes.values())
+        return any(publisher.get_subscription_count() for publisher in publishers)
+
+    def _publish(self, ticket: Ticket) -> None:
+        try:
+            if ticket.segmentation is not None:
+                self._publish_labels(ticket.segmentation.labels, ticket.header)
+            now_ns = self.get_clock().now().nanoseconds
+            self._status.publish(status_message(ticket, now_ns, time.monotonic()))
+        except (InvalidHandle, rclpy_implementation.RCLError):
+            if self.context.ok():  # else the process is on its way out
+                raise
+        if ticket.fault:
+            self.get_logger().error(
+                f"{self._topic}: {ticket.reason}", throttle_duration_sec=THROTTLE_S
+            )
+        elif ticket.waiting:
+            self.get_logger().warning(
+                f"{self._topic}: {ticket.reason}, {ticket.packets_dropped} packets dropped and "
+                f"{ticket.frames_skipped} frames skipped so far",
+                throttle_duration_sec=THROTTLE_S,
+            )
+
+    def _publish_labels(self, labels: Labels, header: Header) -> None:
+        if self._labels.get_subscription_count():
+            self._labels.publish(image_message(labels, header))
+        if self._masks.get_subscription_count():
+            names = self._segmenter.classes
+            self._masks.publish(encode_masks(labels, names, self._classes.keys(), header))
+        for class_id, publisher in self._classes.items():
+            if publisher.get_subscription_count():
+                publisher.publish(image_message(class_image(labels, class_id), header))
+
+
+def _input_size(value: list[int]) -> tuple[int, int] | None:
+    if len(value) != 2 or min(value) < 0 or (0 in value and any(value)):
+        raise SegmentError(f"expected input_size [width, height] or [0, 0], got {list(value)}")
+    width, height = value
+    return (width, height) if width else None
+
+
+def _class_ids(wanted: list[str], classes: tuple[str, ...]) -> list[int]:
+    if list(wanted) == [ALL]:
+        return list(range(len(classes)))
+    unknown = sorted(set(wanted) - set(classes))
+    if unknown:
+        raise SegmentError(
+            f"expected mask_classes to be [{ALL}] or among the model's classes "
+            f"({', '.join(classes)}), got {', '.join(unknown)}"
+        )
+    return sorted({classes.index(name) for name in wanted})
+
+
+def main() -> int:
+    """Run the node until it is interrupted."""
+    rclpy.init()
+    try:
+        node = SegmentNode()
+    except ParameterException as error:
+        get_logger("segment").fatal(str(error))
+        return 1
+    try:
+        node.start()
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""The video publisher: a file's packets, coded data unchanged, on a topic."""
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+import rclpy
+from rclpy.clock import Time
+from rclpy.duration import Duration
+from rclpy.exceptions import NotInitializedException, ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.logging import get_logger
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
+
+from twnet_ros.codec import CodecError, Packet, read_packets
+from twnet_ros.msg import FrameStatus
+from twnet_ros.nodes.parameter import Parameter, Parameters
+from twnet_ros.nodes.topic import STATUS_QOS, stamp_ns
+
+POLL_S = 0.05
+LAST_ANSWER_S = 5.0
+
+TABLE = (
+    Parameter("file", "", "Path of the H.264 or MPEG-4 video file to publish."),
+    Parameter(
+        "rate",
+        0.0,
+        "Packets a second; 0 keeps the file's own timestamps.",
+        range=(0.0, 1000.0),
+    ),
+    Parameter("loop", False, "Begin again at the end of the file, with stamps that go on."),
+    Parameter("frame_id", "camera", "frame_id of every packet's header."),
+    Parameter(
+        "pace",
+        "clock",
+        "What the next packet waits for: its time by the clock, or the status of those before it.",
+        choices=("clock", "status"),
+    ),
+    Parameter(
+        "window",
+        1,
+        "With pace status: packets sent ahead of their status; a stream with B-frames needs 8.",
+        range=(1, 1000),
+    ),
+    Parameter(
+        "wait_for_subscriber", True, "Publish nothing until somebody subscribes to the video."
+    ),
+)
+
+
+class VideoPublisher(Node):
+    """Plays one file; `play` runs outside the executor, which only takes statuses in."""
+
+    def __init__(self, parameter_overrides: Sequence[RosParameter] = ()) -> None:
+        super().__init__("video_publisher", parameter_overrides=list(parameter_overrides))
+        parameters = Parameters(self, TABLE)
+        self._values = parameters.values()
+        parameters.frozen = True
+        self._unanswered: set[int] = set()  # stamps of packets without a status, nanoseconds
+        self._answered = threading.Condition()
+        if self._values["pace"] == "status":  # before the video, whose subscriber answers on it
+            self.create_subscription(FrameStatus, "status", self._take_status, STATUS_QOS)
+        if not self._values["file"]:
+            raise CodecError("expected the parameter file to name a video file, got none")
+        info, _ = read_packets(self._values["file"])
+        self._codec = info.codec
+        self._period_ns = round(1e9 / (self._values["rate"] or info.fps))
+        self._publisher = self.create_publisher(CompressedImage, "video", QoSProfile(depth=100))
+
+    def play(self) -> int:
+        """Publish the whole file, or for ever with `loop`, and return the number of packets."""
+        self._wait_for_others()
+        start = self.get_clock().now()
+        count = 0
+        for offset_ns, packet in self._timeline():
+            due = start + Duration(nanoseconds=offset_ns)
+            if not self._wait(due):
+                return count
+            with self._answered:
+                self._unanswered.add(due.nanoseconds)
+            header = Header(stamp=due.to_msg(), frame_id=self._values["frame_id"])
+            message = CompressedImage(header=header, format=self._codec)
+            message.data.frombytes(packet.data)
+            self._publisher.publish(message)
+            count += 1
+        self._wait_for_the_last()
+        return count
+
+    def _timeline(self) -> Iterator[tuple[int, Packet]]:
+        """Every packet with its time since the start, nanoseconds."""
+        begin_ns = 0
+        while True:
+            end_ns, first_ns = begin_ns, None
+            _, packets = read_packets(self._values["file"])
+            for number, packet in enumerate(packets):
+                first_ns = packet.pts_ns if first_ns is None else first_ns
+                own_ns = packet.pts_ns - first_ns
+                offset_ns = begin_ns + (
+                    number * self._period_ns if self._values["rate"] else own_ns
+                )
+                end_ns = max(end_ns, offset_ns)
+                yield offset_ns, packet
+            if not self._values["loop"]:
+                return
+            begin_ns = end_ns + self._period_ns
+
+    def _wait_for_others(self) -> None:
+        video, status = self._publisher, self.resolve_topic_name("status")
+        if self._values["wait_for_subscriber"] and not video.get_subscription_count():
+            self.get_logger().info(f"waiting for a subscriber to {video.topic_name}")
+            while self.context.ok() and not video.get_subscription_count():
+                time.sleep(POLL_S)
+        if self._values["pace"] == "status" and not self.count_publishers(status):
+            self.get_logger().info(f"waiting for a publisher of {status}")
+            while self.context.ok() and not self.count_publishers(status):
+                time.sleep(POLL_S)
+
+    def _wait(self, due: Time) -> bool:
+        """Wait until a packet may go; False when the process is asked to end."""
+        if self._values["pace"] == "clock":
+            try:
+                while self.context.ok() and not self.get_clock().sleep_until(due):
+                    pass  # the clock itself changed
+            except NotInitializedException:  # asked to end between the two calls
+                pass
+        else:
+            with self._answered:
+                while self.context.ok() and len(self._unanswered) >= self._values["window"]:
+                    self._answered.wait(POLL_S)
+        return bool(self.context.ok())
+
+    def _wait_for_the_last(self) -> None:
+        if self._values["pace"] == "status":
+            with self._answered:
+                self._answered.wait_for(lambda: not self._unanswered, LAST_ANSWER_S)
+                if self._unanswered:
+                    self.get_logger().warning(f"{len(self._unanswered)} packets had no status")
+        self._publisher.wait_for_all_acked(Duration(seconds=LAST_ANSWER_S))
+
+    def _take_status(self, status: FrameStatus) -> None:
+        with self._answered:
+            self._unanswered.discard(stamp_ns(status.header))
+            self._answered.notify()
+
+
+def main() -> int:
+    """Play the file and end; an error in it or in a parameter gives exit code 1."""
+    rclpy.init()
+    try:
+        node = VideoPublisher()
+    except (ParameterException, CodecError) as error:
+        get_logger("video_publisher").fatal(str(error))
+        return 1
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    spinner = threading.Thread(target=_spin, args=(executor,))
+    spinner.start()
+    try:
+        count = node.play()
+        node.get_logger().info(f"published {count} packets")
+    except CodecError as error:
+        node.get_logger().fatal(str(error))
+        return 1
+    except KeyboardInterrupt:
+        pass
+    finally:
+        executor.shutdown()
+        spinner.join()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _spin(executor: SingleThreadedExecutor) -> None:
+    with contextlib.suppress(ExternalShutdownException):
+        executor.spin()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

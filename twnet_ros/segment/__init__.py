@@ -1,0 +1,29 @@
+"""The streaming engine: coded frames in, label images out."""
+
+from twnet_ros.segment.palette import CAMVID, CITYSCAPES, UNLABELLED, ClassSet
+from twnet_ros.segment.render import (
+    render_labels,
+    render_motion,
+    render_overlay,
+    render_residual,
+    to_rgb,
+)
+from twnet_ros.segment.segmentation import Path, Segmentation, SegmentError
+from twnet_ros.segment.segmenter import Segmenter, find_model
+
+__all__ = [
+    "CAMVID",
+    "CITYSCAPES",
+    "UNLABELLED",
+    "ClassSet",
+    "Path",
+    "SegmentError",
+    "Segmentation",
+    "Segmenter",
+    "find_model",
+    "render_labels",
+    "render_motion",
+    "render_overlay",
+    "render_residual",
+    "to_rgb",
+]

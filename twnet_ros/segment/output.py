@@ -1,0 +1,75 @@
+"""The pass out: logits to train ids at the video's size."""
+
+import numpy as np
+import torch
+from numba import njit, prange
+from numpy.typing import NDArray
+from torch import Tensor
+
+from twnet_ros.segment.input import Geometry
+
+LOGIT_STRIDE = 4  # pixels of the network's input a logit
+
+
+def label(logits: Tensor, geometry: Geometry) -> NDArray[np.uint8]:
+    """Return the train ids (H, W) at the video's size from logits (1, C, h, w).
+
+    One bilinear interpolation at pixel centres straight from the logits' grid, and the class of
+    the largest; padding is cropped by it. One fused loop on the CPU, torch on other devices.
+    """
+    columns = _taps(geometry.video[0], geometry.net[0], logits.shape[3])
+    rows = _taps(geometry.video[1], geometry.net[1], logits.shape[2])
+    if logits.device.type == "cpu":
+        grid = logits[0].permute(1, 2, 0).float().contiguous().numpy()
+        return _fused(grid, *rows, *columns)
+    return label_by_torch(logits, rows, columns).cpu().numpy()
+
+
+Taps = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+
+
+def _taps(video: int, net: int, grid: int) -> Taps:
+    """Return for each pixel of the video the two logits beside it and the second's weight."""
+    centre = (np.arange(video) + 0.5) * (net / video / LOGIT_STRIDE) - 0.5
+    centre = np.clip(centre, 0, grid - 1)
+    first = centre.astype(np.int64)
+    return first, np.minimum(first + 1, grid - 1), (centre - first).astype(np.float32)
+
+
+def label_by_torch(logits: Tensor, rows: Taps, columns: Taps) -> Tensor:
+    """Interpolate (1, C, h, w) at the taps and return the classes (H, W), on its device."""
+    x = logits[0].float()
+    top, bottom, down = (torch.from_numpy(part).to(x.device) for part in rows)
+    left, right, across = (torch.from_numpy(part).to(x.device) for part in columns)
+    x = torch.lerp(x[:, top], x[:, bottom], down[:, None])
+    x = torch.lerp(x[:, :, left], x[:, :, right], across)
+    return x.argmax(0).to(torch.uint8)
+
+
+@njit(parallel=True, cache=True)
+def _fused(
+    grid: NDArray[np.float32],
+    top: NDArray[np.int64],
+    bottom: NDArray[np.int64],
+    down: NDArray[np.float32],
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+    across: NDArray[np.float32],
+) -> NDArray[np.uint8]:
+    height, width, (_, columns, classes) = len(top), len(left), grid.shape
+    labels = np.empty((height, width), np.uint8)
+    for y in prange(height):
+        row = np.empty((columns, classes), np.float32)
+        for x in range(columns):
+            for c in range(classes):
+                a = grid[top[y], x, c]
+                row[x, c] = a + (grid[bottom[y], x, c] - a) * down[y]
+        for x in range(width):
+            first, second, weight = row[left[x]], row[right[x]], across[x]
+            best, winner = first[0] + (second[0] - first[0]) * weight, 0
+            for c in range(1, classes):
+                value = first[c] + (second[c] - first[c]) * weight
+                if value > best:
+                    best, winner = value, c
+            labels[y, x] = winner
+    return labels

@@ -1,0 +1,80 @@
+"""Labelling a whole file and writing what comes of it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from twnet_ros.codec import read_packets, write_clip
+from twnet_ros.segment.render import render_overlay, to_rgb
+from twnet_ros.segment.replay import replay
+from twnet_ros.segment.segmentation import Path, SegmentError
+from twnet_ros.segment.segmenter import Segmenter
+
+Picture = NDArray[np.uint8]
+
+
+def record(
+    clip: str | os.PathLike[str],
+    *,
+    model: str,
+    device: str,
+    precision: str,
+    input_size: tuple[int, int] | None,
+    per_frame: bool,
+    overlay: FilePath | None,
+    labels: FilePath | None,
+) -> dict[str, object]:
+    """Label a video file; write the overlay (a video) and the labels (PNG) that are asked for.
+
+    Returns ``frames`` labelled, ``key_frames`` among them, ``fps`` from packet to labels, and
+    the median milliseconds of a key and a non-key frame (None where there was none).
+    """
+    info, packets = read_packets(clip)
+    packets.close()
+    segmenter = Segmenter.load(model, device, precision, input_size, per_frame)
+    if labels is not None:
+        labels.mkdir(parents=True, exist_ok=True)
+    times: dict[Path, list[float]] = {Path.KEY: [], Path.NONKEY: []}
+
+    def pictures() -> Iterator[Picture]:
+        results = tqdm(replay(clip, segmenter), total=info.frames, unit="frame")
+        for number, (frame, result) in enumerate(results):
+            times[result.path].append(result.times_ms["total"])
+            if labels is not None:
+                write_labels(labels / f"{number:05d}.png", result.labels)
+            if overlay is not None:
+                yield render_overlay(to_rgb(frame), result.labels, segmenter.colors)
+
+    if overlay is not None:
+        write_clip(overlay, pictures(), codec="h264", gop=12, fps=info.fps, crf=20)
+    else:
+        list(pictures())  # yields nothing without an overlay
+    return _summary(times)
+
+
+def write_labels(path: FilePath, labels: Picture) -> None:
+    """Write train ids as PNG, the file whole or not at all."""
+    done, data = cv2.imencode(".png", labels)
+    if not done:
+        raise SegmentError(f"{path}: labels of shape {labels.shape} cannot be written as PNG")
+    temporary = path.with_suffix(".part")
+    temporary.write_bytes(data.tobytes())
+    temporary.replace(path)
+
+
+def _summary(times: dict[Path, list[float]]) -> dict[str, object]:
+    every = times[Path.KEY] + times[Path.NONKEY]
+    return {
+        "frames": len(every),
+        "key_frames": len(times[Path.KEY]),
+        "fps": round(1e3 * len(every) / sum(every), 2) if every else None,
+        "ms_key": round(float(np.median(times[Path.KEY])), 2) if times[Path.KEY] else None,
+        "ms_nonkey": round(float(np.median(times[Path.NONKEY])), 2)
+        if times[Path.NONKEY]
+        else None,
+    }

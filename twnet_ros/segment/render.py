@@ -1,0 +1,61 @@
+"""Pictures of what the engine sees and says, for people."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from twnet_ros.codec import BlockMotion, CodedFrame
+from twnet_ros.segment.color import ycc_to_rgb
+
+Picture = NDArray[np.uint8]
+
+
+def to_rgb(frame: CodedFrame) -> Picture:
+    """Return the decoded picture as RGB (H, W, 3)."""
+    size = (frame.width, frame.height)
+    u, v = (
+        cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in (frame.u, frame.v)
+    )
+    affine = ycc_to_rgb(frame.color_matrix, frame.full_range)
+    rgb = cv2.transform(cv2.merge([frame.y, u, v]), affine)  # rounds and saturates
+    return np.asarray(rgb, np.uint8)
+
+
+def render_labels(labels: NDArray[np.uint8], colors: NDArray[np.uint8]) -> Picture:
+    """Return train ids (H, W) in their colours (C, 3); other ids are black."""
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(colors)] = colors
+    return table[labels]
+
+
+def render_overlay(
+    rgb: Picture, labels: NDArray[np.uint8], colors: NDArray[np.uint8], alpha: float = 0.5
+) -> Picture:
+    """Return the picture with the labels' colours over it, ``alpha`` of them."""
+    painted = render_labels(labels, colors)
+    return np.asarray(cv2.addWeighted(rgb, 1 - alpha, painted, alpha, 0), np.uint8)
+
+
+def render_motion(
+    motion: BlockMotion | None, height: int, width: int, longest_px: float = 24.0
+) -> Picture:
+    """Return the motion as colour (H, W, 3): hue is its direction, saturation its length.
+
+    Vectors of ``longest_px`` and more are fully saturated; no motion is white, and blocks
+    without a vector are black.
+    """
+    if motion is None:
+        return np.zeros((height, width, 3), np.uint8)
+    dx, dy = motion.displacement[..., 0], motion.displacement[..., 1]
+    hue = np.degrees(np.arctan2(dy, dx)) % 360 / 2
+    length = np.minimum(np.hypot(dx, dy) / longest_px, 1)
+    value = np.where(motion.coded, 255, 0)
+    hsv = np.stack([hue, 255 * length, value], -1).astype(np.uint8)
+    blocks = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    return np.asarray(np.repeat(np.repeat(blocks, 8, 0), 8, 1)[:height, :width], np.uint8)
+
+
+def render_residual(residual: NDArray[np.float32], gain: float = 4.0) -> Picture:
+    """Return a residual (H, W, 3), YCbCr levels, as its luma times ``gain`` around grey."""
+    grey = np.clip(128 + gain * residual[..., 0], 0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, 2)

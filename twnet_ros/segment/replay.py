@@ -1,0 +1,41 @@
+"""Running the engine over a recorded file."""
+
+import logging
+import os
+from collections.abc import Iterator
+
+from twnet_ros.codec import CodecError, CodedFrame, StreamDecoder, read_packets
+from twnet_ros.segment.segmentation import Segmentation
+from twnet_ros.segment.segmenter import Segmenter
+
+logger = logging.getLogger(__name__)
+
+
+def decode(path: str | os.PathLike[str]) -> Iterator[CodedFrame]:
+    """Yield the coded frames of a video file in display order.
+
+    A broken packet is logged and left out; the frames that refer to it come marked as not intact.
+    """
+    info, packets = read_packets(path)
+    decoder = StreamDecoder(info.codec)
+    for number, packet in enumerate(packets):
+        try:
+            yield from decoder.decode(packet.data, packet.pts_ns)
+        except CodecError as error:
+            logger.warning("%s: packet %d: %s", path, number, error)
+    yield from decoder.flush()
+
+
+def replay(
+    path: str | os.PathLike[str], segmenter: Segmenter
+) -> Iterator[tuple[CodedFrame, Segmentation]]:
+    """Yield each labelled frame of a video file with its labels."""
+    frames: dict[int, CodedFrame] = {}
+    for frame in decode(path):
+        frames[frame.index] = frame
+        for result in segmenter.step(frame):
+            yield frames.pop(result.index), result
+        if segmenter.waiting:
+            frames.clear()
+    for result in segmenter.flush():
+        yield frames.pop(result.index), result
