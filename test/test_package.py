@@ -25,9 +25,15 @@ KEYS = {
     "tqdm": "python3-tqdm",
 }
 DISTRIBUTIONS = {"cv2": "opencv-python-headless"}  # where it is not the module's name
-ROS_MODULES = {"builtin_interfaces", "cv_bridge", "rcl_interfaces", "rclpy", "sensor_msgs"} | {
+ROS_MODULES = {
+    "ament_index_python",
+    "builtin_interfaces",
+    "cv_bridge",
     "launch",
     "launch_ros",
+    "rcl_interfaces",
+    "rclpy",
+    "sensor_msgs",
     "std_msgs",
 }
 

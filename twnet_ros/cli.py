@@ -4,11 +4,17 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from twnet_ros.codec import CodecError
 from twnet_ros.segment import SegmentError
+
+Command = Callable[[argparse.Namespace], None]
 
 
 def size(text: str) -> tuple[int, int]:
@@ -51,7 +57,7 @@ def encode(options: argparse.Namespace) -> None:
     if not paths:
         raise CodecError(f"{folder}: expected a folder of PNG or JPEG frames, found none")
 
-    def frames():  # type: ignore[no-untyped-def]
+    def frames() -> Iterator[NDArray[np.uint8]]:
         for path in tqdm(paths, unit="frame"):
             picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
             if picture is None:
@@ -66,8 +72,6 @@ def encode(options: argparse.Namespace) -> None:
 
 def inspect(options: argparse.Namespace) -> None:
     """Show what the codec knows about each frame."""
-    import numpy as np
-
     from twnet_ros.segment.inspection import inspect as inspections
 
     if options.dump:
@@ -98,6 +102,8 @@ def inspect(options: argparse.Namespace) -> None:
 
 def segment(options: argparse.Namespace) -> None:
     """Label every frame of a clip."""
+    from tqdm import tqdm
+
     from twnet_ros.segment.recording import record
 
     summary = record(
@@ -109,6 +115,7 @@ def segment(options: argparse.Namespace) -> None:
         per_frame=options.per_frame,
         overlay=options.output,
         labels=options.labels,
+        progress=lambda frames, total: tqdm(frames, total=total, unit="frame"),
     )
     print(json.dumps(summary))
 
@@ -136,6 +143,7 @@ def train(options: argparse.Namespace) -> None:
             layer=options.layer,
             input_size=options.input_size or options.clip_size,
             crop=options.crop,
+            scale=tuple(options.scale),
             init=options.init,
             device=options.device,
         )
@@ -161,13 +169,22 @@ def evaluate(options: argparse.Namespace) -> None:
     )
 
 
+def demo(options: argparse.Namespace) -> None:
+    """Stream a drive through a real segment node and show what comes of it."""
+    from twnet_ros.demo import demonstrate
+
+    print(demonstrate(options.video, options.out, options.config))
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     root = argparse.ArgumentParser(prog="twnet", description=__doc__)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(function, example, within=commands, name=""):  # type: ignore[no-untyped-def]
-        made = within.add_parser(
+    def command(
+        function: Command, example: str, within: Any = commands, name: str = ""
+    ) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = within.add_parser(
             name or function.__name__,
             help=function.__doc__,
             description=function.__doc__,
@@ -213,6 +230,14 @@ def parser() -> argparse.ArgumentParser:
     _add_training(key, iterations=5000, batch=8, rate=3e-3)
     key.add_argument("--layer", type=int, choices=(1, 2, 3), default=1, help="context layer")
     key.add_argument("--crop", type=size, default=(352, 288), metavar="WxH", help="training crops")
+    key.add_argument(
+        "--scale",
+        type=float,
+        nargs=2,
+        default=(0.7, 1.6),
+        metavar=("LEAST", "GREATEST"),
+        help="factors of the random scaling, default: %(default)s",
+    )
     key.add_argument("--input-size", type=size, metavar="WxH", help="default: the clip size")
     key.add_argument("--init", metavar="MODEL", help="start from this model's fitting tensors")
     example = "train nonkey --data streets --model runs/key/model.safetensors --out runs/nonkey"
@@ -229,6 +254,11 @@ def parser() -> argparse.ArgumentParser:
     scored.add_argument("--frames", type=count, default=36, help="of each clip")
     scored.add_argument("--gop", type=count, default=12, help="frames between I-frames")
     scored.add_argument("--bits-per-pixel", type=float, default=0.3, help="sets the bitrate")
+
+    add = command(demo, "demo drive.mp4").add_argument
+    add("video", type=Path, nargs="?", help="H.264 or MPEG-4 file; without one, a rendered drive")
+    add("--out", type=Path, default=Path("demo"), help="folder to write to, default: demo")
+    add("--config", type=Path, default=Path("config"), help="folder with segment.yaml")
     return root
 
 

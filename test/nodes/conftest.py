@@ -4,7 +4,9 @@ import os
 import queue
 import re
 import time
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 import rclpy
@@ -96,6 +98,23 @@ def h264_packets():
     return encode("h264", 18)
 
 
+@pytest.fixture(scope="session")
+def reordered_packets():
+    """Packets of H.264 with B-frames, in decoding order: (time, data)."""
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 64, 48, "yuv420p"
+    encoder.time_base = Fraction(1, 10)
+    encoder.options = {"x264-params": "keyint=12:bframes=2:b-adapt=0:scenecut=0"}
+    rng = np.random.default_rng(0)
+    frames = [av.VideoFrame.from_ndarray(rng.integers(0, 256, (72, 64), np.uint8), "yuv420p")]
+    frames *= 24
+    packets = []
+    for i, frame in enumerate(frames):
+        frame.pts = i
+        packets += [(packet.pts, bytes(packet)) for packet in encoder.encode(frame)]
+    return packets + [(packet.pts, bytes(packet)) for packet in encoder.encode(None)]
+
+
 class Ros:
     """Spins nodes of this process until what a test waits for has come."""
 
@@ -134,4 +153,4 @@ def ros(namespace):
     ros = Ros()
     yield ros
     ros.destroy()
-    rclpy.shutdown()
+    rclpy.try_shutdown()

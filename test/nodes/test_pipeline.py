@@ -199,6 +199,17 @@ def test_stop_ends_the_threads_with_work_left(start, sink, fake_segmenter, mpeg4
     assert not {"decode", "segment"} & {thread.name for thread in threading.enumerate()}
 
 
+def test_frames_that_the_decoder_reorders_keep_their_own_headers(start, sink, reordered_packets):
+    """With B-frames, pictures come out later than their packets and in another order."""
+    pipeline = start()
+    for time, data in reordered_packets:
+        pipeline.push(data, "h264", time, SECOND_NS + time)
+    *tickets, _ = (ticket for ticket in sink.take(len(reordered_packets) - 4))
+    assert [ticket.header for ticket in tickets] == list(range(len(tickets)))
+    assert {ticket.kind for ticket in tickets} == set(FrameKind)
+    assert all(ticket.segmentation is not None for ticket in tickets)
+
+
 def test_labels_are_arrays_of_train_ids(start, sink, mpeg4_packets):
     push_all(start(), mpeg4_packets[:1])
     labels = sink.take(1)[0].segmentation.labels

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+import rclpy
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
@@ -24,6 +25,8 @@ def clip(tmp_path, mpeg4_packets):
 def play(ros, clip):
     """Play the clip on a thread of its own, to a subscriber, up to `count` packets."""
 
+    threads = []
+
     def play(count, **parameters):
         given = {"file": str(clip), "rate": 1000.0, **parameters}
         overrides = [Parameter(name, value=value) for name, value in given.items()]
@@ -35,10 +38,14 @@ def play(ros, clip):
         publisher = ros.add(VideoPublisher(parameter_overrides=overrides))
         thread = threading.Thread(target=publisher.play, daemon=True)
         thread.start()
+        threads.append(thread)
         ros.spin_until(lambda: len(received) >= count)
         return received[:count], thread
 
-    return play
+    yield play
+    rclpy.shutdown()  # ends what plays on
+    for thread in threads:
+        thread.join()
 
 
 def test_packets_are_the_files_own(play, clip, ros):

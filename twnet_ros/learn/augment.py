@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from twnet_ros.segment.palette import UNLABELLED
 
 Picture = NDArray[np.uint8]
+SCALE = (0.7, 1.6)  # least and greatest factor of the random scaling
 
 
 def augment(
@@ -14,11 +15,11 @@ def augment(
     labels: Picture,
     size: tuple[int, int],
     rng: np.random.Generator,
-    scale: tuple[float, float] = (0.7, 1.6),
+    scale: tuple[float, float] = SCALE,
 ) -> tuple[Picture, Picture]:
     """Scale, crop to ``size`` (width, height), mirror, recolour and compress at random.
 
-    Where the scaled picture is smaller than the crop the rest is grey and unlabelled.
+    ``scale`` bounds the random factor. Where the scaled picture is smaller than the crop the rest is grey and unlabelled.
     """
     rgb, labels = _crop(rgb, labels, size, rng, scale)
     if rng.random() < 0.5:

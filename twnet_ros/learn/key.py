@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from twnet_ros.learn.augment import augment
+from twnet_ros.learn.augment import SCALE, augment
 from twnet_ros.learn.loop import Losses, Schedule, mixed_precision, optimise
 from twnet_ros.learn.loss import class_weights, segmentation_loss
 from twnet_ros.learn.metric import Confusion
@@ -25,9 +25,15 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
     """Augmented crops, each a function of the seed and its own number alone."""
 
     def __init__(
-        self, source: Source, size: tuple[int, int], start: int, stop: int, seed: int
+        self,
+        source: Source,
+        size: tuple[int, int],
+        start: int,
+        stop: int,
+        seed: int,
+        scale: tuple[float, float] = SCALE,
     ) -> None:
-        self.source, self.size, self.seed = source, size, seed
+        self.source, self.size, self.seed, self.scale = source, size, seed, scale
         self.start, self.stop = start, stop
 
     def __len__(self) -> int:
@@ -37,7 +43,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         if index >= len(self):
             raise IndexError(index)
         rng = np.random.default_rng([self.seed, self.start + index])
-        rgb, labels = augment(*self.source.sample(rng), self.size, rng)
+        rgb, labels = augment(*self.source.sample(rng), self.size, rng, self.scale)
         return torch.from_numpy(rgb), torch.from_numpy(labels)
 
 
@@ -64,15 +70,19 @@ def train_key(
     crop: tuple[int, int],
     run: Path,
     device: str = "cpu",
+    scale: tuple[float, float] = SCALE,
 ) -> None:
-    """Train the key-frame CNN of ``model`` on crops of size (width, height)."""
+    """Train the key-frame CNN of ``model`` on crops of size (width, height).
+
+    ``scale`` bounds the factor by which pictures are scaled before they are cropped.
+    """
     torch.manual_seed(schedule.seed)
     model.to(device, memory_format=torch.channels_last)
     weights = class_weights(histogram(source, len(model.config.classes))).to(device)
 
     def batches(start: int) -> Iterator[object]:
         first, last = start * schedule.batch, schedule.iterations * schedule.batch
-        crops = Crops(source, crop, first, last, schedule.seed)
+        crops = Crops(source, crop, first, last, schedule.seed, scale)
         return iter(DataLoader(crops, schedule.batch, num_workers=1, drop_last=True))
 
     def losses(batch: object) -> Losses:

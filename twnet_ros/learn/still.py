@@ -48,11 +48,15 @@ class Stills:
         """
         held: set[Path] = set()
         for entry in hold_out:
-            prefix, _, count = entry.partition(":")
+            prefix, colon, count = entry.partition(":")
+            if colon and not (count.isdecimal() and int(count)):
+                raise DataError(
+                    f"hold-out {entry!r}: expected a count of 1 or more, got {count!r}"
+                )
             named = [image for image, _ in self.pairs if image.name.startswith(prefix)]
             if not named:
                 raise DataError(f"hold-out {entry!r}: no image's name begins with {prefix!r}")
-            held.update(named[-int(count) :] if count else named)
+            held.update(named[-int(count) :] if colon else named)
         return (
             self._subset([pair for pair in self.pairs if pair[0] not in held]),
             self._subset([pair for pair in self.pairs if pair[0] in held]),

@@ -72,6 +72,7 @@ def step_one(
     layer: int,
     input_size: tuple[int, int],
     crop: tuple[int, int],
+    scale: tuple[float, float],
     init: str | None,
     device: str,
 ) -> None:
@@ -82,7 +83,7 @@ def step_one(
     )
     if init:
         _start_from(model, load_checkpoint(find_model(init)))
-    train_key(model, data.source, data.held_out_pictures(), schedule, crop, run, device)
+    train_key(model, data.source, data.held_out_pictures(), schedule, crop, run, device, scale)
 
 
 def step_two(

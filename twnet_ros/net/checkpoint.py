@@ -32,8 +32,11 @@ def save_checkpoint(path: str | os.PathLike[str], model: TWNet) -> None:
         for name, tensor in _tensors(model).items()
     }
     metadata = {"format": FORMAT, "config": model.config.to_json()}
-    save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, metadata)
-    temporary.replace(target)
+    try:
+        save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, metadata)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> TWNet:

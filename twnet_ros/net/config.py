@@ -45,10 +45,10 @@ class Config:
             raise ValueError(
                 f"input_size: expected (width, height) of 32 to 8192, got {self.input_size}"
             )
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise ValueError(
-                f"mean, std: expected three levels each, std > 0, got {self.mean}, {self.std}"
-            )
+        if len(self.mean) != 3 or not all(0 <= level <= 255 for level in self.mean):
+            raise ValueError(f"mean: expected three levels of 0 to 255, got {self.mean}")
+        if len(self.std) != 3 or not all(0 < level <= 255 for level in self.std):
+            raise ValueError(f"std: expected three levels above 0, up to 255, got {self.std}")
 
     def build(self) -> Backbone:
         """Build the key-frame CNN, randomly initialised."""
@@ -68,7 +68,7 @@ class Config:
         if set(fields) != names:
             raise ValueError(f"expected the fields {sorted(names)}, got {sorted(fields)}")
         try:
-            return cls(
+            config = cls(
                 backbone=str(fields["backbone"]),
                 layer=int(fields["layer"]),
                 classes=tuple(str(name) for name in fields["classes"]),
@@ -77,5 +77,9 @@ class Config:
                 mean=tuple(float(level) for level in fields["mean"]),  # type: ignore[arg-type]
                 std=tuple(float(level) for level in fields["std"]),  # type: ignore[arg-type]
             )
-        except (TypeError, IndexError) as error:
+        except (TypeError, LookupError, OverflowError) as error:
             raise ValueError(f"ill-typed field: {error}") from error
+        for name, value in json.loads(config.to_json()).items():
+            if value != fields[name]:  # the conversions above take more than was written
+                raise ValueError(f"{name}: expected {value!r}, got {fields[name]!r}")
+        return config

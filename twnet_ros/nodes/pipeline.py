@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from twnet_ros.codec import CodedFrame, FrameKind, StreamDecoder, codec_of_format
+from twnet_ros.codec.bitstream import inspect_packet, is_key_picture
 from twnet_ros.segment import Segmentation, Segmenter, SegmentError
 
 # Decoded frames that wait for the network hold their pictures: few, the rest waits as packets.
@@ -72,12 +73,10 @@ class Pipeline:
         sink: Callable[[Ticket], None],
         wanted: Callable[[], bool],
         queue_size: int,
-        make_decoder: Callable[[str], StreamDecoder] = StreamDecoder,
     ) -> None:
         self._segmenter = segmenter
         self._sink = sink
         self._wanted = wanted
-        self._make_decoder = make_decoder
         self._queue_size = queue_size
         self._packets: deque[_Packet] = deque()
         self._arrived = threading.Condition()
@@ -128,23 +127,29 @@ class Pipeline:
     def _decode_all(self) -> None:
         decoder: StreamDecoder | None = None
         number = 0
+        key_sent = False  # since the stream began or broke
         while (packet := self._next_packet()) is not None:
             number += 1
             work = _Decoded(packet.ticket, number, gap=packet.gap)
             try:
                 codec = codec_of_format(packet.format)
                 if decoder is None or decoder.codec != codec:
-                    decoder = self._make_decoder(codec)
+                    decoder = StreamDecoder(codec)
                     work.gap = work.gap or f"the stream became {codec}"
+                    key_sent = False
                 elif packet.gap:
                     decoder.reset()
+                    key_sent = False
                 started = time.perf_counter()
                 work.frames = decoder.decode(packet.data, pts=number)
                 work.ticket.decode_ms = (time.perf_counter() - started) * 1e3
-                if not work.frames and decoder.fault:
-                    work.ticket.reason = decoder.fault
+                key_sent = key_sent or _has_key_picture(decoder, packet.data)
+                # With a key frame sent, the decoder merely holds the pictures for reordering.
+                if not (work.frames or key_sent):
+                    work.ticket.reason = decoder.fault or NO_PICTURE
                     work.ticket.waiting = True
             except ValueError as error:  # a CodecError, or a frame that contradicts itself
+                key_sent = False
                 _drop(work.ticket, str(error))
             self._decoded.put(work)
         self._decoded.put(None)
@@ -167,6 +172,8 @@ class Pipeline:
             else:
                 self._pending[work.number] = work.ticket
             for frame in work.frames:
+                if frame.kind is not FrameKind.B:
+                    self._give_up_before(frame)
                 self._segment(frame)
             while len(self._pending) > PENDING_LIMIT:
                 self._finish(next(iter(self._pending)), NO_PICTURE)
@@ -175,6 +182,14 @@ class Pipeline:
         for number in list(self._pending):
             self._finish(number, f"{NO_PICTURE}: {reason}")
         self._segmenter.reset()
+
+    def _give_up_before(self, frame: CodedFrame) -> None:
+        """Finish the packets whose picture would be out by now, if they had one.
+
+        Whatever is decoded before an I or P frame is also shown before it.
+        """
+        for number in [n for n in self._pending if frame.pts is not None and n < frame.pts]:
+            self._finish(number, NO_PICTURE)
 
     def _segment(self, frame: CodedFrame) -> None:
         number = frame.pts
@@ -228,3 +243,8 @@ class Pipeline:
 def _drop(ticket: Ticket, reason: str) -> None:
     ticket.reason = reason
     ticket.dropped = ticket.fault = ticket.waiting = True
+
+
+def _has_key_picture(decoder: StreamDecoder, data: bytes) -> bool:
+    offset = inspect_packet(decoder.codec, data).picture
+    return offset >= 0 and is_key_picture(decoder.codec, data, offset)

@@ -5,7 +5,7 @@ import sys
 import time
 
 import rclpy
-from rclpy.exceptions import InvalidHandle, ParameterException
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import (
@@ -192,7 +192,7 @@ class SegmentNode(LifecycleNode):
                 self._publish_labels(ticket.segmentation.labels, ticket.header)
             now_ns = self.get_clock().now().nanoseconds
             self._status.publish(status_message(ticket, now_ns, time.monotonic()))
-        except (InvalidHandle, rclpy_implementation.RCLError):
+        except (rclpy_implementation.InvalidHandle, rclpy_implementation.RCLError):
             if self.context.ok():  # else the process is on its way out
                 raise
         if ticket.fault:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 
 import rclpy
-from rclpy.clock import Time
 from rclpy.duration import Duration
 from rclpy.exceptions import NotInitializedException, ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -16,6 +15,7 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import QoSProfile
+from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 

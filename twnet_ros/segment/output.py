@@ -1,8 +1,10 @@
 """The pass out: logits to train ids at the video's size."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,8 +22,7 @@ def label(logits: Tensor, geometry: Geometry) -> NDArray[np.uint8]:
     columns = _taps(geometry.video[0], geometry.net[0], logits.shape[3])
     rows = _taps(geometry.video[1], geometry.net[1], logits.shape[2])
     if logits.device.type == "cpu":
-        grid = logits[0].permute(1, 2, 0).float().contiguous().numpy()
-        return _fused(grid, *rows, *columns)
+        return _label_fused(logits, rows, columns)
     return label_by_torch(logits, rows, columns).cpu().numpy()
 
 
@@ -46,7 +47,26 @@ def label_by_torch(logits: Tensor, rows: Taps, columns: Taps) -> Tensor:
     return x.argmax(0).to(torch.uint8)
 
 
-@njit(parallel=True, cache=True)
+def _label_fused(logits: Tensor, rows: Taps, columns: Taps) -> NDArray[np.uint8]:
+    """Run the fused loop over bands of rows, one a thread.
+
+    The threads are Python's: a second pool of OpenMP threads beside torch's would fight with it.
+    """
+    grid = logits[0].permute(1, 2, 0).float().contiguous().numpy()
+    labels = np.empty((len(rows[0]), len(columns[0])), np.uint8)
+    threads = torch.get_num_threads()
+    edges = np.linspace(0, len(labels), threads + 1).astype(int)
+
+    def fill(first: int, last: int) -> None:
+        top, bottom, down = (part[first:last] for part in rows)
+        _fused(grid, top, bottom, down, *columns, labels[first:last])  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(fill, edges[:-1], edges[1:]))
+    return labels
+
+
+@njit(cache=True, nogil=True)
 def _fused(
     grid: NDArray[np.float32],
     top: NDArray[np.int64],
@@ -55,11 +75,12 @@ def _fused(
     left: NDArray[np.int64],
     right: NDArray[np.int64],
     across: NDArray[np.float32],
-) -> NDArray[np.uint8]:
+    labels: NDArray[np.uint8],
+) -> None:
+    """Fill the first ``len(top)`` rows of ``labels`` from logits (h, w, C)."""
     height, width, (_, columns, classes) = len(top), len(left), grid.shape
-    labels = np.empty((height, width), np.uint8)
-    for y in prange(height):
-        row = np.empty((columns, classes), np.float32)
+    row = np.empty((columns, classes), np.float32)
+    for y in range(height):
         for x in range(columns):
             for c in range(classes):
                 a = grid[top[y], x, c]
@@ -72,4 +93,3 @@ def _fused(
                 if value > best:
                     best, winner = value, c
             labels[y, x] = winner
-    return labels

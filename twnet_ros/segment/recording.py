@@ -1,21 +1,21 @@
 """Labelling a whole file and writing what comes of it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path as FilePath
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from twnet_ros.codec import read_packets, write_clip
+from twnet_ros.codec import CodedFrame, read_packets, write_clip
 from twnet_ros.segment.render import render_overlay, to_rgb
 from twnet_ros.segment.replay import replay
-from twnet_ros.segment.segmentation import Path, SegmentError
+from twnet_ros.segment.segmentation import Path, Segmentation, SegmentError
 from twnet_ros.segment.segmenter import Segmenter
 
 Picture = NDArray[np.uint8]
+Labelled = tuple[CodedFrame, Segmentation]
 
 
 def record(
@@ -28,9 +28,11 @@ def record(
     per_frame: bool,
     overlay: FilePath | None,
     labels: FilePath | None,
+    progress: Callable[[Iterable[Labelled], int | None], Iterable[Labelled]],
 ) -> dict[str, object]:
     """Label a video file; write the overlay (a video) and the labels (PNG) that are asked for.
 
+    ``progress`` is handed the frames and their expected number, and shows how far they are.
     Returns ``frames`` labelled, ``key_frames`` among them, ``fps`` from packet to labels, and
     the median milliseconds of a key and a non-key frame (None where there was none).
     """
@@ -42,11 +44,11 @@ def record(
     times: dict[Path, list[float]] = {Path.KEY: [], Path.NONKEY: []}
 
     def pictures() -> Iterator[Picture]:
-        results = tqdm(replay(clip, segmenter), total=info.frames, unit="frame")
-        for number, (frame, result) in enumerate(results):
+        results = progress(replay(clip, segmenter), info.frames)
+        for frame, result in results:
             times[result.path].append(result.times_ms["total"])
             if labels is not None:
-                write_labels(labels / f"{number:05d}.png", result.labels)
+                write_labels(labels / f"{frame.index:05d}.png", result.labels)
             if overlay is not None:
                 yield render_overlay(to_rgb(frame), result.labels, segmenter.colors)
 

@@ -65,6 +65,8 @@ class Segmenter:
         self.per_frame = per_frame
         self.waiting = ""  # why the last step returned nothing
         self._input: InputPass | None = None
+        # Compiles the pass out, which takes seconds when it was never used before.
+        label(torch.zeros(1, len(self.classes), 1, 1), Geometry.of((32, 32), (32, 32)))
         self.reset()
 
     @classmethod

@@ -1,0 +1,146 @@
+"""Accuracy over clips, through the engine; and what the network is held against."""
+
+import numpy as np
+import pytest
+import torch
+
+from twnet_ros.learn.baseline import CarriedLogits
+from twnet_ros.learn.clip import Coding
+from twnet_ros.learn.evaluate import METHODS, engine, make_clips, score
+from twnet_ros.learn.metric import Confusion
+from twnet_ros.learn.report import table
+from twnet_ros.segment import Path
+
+FINE = Coding(gop=12, bits_per_pixel=2.0)
+
+
+@pytest.fixture
+def inputs():
+    """A non-key step's inputs: image, motion (dx, dy) everywhere, residual."""
+
+    def make(dx=0.0, dy=0.0):
+        image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+        motion = torch.tensor([dx, dy]).reshape(1, 2, 1, 1).expand(1, 2, 64, 96)
+        return image, motion, torch.zeros(1, 3, 64, 96)
+
+    return make
+
+
+@torch.no_grad()
+def test_carried_logits_are_warped_by_their_own_pixels(network, inputs):
+    model = network()
+    carried = CarriedLogits(model, moving=True)
+    image, motion, residual = inputs(8.0, -4.0)
+    logits, state = carried.key(image)
+    assert torch.equal(logits, model.key(image)[0])
+    moved, after = carried.nonkey(image, motion, residual, state)
+    rows, columns = (torch.arange(16) - 1).clamp(0, 15), (torch.arange(24) + 2).clamp(0, 23)
+    assert torch.equal(moved, logits[:, :, rows][:, :, :, columns])
+    twice, later = carried.nonkey(image, motion, residual, after)
+    assert torch.equal(twice, moved[:, :, rows][:, :, :, columns])
+    assert (state.distance, after.distance, later.distance) == (0, 1, 2)
+
+
+@torch.no_grad()
+def test_repeated_logits_stay_where_they_are(network, inputs):
+    repeated = CarriedLogits(network(), moving=False)
+    image, motion, residual = inputs(8.0, -4.0)
+    logits, state = repeated.key(image)
+    again, after = repeated.nonkey(torch.zeros_like(image), motion, residual, state)
+    assert torch.equal(again, logits)
+    assert after.distance == 1
+
+
+def test_the_same_seed_gives_the_same_clips(source):
+    one, two = (make_clips(source, 2, 3, FINE, seed=4) for _ in range(2))
+    other = make_clips(source, 2, 3, FINE, seed=5)
+    assert [len(clip) for clip in one] == [3, 3]
+    for a, b in zip(one, two, strict=True):
+        for (frame, labels), (again, too) in zip(a, b, strict=True):
+            assert np.array_equal(frame.y, again.y) and np.array_equal(labels, too)
+    assert not np.array_equal(one[0][0][0].y, one[1][0][0].y)
+    assert not np.array_equal(one[0][0][0].y, other[0][0][0].y)
+
+
+def test_every_method_takes_its_steps(network, panning):
+    (clip,) = make_clips(panning(), 1, 4, FINE, 0)
+    for method in METHODS:
+        segmenter = engine(network(), method, (96, 64), "cpu")
+        paths = [segmenter.step(frame)[0].path for frame, _ in clip]
+        rest = Path.KEY if method == "per_frame" else Path.NONKEY
+        assert paths == [Path.KEY, rest, rest, rest]
+        assert (segmenter.device, segmenter.precision) == ("cpu", "fp32")
+    with pytest.raises(ValueError, match="expected one of per_frame, twnet, warping, repeat"):
+        engine(network(), "magic", (96, 64), "cpu")
+
+
+def test_nothing_moves_in_a_static_clip(network, panning):
+    (clip,) = make_clips(panning(0), 1, 4, FINE, 0)
+    repeat, warping = (score(network(), [clip], method) for method in ("repeat", "warping"))
+    for number in range(4):
+        counts = repeat.by_frame[number].counts
+        np.testing.assert_array_equal(counts, repeat.by_frame[0].counts)
+        assert np.abs(counts - warping.by_frame[number].counts).sum() < 0.1 * counts.sum()
+
+
+class Oracle(torch.nn.Module):
+    """A key step that knows the panning clips: grey levels are classes."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+
+    def key(self, image):
+        from twnet_ros.net import FeatureState
+
+        mean, std = (
+            torch.tensor(v).reshape(1, 3, 1, 1) for v in (self.config.mean, self.config.std)
+        )
+        grey = torch.nn.functional.avg_pool2d((image * std + mean).mean(1, keepdim=True), 4)
+        levels = torch.tensor([40.0, 210.0, 120.0]).reshape(1, 3, 1, 1)
+        logits = -(grey - levels).abs()
+        return logits, FeatureState(logits, 0)
+
+
+def test_a_good_network_scores_well_and_repetition_lags_behind(network, panning):
+    clips = make_clips(panning(4), 2, 6, FINE, 0)
+    oracle = Oracle(network().config)
+    found = {m: score(oracle, clips, m) for m in ("per_frame", "warping", "repeat")}
+    total = {m: s.total().miou() for m, s in found.items()}
+    assert total["per_frame"] > 85
+    assert total["per_frame"] > total["repeat"] + 20
+    assert total["warping"] > total["repeat"] + 10
+    first = [s.by_frame[0].miou() for s in found.values()]
+    assert first[0] == first[1] == first[2]
+    lag = [confusion.miou() for confusion in found["repeat"].by_frame]
+    assert lag == sorted(lag, reverse=True)
+
+
+def test_clips_do_not_touch_each_other(network, panning):
+    clips = make_clips(panning(), 2, 3, Coding(gop=600), 0)
+    together = score(network(), clips, "twnet")
+    apart = [score(network(), [clip], "twnet") for clip in clips]
+    for number in range(3):
+        expected = sum(one.by_frame[number].counts for one in apart)
+        np.testing.assert_array_equal(together.by_frame[number].counts, expected)
+        rms = np.sqrt(np.mean([one.context_rms[number] ** 2 for one in apart]))
+        assert together.context_rms[number] == pytest.approx(rms, rel=1e-6)
+
+
+def test_scores_add_up_over_frames(network, panning):
+    found = score(network(), make_clips(panning(), 1, 4, FINE, 0), "twnet")
+    assert found.total().counts.sum() == 4 * 64 * 96
+    assert found.over(range(1, 3)).counts.sum() == 2 * 64 * 96
+    np.testing.assert_array_equal(found.over(range(2, 3)).counts, found.by_frame[2].counts)
+
+
+def test_the_table_names_what_it_shows(network, panning):
+    scores = {"twnet": score(network(), make_clips(panning(), 1, 4, FINE, 0), "twnet")}
+    lines = table(scores, network().config.classes, gop=4).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0] == ["method", "mIoU", "car", "distance 3", "state RMS"]
+    assert cells[2][0] == "twnet"
+    total: Confusion = scores["twnet"].total()
+    assert float(cells[2][1]) == pytest.approx(total.miou(), abs=0.051)
+    assert float(cells[2][2]) == pytest.approx(total.iou()[2], abs=0.051)
+    assert float(cells[2][3]) == pytest.approx(scores["twnet"].by_frame[3].miou(), abs=0.051)

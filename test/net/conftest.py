@@ -1,0 +1,71 @@
+"""Tiny networks whose every part has something to say, and the shared drive."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from twnet_ros.net import Config, TWNet
+
+DRIVES = Path(__file__).parents[2].parent / "shared" / "data" / "drives"
+
+
+@pytest.fixture
+def drive():
+    """Find a shared drive by file name, or skip."""
+
+    def find(name):
+        path = DRIVES / name
+        if not path.is_file():
+            reason = f"the shared drive {name} is not there"
+            if os.environ.get("TWNET_REQUIRE_DATA") == "1":
+                pytest.fail(reason)
+            pytest.skip(reason)
+        return path
+
+    return find
+
+
+@pytest.fixture
+def config():
+    """Make a configuration; settings replace its fields."""
+
+    def make(**settings):
+        fields = {
+            "backbone": "mobilenetv1",
+            "layer": 1,
+            "classes": ("road", "sky", "car"),
+            "colors": ((128, 64, 128), (70, 130, 180), (0, 0, 142)),
+            "input_size": (64, 32),
+        }
+        return Config(**{**fields, **settings})
+
+    return make
+
+
+@pytest.fixture
+def network(config):
+    """Make a randomly initialised network in evaluation mode."""
+
+    def make(seed=0, **settings):
+        torch.manual_seed(seed)
+        return TWNet(config(**settings)).eval()
+
+    return make
+
+
+@pytest.fixture
+def correcting(network):
+    """Make a network whose correction is not zero and whose copies differ from the originals."""
+
+    def make(seed=0, **settings):
+        made = network(seed, **settings)
+        made.start_finetuning()
+        with torch.no_grad():
+            for part in (made.head, made.tail, *([made.cfr] if made.corrects else [])):
+                for parameter in part.parameters():
+                    parameter.add_(0.05 * torch.randn_like(parameter))
+        return made
+
+    return make

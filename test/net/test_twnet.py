@@ -1,0 +1,269 @@
+"""The network against the paper: its cost, its shapes, its two steps."""
+
+import functools
+from collections import defaultdict
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from twnet_ros.net import Config, FeatureState, TWNet
+
+SIZE = (1024, 2048)
+CONTEXT = {1: (128, 16), 2: (64, 8), 3: (64, 4)}  # channels and stride of the paper's layers
+
+
+@pytest.fixture
+def inputs():
+    """Make (image, motion, residual) of a size."""
+
+    def make(height=64, width=96, seed=5, reach=4.0):
+        generator = torch.Generator().manual_seed(seed)
+        image = torch.randn(1, 3, height, width, generator=generator)
+        coarse = reach * torch.randn(1, 2, height // 8, width // 8, generator=generator)
+        motion = coarse.repeat_interleave(8, 2).repeat_interleave(8, 3)
+        residual = 12 * torch.randn(1, 3, height, width, generator=generator)
+        return image, motion, residual
+
+    return make
+
+
+def count_macs(model, run):
+    """Multiply-accumulates of every convolution that runs, by the name of its module."""
+    macs = defaultdict(int)
+
+    def counter(name):
+        def hook(module, _, output):
+            kernel = module.kernel_size[0] * module.kernel_size[1]
+            macs[name] += output.numel() * kernel * module.in_channels // module.groups
+
+        return hook
+
+    hooks = [
+        module.register_forward_hook(counter(name))
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d)
+    ]
+    assert not any(isinstance(m, nn.Linear | nn.ConvTranspose2d) for m in model.modules())
+    run()
+    for hook in hooks:
+        hook.remove()
+    return macs
+
+
+def under(macs, part):
+    return sum(count for name, count in macs.items() if name.startswith(part + "."))
+
+
+@pytest.fixture(scope="module")
+def large():
+    """Step through 1024 x 2048 without computing; return (model, key MACs, step MACs, state)."""
+
+    @functools.cache
+    def step(layer):
+        names = tuple(f"class {i}" for i in range(19))
+        config = Config("mobilenetv1", layer, names, ((0, 0, 0),) * 19, (2048, 1024))
+        with torch.device("meta"), torch.no_grad():
+            model = TWNet(config).eval()
+            image, residual = torch.empty(2, 1, 3, *SIZE)
+            motion = torch.empty(1, 2, *SIZE)
+            seen = {}
+
+            def key():
+                seen["logits"], seen["key"] = model.key(image)
+
+            def nonkey():
+                seen["warped"], seen["state"] = model.nonkey(image, motion, residual, seen["key"])
+
+            return model, count_macs(model, key), count_macs(model, nonkey), seen
+
+    return step
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+def test_the_key_step_costs_what_the_paper_says(large, layer):
+    _, key, _, _ = large(layer)
+    assert sum(key.values()) / 1e9 == pytest.approx(39.66, abs=0.01)
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+def test_the_rectification_costs_what_the_paper_says(large, layer):
+    _, _, nonkey, _ = large(layer)
+    assert under(nonkey, "cfr") / 1e9 == pytest.approx(2.416, abs=0.001)
+
+
+@pytest.mark.parametrize("layer, millions", [(1, 1.27), (2, 2.98)])
+def test_the_attention_and_its_product_cost_what_the_paper_says(large, layer, millions):
+    _, _, nonkey, seen = large(layer)
+    product = seen["state"].context.numel()
+    assert (under(nonkey, "rga") + product) / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+def test_nonkey_steps_cost_as_much_less_as_the_paper_says(large):
+    cost = {}
+    for layer in (1, 2):
+        _, key, nonkey, _ = large(layer)
+        cost[layer] = sum(nonkey.values()) - under(nonkey, "cfr") - under(nonkey, "rga")
+        assert cost[layer] < 0.5 * sum(key.values())
+    assert cost[1] / cost[2] == pytest.approx(1.547, abs=0.001)
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+def test_nonkey_steps_leave_the_deep_part_alone(large, layer):
+    _, _, nonkey, _ = large(layer)
+    assert under(nonkey, "keyframe") == 0
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+def test_contexts_have_the_papers_shapes(large, layer):
+    model, _, _, seen = large(layer)
+    channels, stride = CONTEXT[layer]
+    shape = (1, channels, SIZE[0] // stride, SIZE[1] // stride)
+    assert seen["key"].context.shape == seen["state"].context.shape == shape
+    assert (model.keyframe.channels, model.keyframe.stride) == (channels, stride)
+    assert seen["logits"].shape == seen["warped"].shape == (1, 19, SIZE[0] // 4, SIZE[1] // 4)
+
+
+def test_layer_3_has_nothing_to_correct_with(network):
+    model = network(layer=3)
+    assert not hasattr(model, "cfr")
+    assert not hasattr(model, "rga")
+    assert network(layer=1).cfr.predict.weight.shape == (128, 256, 3, 3)
+    assert network(layer=2).cfr.predict.weight.shape == (64, 128, 3, 3)
+    assert network(layer=2).rga.attend.weight.shape == (1, 3, 3, 3)
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+def test_before_training_a_nonkey_step_without_motion_repeats_the_key_step(network, inputs, layer):
+    model = network(layer=layer)
+    model.start_finetuning()
+    image, motion, residual = inputs()
+    with torch.no_grad():
+        logits, state = model.key(image)
+        again, after = model.nonkey(image, torch.zeros_like(motion), residual, state)
+    assert torch.equal(after.context, state.context)
+    assert torch.allclose(again, logits, atol=1e-5)
+    assert (state.distance, after.distance) == (0, 1)
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+def test_a_nonkey_step_is_equation_7(correcting, inputs, layer):
+    model = correcting(layer=layer)
+    image, motion, residual = inputs()
+    stride, (h, w) = CONTEXT[layer][1], (64 // CONTEXT[layer][1], 96 // CONTEXT[layer][1])
+    with torch.no_grad():
+        _, state = model.key(inputs(seed=9)[0])
+        logits, after = model.nonkey(image, motion, residual, state)
+
+        blocks = motion.unfold(2, stride, stride).unfold(3, stride, stride)
+        dx, dy = (blocks.mean((-1, -2)) / stride).unbind(1)  # feature pixels
+        u, v = torch.arange(w) + dx + 0.5, torch.arange(h)[:, None] + dy + 0.5
+        grid = torch.stack([2 * u / w - 1, 2 * v / h - 1], -1)
+        warped = F.grid_sample(state.context, grid, padding_mode="border", align_corners=False)
+        head = model.head(image)
+        spatial = F.interpolate(head.lateral[0], (h, w), mode="bilinear", align_corners=False)
+        cfr, rga = model.cfr.predict, model.rga.attend
+        missing = F.conv2d(torch.cat([warped, spatial], 1), cfr.weight, cfr.bias, padding=1)
+        energy = residual.abs().unfold(2, stride, stride).unfold(3, stride, stride).mean((-1, -2))
+        attention = 1 / (1 + torch.exp(-F.conv2d(energy / 16, rga.weight, rga.bias, padding=1)))
+        expected = warped + attention * missing
+        assert (expected - warped).abs().max() > 0.05  # there is something to check
+        assert torch.allclose(after.context, expected, atol=1e-4)
+        assert torch.allclose(logits, model.tail(expected, head), atol=1e-3)
+
+
+def test_layer_3_is_warp_and_classifier(correcting, inputs):
+    model = correcting(layer=3)
+    image, motion, residual = inputs()
+    with torch.no_grad():
+        _, state = model.key(image)
+        logits, after = model.nonkey(image, torch.full_like(motion, 8.0), residual, state)
+        rows, columns = (torch.arange(16) + 2).clamp(max=15), (torch.arange(24) + 2).clamp(max=23)
+        shifted = state.context[:, :, rows][:, :, :, columns]  # 8 input pixels are 2 here
+        assert torch.equal(after.context, shifted)
+        classifier = model.tail.classifier
+        expected = F.conv2d(shifted, classifier.weight, classifier.bias, padding=1)
+        assert torch.allclose(logits, expected, atol=1e-4)
+
+
+def test_the_residual_guides_the_correction(correcting, inputs):
+    model = correcting()
+    image, motion, residual = inputs()
+    with torch.no_grad():
+        model.rga.attend.weight.fill_(1.0)
+        _, state = model.key(image)
+        _, calm = model.nonkey(image, motion, 0 * residual, state)
+        _, rough = model.nonkey(image, motion, residual, state)
+        _, mirrored = model.nonkey(image, motion, -residual, state)
+    assert not torch.allclose(calm.context, rough.context)
+    assert torch.allclose(mirrored.context, rough.context)  # its magnitude counts
+
+
+def test_a_step_leaves_its_inputs_as_they_were(correcting, inputs):
+    model = correcting()
+    image, motion, residual = inputs()
+    with torch.no_grad():
+        _, state = model.key(image)
+        kept = state.clone()
+        first, after = model.nonkey(image, motion, residual, state)
+        second, _ = model.nonkey(image, motion, residual, kept)
+        assert torch.equal(state.context, kept.context)
+        assert torch.equal(first, second)
+        model.nonkey(image, motion, residual, after)
+    for part, fresh in zip((image, motion, residual), inputs(), strict=True):
+        assert torch.equal(part, fresh)
+
+
+def test_a_clone_is_a_state_of_its_own():
+    state = FeatureState(torch.zeros(1, 2, 3, 4), 5)
+    copy = state.clone()
+    state.context.fill_(1)
+    assert copy.distance == 5
+    assert not copy.context.any()
+
+
+def test_every_step_counts_the_distance(correcting, inputs):
+    model = correcting()
+    image, motion, residual = inputs()
+    with torch.no_grad():
+        _, state = model.key(image)
+        for distance in (1, 2, 3):
+            _, state = model.nonkey(image, motion, residual, state)
+            assert state.distance == distance
+        assert model.key(image)[1].distance == 0
+
+
+def test_finetuning_starts_from_copies_and_freezes_the_key_frame_cnn(network, inputs):
+    model = network()
+    with torch.no_grad():
+        for parameter in model.keyframe.parameters():
+            parameter.add_(0.1)  # as a first training step would
+    model.start_finetuning()
+    for name in ("head", "tail"):
+        original, copy = getattr(model.keyframe, name), getattr(model, name)
+        for a, b in zip(original.parameters(), copy.parameters(), strict=True):
+            assert torch.equal(a, b)
+            assert a.data_ptr() != b.data_ptr()
+    image, motion, residual = inputs()
+    _, state = model.key(image)
+    logits, _ = model.nonkey(image, motion, residual, state)
+    logits.sum().backward()
+    assert all(p.grad is None and not p.requires_grad for p in model.keyframe.parameters())
+    assert model.cfr.predict.weight.grad.abs().sum() > 0
+    assert all(p.grad is not None for p in model.head.parameters())
+    assert all(p.grad is not None for p in model.tail.parameters())
+
+
+def test_two_streams_in_a_batch_do_not_mix(correcting, inputs):
+    model = correcting()
+    one, two = inputs(seed=1), inputs(seed=2)
+    both = [torch.cat(parts) for parts in zip(one, two, strict=True)]
+    with torch.no_grad():
+        _, state = model.key(both[0])
+        logits, after = model.nonkey(*both, state)
+        for n, single in enumerate((one, two)):
+            _, alone = model.key(single[0])
+            expected, follow = model.nonkey(*single, alone)
+            assert torch.allclose(logits[n : n + 1], expected, atol=1e-4)
+            assert torch.allclose(after.context[n : n + 1], follow.context, atol=1e-4)

@@ -1,0 +1,131 @@
+"""Labelling a file: the summary, the labels, the overlay."""
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from twnet_ros.codec import CodecError, Packet, read_packets
+from twnet_ros.segment import Path, Segmenter, SegmentError
+from twnet_ros.segment.recording import record, write_labels
+from twnet_ros.segment.replay import decode, replay
+
+
+@pytest.fixture
+def recorded(model):
+    """Record a clip with the tiny model."""
+
+    def run(clip, **settings):
+        fields = {
+            "model": str(model),
+            "device": "cpu",
+            "precision": "fp32",
+            "input_size": None,
+            "per_frame": False,
+            "overlay": None,
+            "labels": None,
+            "progress": lambda frames, total: frames,
+        }
+        return record(clip, **{**fields, **settings})
+
+    return run
+
+
+def test_the_summary(clip, recorded):
+    totals = []
+
+    def progress(frames, total):
+        totals.append(total)
+        return frames
+
+    summary = recorded(clip(5, gop=3), progress=progress)
+    assert set(summary) == {"frames", "key_frames", "fps", "ms_key", "ms_nonkey"}
+    assert (summary["frames"], summary["key_frames"]) == (5, 2)
+    assert summary["fps"] > 0
+    assert summary["ms_key"] > 0
+    assert summary["ms_nonkey"] > 0
+    assert totals == [5]
+
+
+def test_the_summary_of_key_frames_alone(clip, recorded):
+    summary = recorded(clip(3, gop=12), per_frame=True)
+    assert (summary["frames"], summary["key_frames"], summary["ms_nonkey"]) == (3, 3, None)
+
+
+def test_the_labels_are_the_engine_s(clip, recorded, model, tmp_path):
+    path = clip(5, gop=3, width=144, height=80)
+    recorded(path, labels=tmp_path / "deep" / "labels")
+    segmenter = Segmenter.load(model, "cpu", "fp32")
+    expected = [r for frame in decode(path) for r in segmenter.step(frame)]
+    written = sorted((tmp_path / "deep" / "labels").iterdir())
+    assert [p.name for p in written] == [f"{i:05d}.png" for i in range(5)]
+    for file, result in zip(written, expected, strict=True):
+        labels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        assert labels.dtype == np.uint8
+        np.testing.assert_array_equal(labels, result.labels)
+
+
+def test_the_overlay_plays(clip, recorded, tmp_path):
+    path = clip(7, gop=4, width=144, height=80)
+    recorded(path, overlay=tmp_path / "overlay.mp4")
+    with av.open(str(tmp_path / "overlay.mp4")) as container:
+        stream = container.streams.video[0]
+        assert float(stream.average_rate) == pytest.approx(17, abs=0.1)
+        pictures = [p.to_ndarray(format="rgb24") for p in container.decode(stream)]
+    assert len(pictures) == 7
+    assert all(p.shape == (80, 144, 3) for p in pictures)
+    assert {p.suffix for p in tmp_path.iterdir()} == {".avi", ".mp4"}
+
+
+def test_replay_pairs_each_frame_with_its_labels(clip, model):
+    segmenter = Segmenter.load(model, "cpu", "fp32")
+    pairs = list(replay(clip(5, gop=3), segmenter))
+    assert [frame.index for frame, _ in pairs] == list(range(5))
+    for frame, result in pairs:
+        assert (frame.index, frame.pts, frame.kind) == (result.index, result.pts, result.kind)
+        assert (result.path is Path.KEY) == frame.key
+
+
+def test_frames_behind_a_broken_packet_are_left_out(clip, recorded, tmp_path, monkeypatch, caplog):
+    """Their labels are left out too, and the other labels keep their frames' numbers."""
+    path = clip(8, gop=4)
+    whole = tmp_path / "whole"
+    recorded(path, labels=whole)
+
+    def damaged(file):
+        info, packets = read_packets(file)
+
+        def some():
+            for number, packet in enumerate(packets):
+                data = packet.data[:20] if number == 2 else packet.data
+                yield Packet(data, packet.pts_ns, packet.key)
+
+        return info, some()
+
+    monkeypatch.setattr("twnet_ros.segment.replay.read_packets", damaged)
+    summary = recorded(path, labels=tmp_path / "labels")
+    assert summary["frames"] == 6
+    assert "packet 2" in caplog.text
+    # The damaged packet gives no frame: what follows it is decoded frame 2, not intact.
+    names = sorted(p.name for p in (tmp_path / "labels").iterdir())
+    assert names == [f"{i:05d}.png" for i in (0, 1, 3, 4, 5, 6)]
+    after = cv2.imread(str(tmp_path / "labels" / "00003.png"), cv2.IMREAD_UNCHANGED)
+    expected = cv2.imread(str(whole / "00004.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(after, expected)
+
+
+def test_nothing_is_written_when_something_is_wrong(clip, recorded, tmp_path):
+    path = clip(2)
+    with pytest.raises(SegmentError, match="model"):
+        recorded(path, model="none", overlay=tmp_path / "o.mp4", labels=tmp_path / "labels")
+    with pytest.raises(CodecError, match="expected a video file"):
+        recorded(tmp_path / "none.avi", overlay=tmp_path / "o.mp4", labels=tmp_path / "labels")
+    assert [p.name for p in tmp_path.iterdir()] == ["clip.avi"]
+
+
+def test_labels_are_written_whole(tmp_path):
+    labels = np.array([[0, 7], [18, 255]], np.uint8)
+    write_labels(tmp_path / "00000.png", labels)
+    written = cv2.imread(str(tmp_path / "00000.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(written, labels)
+    assert [p.name for p in tmp_path.iterdir()] == ["00000.png"]

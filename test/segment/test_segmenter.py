@@ -1,0 +1,296 @@
+"""The streaming engine: which step runs when, what it keeps, and what it refuses."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from twnet_ros.codec import CodecError, FrameKind, StreamDecoder
+from twnet_ros.learn.streets import Street
+from twnet_ros.net import residual
+from twnet_ros.segment import Path, Segmenter, SegmentError, find_model
+from twnet_ros.segment.input import Geometry, InputPass
+from twnet_ros.segment.output import label
+
+
+@pytest.fixture
+def engine(model):
+    """Make an engine of the tiny model on the CPU."""
+
+    def make(**settings):
+        return Segmenter.load(model, **{"device": "cpu", "precision": "fp32", **settings})
+
+    return make
+
+
+def run(segmenter, frames):
+    return [result for frame in frames for result in segmenter.step(frame)]
+
+
+def same(one, two):
+    assert len(one) == len(two)
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a.labels, b.labels)
+        assert (a.path, a.distance) == (b.path, b.distance)
+
+
+def test_key_frames_take_the_key_step_and_others_count_from_them(engine, coded, pan):
+    results = run(engine(), coded(pan(8), gop=3))
+    assert [r.kind.value for r in results] == list("IPPIPPIP")
+    assert [r.path is Path.KEY for r in results] == [k == "I" for k in "IPPIPPIP"]
+    assert [r.distance for r in results] == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert [r.index for r in results] == list(range(8))
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "h264"])
+def test_labels_have_the_video_s_size_and_the_model_s_classes(engine, coded, pan, codec):
+    segmenter = engine()
+    results = run(segmenter, coded(pan(3, width=144, height=112), codec, gop=12))
+    for result in results:
+        assert result.labels.shape == (112, 144)
+        assert result.labels.dtype == np.uint8
+        assert set(np.unique(result.labels)) <= set(range(len(segmenter.classes)))
+        assert len(np.unique(result.labels)) > 1
+        assert set(result.times_ms) == {"decode", "input", "network", "output", "total"}
+        parts = sum(v for k, v in result.times_ms.items() if k != "total")
+        assert result.times_ms["total"] == pytest.approx(parts, abs=1e-6)
+
+
+def test_pts_are_passed_on(engine, packets, pan):
+    decoder, segmenter = StreamDecoder("mpeg4"), engine()
+    stamps = [10**18 + 7, 3, None]
+    data = packets(pan(3))
+    frames = [f for d, pts in zip(data, stamps, strict=True) for f in decoder.decode(d, pts)]
+    assert [r.pts for r in run(segmenter, frames)] == stamps
+
+
+@torch.inference_mode()
+def test_the_steps_are_the_network_s_on_what_the_codec_said(network, coded, pan):
+    """Follow the whole recurrence beside the engine, from its parts."""
+    model = network()
+    frames = coded(pan(4, width=176, height=112, dx=3, dy=-2), gop=12)
+    results = run(Segmenter(network(), "cpu", "fp32"), frames)
+    geometry = Geometry.of((176, 112), (96, 64))
+    source = InputPass(geometry, model.config, torch.device("cpu"), torch.float32)
+    state = previous = None
+    for frame, result in zip(frames, results, strict=True):
+        picture = source.picture(frame)
+        image = source.image(picture, frame)
+        if frame.key:
+            logits, state = model.key(image)
+        else:
+            motion = source.motion(frame.motion)
+            error = residual(picture, previous, motion)
+            logits, state = model.nonkey(image, motion, error, state)
+        previous = picture
+        assert (result.labels == label(logits, geometry)).mean() > 0.995
+
+
+def test_the_nonkey_step_is_another_than_the_key_step(engine, coded, pan):
+    frames = coded(pan(4), gop=12)
+    carried, alone = run(engine(), frames), run(engine(per_frame=True), frames)
+    np.testing.assert_array_equal(carried[0].labels, alone[0].labels)
+    assert any((a.labels != b.labels).any() for a, b in zip(carried[1:], alone[1:], strict=True))
+
+
+def test_per_frame_takes_the_key_step_for_every_frame(engine, coded, pan):
+    frames = coded(pan(5), gop=12)
+    results = run(engine(per_frame=True), frames)
+    assert all(r.path is Path.KEY and r.distance == 0 for r in results)
+    fresh = engine()
+    for frame, result in zip(frames, results, strict=True):
+        fresh.reset()
+        (expected,) = fresh.step(frame)
+        np.testing.assert_array_equal(result.labels, expected.labels)
+
+
+def test_the_same_clip_gives_the_same_labels(engine, coded, pan):
+    frames = coded(pan(6), gop=4)
+    segmenter = engine()
+    first = run(segmenter, frames)
+    same(first, run(engine(), frames))
+    segmenter.reset()
+    same(first, run(segmenter, frames))
+
+
+def test_a_broken_chain_gives_nothing_and_says_why(engine, packets, pan):
+    data = packets(pan(9), gop=4)  # I P P P I P P P I
+    decoder, segmenter = StreamDecoder("mpeg4"), engine()
+    whole = run(engine(), [f for d in data for f in StreamDecoder.decode(decoder, d)])
+    decoder.reset()
+    results, waiting = {}, {}
+    for number, packet in enumerate(data):
+        try:
+            frames = decoder.decode(packet[: len(packet) // 2] if number == 1 else packet)
+        except CodecError:
+            continue
+        for frame in frames:
+            found = segmenter.step(frame)
+            waiting[number] = segmenter.waiting
+            assert segmenter.waiting == frame.fault
+            if found:
+                results[number] = found[0]
+            else:
+                assert segmenter.waiting
+                assert segmenter.state is None
+    assert 1 not in results
+    assert not {2, 3} & set(results)
+    assert results[4].path is Path.KEY
+    assert waiting[4] == ""
+    for number in (0, 4, 5, 6, 7, 8):
+        np.testing.assert_array_equal(results[number].labels, whole[number].labels)
+        assert results[number].distance == whole[number].distance
+
+
+def test_a_stream_joined_in_the_middle_starts_with_a_key_step(engine, coded, pan):
+    frames = coded(pan(5), gop=12)
+    segmenter = engine()
+    run(segmenter, frames[:3])
+    assert segmenter.state.distance == 2
+    segmenter.reset()
+    assert segmenter.state is None
+    results = run(segmenter, frames[3:])
+    assert results[0].kind is FrameKind.P
+    assert [(r.path, r.distance) for r in results] == [(Path.KEY, 0), (Path.NONKEY, 1)]
+
+
+def test_a_reset_says_nothing_about_waiting(engine, coded, pan):
+    segmenter = engine()
+    run(segmenter, coded(pan(2)))
+    segmenter.reset()
+    assert segmenter.waiting == ""
+    assert segmenter.flush() == []
+
+
+def test_another_size_starts_anew(engine, coded, pan):
+    small, large = coded(pan(3)), coded(pan(3, width=160, height=96))
+    segmenter = engine()
+    together = run(segmenter, small + large[1:] + small)
+    assert [r.labels.shape for r in together] == [(64, 96)] * 3 + [(96, 160)] * 2 + [(64, 96)] * 3
+    assert together[3].path is Path.KEY  # a P-frame, but of another stream
+    same(together[5:], run(engine(), small))
+
+
+def test_two_segmenters_do_not_share_their_streams(engine, coded, pan):
+    left, right = coded(pan(5, dx=4)), coded(pan(5, dx=-4, seed=8), gop=2)
+    expected = run(engine(), left), run(engine(), right)
+    one, two = engine(), engine()
+    mixed = [(one.step(a)[0], two.step(b)[0]) for a, b in zip(left, right, strict=True)]
+    same([a for a, _ in mixed], expected[0])
+    same([b for _, b in mixed], expected[1])
+
+
+def test_a_result_is_not_overwritten_by_the_next(engine, coded, pan):
+    segmenter = engine()
+    frames = coded(pan(4))
+    first = segmenter.step(frames[0])[0].labels
+    kept = first.copy()
+    run(segmenter, frames[1:])
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_a_static_clip_keeps_its_labels_in_layer_3(network, coded, pan):
+    """Warp and classifier alone: nothing moves, so nothing changes."""
+    model = network(layer=3)
+    model.start_finetuning()
+    frames = coded(pan(4, dx=0), bitrate=4e6)
+    first, *rest = run(Segmenter(model, "cpu", "fp32"), frames)
+    for result, frame in zip(rest, frames[1:], strict=True):
+        assert result.path is Path.NONKEY
+        if not frame.motion.displacement.any():
+            assert (result.labels == first.labels).mean() > 0.999
+
+
+def test_the_input_size_is_the_checkpoint_s_unless_given(engine, coded, pan):
+    assert engine().input_size == (96, 64)
+    segmenter = engine(input_size=(64, 32))
+    assert segmenter.input_size == (64, 32)
+    (result,) = segmenter.step(coded(pan(1))[0])
+    assert result.labels.shape == (64, 96)
+    assert tuple(segmenter.state.context.shape[-2:]) == (2, 4)  # 48x32 in 64x32, 1/16
+
+
+def test_what_a_loaded_engine_says_of_itself(engine):
+    segmenter = engine()
+    assert segmenter.classes == ("road", "sky", "traffic light", "car", "person")
+    assert segmenter.colors.shape == (5, 3)
+    assert segmenter.colors.dtype == np.uint8
+    assert segmenter.colors[1].tolist() == [70, 130, 180]
+    assert (segmenter.device, segmenter.precision) == ("cpu", "fp32")
+    assert segmenter.waiting == ""
+
+
+def test_automatic_choices_are_real_ones(model):
+    segmenter = Segmenter.load(model)
+    assert segmenter.device.split(":")[0] == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert segmenter.precision in ("fp32", "bf16", "fp16")
+
+
+def test_bfloat16_mostly_agrees(engine, coded, pan):
+    frames = coded(pan(2))
+    pairs = zip(run(engine(), frames), run(engine(precision="bf16"), frames), strict=True)
+    assert all((a.labels == b.labels).mean() > 0.7 for a, b in pairs)  # a random network
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", "CPU", "", "cpu:0"])
+def test_an_unknown_device(engine, device):
+    with pytest.raises(SegmentError, match="device: expected auto or one of cpu.*got") as error:
+        engine(device=device)
+    assert repr(device) in str(error.value)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8", ""])
+def test_an_unknown_precision(engine, precision):
+    wanted = "precision on cpu: expected auto or one of fp32, bf16, got"
+    with pytest.raises(SegmentError, match=wanted) as error:
+        engine(precision=precision)
+    assert repr(precision) in str(error.value)
+
+
+def test_an_input_size_that_is_too_small(engine):
+    with pytest.raises(SegmentError, match=r"input_size: .*at least 32, got \(64, 16\)"):
+        engine(input_size=(64, 16))
+
+
+def test_a_missing_model():
+    with pytest.raises(
+        SegmentError, match="model: expected a checkpoint file or one of .*got 'no"
+    ):
+        Segmenter.load("no-such-model", "cpu")
+
+
+def test_a_wrong_model(tmp_path):
+    path = tmp_path / "wrong.safetensors"
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(SegmentError, match=r"model: .*wrong\.safetensors: expected a safetensors"):
+        Segmenter.load(path, "cpu")
+    with pytest.raises(SegmentError, match="model: expected a checkpoint file"):
+        Segmenter.load(tmp_path, "cpu")
+
+
+def test_models_are_found_by_name_and_by_path(model, tmp_path, monkeypatch):
+    assert find_model(model) == model
+    assert find_model(str(model)) == model
+    monkeypatch.setattr("twnet_ros.segment.segmenter.MODELS", model.parent)
+    assert find_model("tiny") == model
+    with pytest.raises(SegmentError, match="or one of tiny, got 'large'"):
+        find_model("large")
+    monkeypatch.setattr("twnet_ros.segment.segmenter.MODELS", tmp_path)
+    with pytest.raises(SegmentError, match="none shipped"):
+        find_model("tiny")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_a_gpu_gives_the_same_labels(coded, precision):
+    if not torch.cuda.is_available():
+        reason = "no CUDA device"
+        if os.environ.get("TWNET_REQUIRE_GPU") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    street = Street(1_000_000, 512, 256)
+    frames = coded([street.frame(i)[0] for i in range(8)], gop=8)
+    expected = run(Segmenter.load("streets-mobilenetv1-layer1", "cpu", "fp32"), frames)
+    results = run(Segmenter.load("streets-mobilenetv1-layer1", "cuda", precision), frames)
+    agreement = [(a.labels == b.labels).mean() for a, b in zip(expected, results, strict=True)]
+    assert np.mean(agreement) >= 0.99

@@ -1,0 +1,89 @@
+"""The shipped models: small enough, described, and as good as their cards say."""
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twnet_ros.codec import FrameKind
+from twnet_ros.learn.clip import Coding
+from twnet_ros.learn.evaluate import make_clips, score
+from twnet_ros.learn.source import StreetSource
+from twnet_ros.learn.train import HELD_OUT_SEEDS
+from twnet_ros.net import load_checkpoint
+from twnet_ros.segment import Segmenter, find_model
+from twnet_ros.segment.replay import replay
+from twnet_ros.segment.segmenter import MODELS
+
+REPOSITORY = Path(__file__).parents[1]
+DRIVE = REPOSITORY.parent / "shared" / "data" / "drives" / "street_2048x1024_mpeg4_gop12.avi"
+POINTS = Path(__file__).parent / "data" / "street_points.csv"
+SHIPPED = ("camvid-mobilenetv1-layer1", "streets-mobilenetv1-layer1")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_model_is_small_and_has_a_card(name):
+    file = find_model(name)
+    assert file.stat().st_size <= 20_000_000
+    card = file.with_suffix(".md").read_text(encoding="utf-8")
+    for heading in ("Data", "Terms", "Recipe", "Scores"):
+        assert f"## {heading}" in card
+
+
+def test_every_model_in_the_folder_is_tested():
+    assert sorted(path.stem for path in MODELS.glob("*.safetensors")) == sorted(SHIPPED)
+
+
+@pytest.fixture(scope="module")
+def street_scores():
+    """Scores of the streets model on two short drives it has not seen, GOP 12."""
+    model = load_checkpoint(find_model("streets-mobilenetv1-layer1"))
+    source = StreetSource(HELD_OUT_SEEDS, (512, 256))
+    clips = make_clips(source, 2, 24, Coding(gop=12, bits_per_pixel=0.3), seed=1)
+    return {m: score(model, clips, m) for m in ("per_frame", "twnet", "warping", "repeat")}
+
+
+def test_correcting_beats_carrying_along(street_scores):
+    miou = {method: found.total().miou() for method, found in street_scores.items()}
+    assert miou["twnet"] > miou["warping"] + 1
+    assert miou["twnet"] > miou["repeat"] + 5
+    assert miou["twnet"] > miou["per_frame"] - 2  # two short clips: the card has the whole figure
+
+
+def test_corrected_state_stays_bounded(street_scores):
+    key_level = street_scores["per_frame"].context_rms
+    assert max(street_scores["twnet"].context_rms) < 2 * max(key_level)
+
+
+@pytest.fixture(scope="module")
+def drive_labels():
+    """Labels of the real drive by the CamVid model, by frame."""
+    if not DRIVE.is_file():
+        message = f"the shared drive {DRIVE.name} is not here"
+        if os.environ.get("TWNET_REQUIRE_DATA"):
+            pytest.fail(message)
+        pytest.skip(message)
+    segmenter = Segmenter.load("camvid-mobilenetv1-layer1", device="cpu")
+    return segmenter.classes, [result for _, result in replay(DRIVE, segmenter)]
+
+
+@pytest.mark.parametrize("wanted", ["road", "sky", "building", "car"])
+def test_real_street_points(drive_labels, wanted):
+    classes, results = drive_labels
+    assert len(results) == 30
+    with POINTS.open(encoding="utf-8") as file:
+        points = [row for row in csv.DictReader(file) if row["class"] == wanted]
+    assert len(points) >= 10
+    found = [
+        results[int(p["frame"])].labels[int(p["y"]), int(p["x"])] == classes.index(wanted)
+        for p in points
+    ]
+    assert np.mean(found) >= 0.8
+
+
+def test_real_street_runs_non_key_steps(drive_labels):
+    _, results = drive_labels
+    assert [r.kind for r in results].count(FrameKind.I) == 3
+    assert {r.path.value for r in results if r.kind is FrameKind.P} == {"nonkey"}

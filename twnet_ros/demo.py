@@ -1,0 +1,112 @@
+"""The demonstration: a drive through a real segment node, and what came of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from twnet_ros.codec import read_packets, write_clip
+from twnet_ros.learn.metric import Confusion
+from twnet_ros.learn.streets import write_street
+from twnet_ros.msg import FrameStatus
+from twnet_ros.net import load_checkpoint
+from twnet_ros.nodes.collector import Collection, stream
+from twnet_ros.nodes.topic import stamp_ns
+from twnet_ros.segment import CITYSCAPES, find_model, render_overlay, to_rgb
+from twnet_ros.segment.contact import contact_sheet
+from twnet_ros.segment.inspection import Inspection, inspect
+from twnet_ros.segment.recording import write_labels
+
+Picture = NDArray[np.uint8]
+STREET_MODEL, VIDEO_MODEL = "streets-mobilenetv1-layer1", "camvid-mobilenetv1-layer1"
+SEED = 1_000_003  # a street no model has seen
+FRAMES, SIZE, FPS, BITRATE = 96, (1024, 512), 17.0, 3_000_000
+SHEET_ROWS = 5
+
+
+def demonstrate(video: Path | None, out: Path, config: Path) -> str:
+    """Stream a video, or a procedural drive, through the node; return the table of results.
+
+    Writes ``overlay.mp4``, ``contact_sheet.png`` and ``labels/`` into ``out``.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    clip, model, truth = video, VIDEO_MODEL, None
+    if clip is None:
+        clip, model, truth = out / "street.avi", STREET_MODEL, out / "street" / "labels"
+        write_street(out / "street", FRAMES, *SIZE, SEED)
+        frames = sorted((out / "street" / "frames").glob("*.png"))
+        pictures = (cv2.imread(str(path))[..., ::-1] for path in frames)
+        write_clip(clip, pictures, codec="mpeg4", gop=12, fps=FPS, bitrate=BITRATE)
+    labels = out / "labels"
+    labels.mkdir(exist_ok=True)
+    for old in labels.glob("*.png"):
+        old.unlink()
+    find_model(model)  # a missing model would leave the node unconfigured
+    print(f"streaming {clip} through the segment node with {model}", flush=True)
+    collection = stream(
+        clip, model, config, lambda number, ids: write_labels(labels / f"{number:05d}.png", ids)
+    )
+    _render(clip, model, labels, collection, out)
+    return _table(collection, _miou(labels, truth, collection) if truth else None)
+
+
+def _render(clip: Path, model: str, labels: Path, collection: Collection, out: Path) -> None:
+    """Write the overlay and the contact sheet of the labelled frames."""
+    config = load_checkpoint(find_model(model)).config
+    colors = np.array(config.colors, np.uint8)
+    number = {stamp: index for index, stamp in enumerate(collection.labelled)}
+    stamps = [stamp_ns(status.header) for status in collection.statuses]
+    chosen = set(np.linspace(0, max(len(stamps) - 2, 0), SHEET_ROWS).astype(int))
+    rows: list[tuple[Inspection, Picture]] = []
+
+    def overlays() -> Iterator[Picture]:
+        for found, stamp in zip(tqdm(inspect(clip), total=len(stamps)), stamps, strict=False):
+            if stamp not in number:
+                continue
+            ids = cv2.imread(str(labels / f"{number[stamp]:05d}.png"), cv2.IMREAD_UNCHANGED)
+            if found.frame.index in chosen:
+                rows.append((found, ids))
+            yield render_overlay(to_rgb(found.frame), ids, colors)
+
+    info, packets = read_packets(clip)
+    packets.close()
+    write_clip(out / "overlay.mp4", overlays(), codec="h264", gop=12, fps=info.fps, crf=20)
+    sheet = contact_sheet(rows, config.classes, colors)
+    cv2.imwrite(str(out / "contact_sheet.png"), sheet[..., ::-1])
+
+
+def _miou(labels: Path, truth: Path, collection: Collection) -> float:
+    """Score what was published against the drive's exact labels."""
+    confusion = Confusion(len(CITYSCAPES.names))
+    number = {stamp: index for index, stamp in enumerate(collection.labelled)}
+    for frame, status in enumerate(collection.statuses):
+        stamp = stamp_ns(status.header)
+        if stamp in number:
+            pair = truth / f"{frame:05d}.png", labels / f"{number[stamp]:05d}.png"
+            confusion.add(*(cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in pair))
+    return confusion.miou()
+
+
+def _table(collection: Collection, miou: float | None) -> str:
+    """Return the results, a line each."""
+    statuses = collection.statuses
+    keys = sum(status.path == FrameStatus.PATH_KEY for status in statuses)
+    others = sum(status.path == FrameStatus.PATH_NONKEY for status in statuses)
+    latency = [status.total_ms for status in statuses if status.path != FrameStatus.PATH_NONE]
+    rate = len(statuses) / collection.seconds if collection.seconds else float("nan")
+    rows = {
+        "frames sent": f"{len(statuses)}",
+        "labelled": f"{len(collection.labelled)} ({keys} key, {others} non-key)",
+        "skipped": f"{len(statuses) - len(collection.labelled)}",
+        "mIoU": "unknown (no ground truth)" if miou is None else f"{miou:.1f} %",
+        "frames per second": f"{rate:.1f}",
+        "latency p50 / p95": (
+            f"{np.percentile(latency, 50):.0f} / {np.percentile(latency, 95):.0f} ms"
+            if latency
+            else "unknown"
+        ),
+    }
+    return "\n".join(f"{name:<18} {value}" for name, value in rows.items())
