@@ -32,7 +32,7 @@ def bitrate(text: str) -> int:
         rate = float(text[:-1] if scale > 1 else text) * scale
     except ValueError:
         rate = 0.0
-    if rate < 1:
+    if not 1 <= rate <= 1e12:
         raise argparse.ArgumentTypeError(f"expected a bitrate, as in 6M or 800k, got {text!r}")
     return int(rate)
 

@@ -9,6 +9,7 @@ from twnet_ros.learn.clip import Coding
 from twnet_ros.learn.evaluate import METHODS, engine, make_clips, score
 from twnet_ros.learn.metric import Confusion
 from twnet_ros.learn.report import table
+from twnet_ros.net import FeatureState
 from twnet_ros.segment import Path
 
 FINE = Coding(gop=12, bits_per_pixel=2.0)
@@ -91,8 +92,6 @@ class Oracle(torch.nn.Module):
         self.config = config
 
     def key(self, image):
-        from twnet_ros.net import FeatureState
-
         mean, std = (
             torch.tensor(v).reshape(1, 3, 1, 1) for v in (self.config.mean, self.config.std)
         )

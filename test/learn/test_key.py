@@ -94,12 +94,12 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(source, network, tmp_p
 
     parts = network()
     with pytest.raises(Interrupted):
-        train_key(parts, source, Held(pictures, 2), schedule(3), CROP, tmp_path / "run")
-    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 2
+        train_key(parts, source, Held(pictures, 1), schedule(3), CROP, tmp_path / "run")
+    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 1
     parts = network(seed=9)  # nothing of it may be left
-    held = Held(pictures, 1)
+    held = Held(pictures, 2)
     train_key(parts, source, held, schedule(3), CROP, tmp_path / "run")
-    assert held.looks == 0  # one iteration was left
+    assert held.looks == 0  # two iterations were left
     for name, tensor in whole.state_dict().items():
         if name.startswith("keyframe."):
             assert torch.equal(parts.state_dict()[name], tensor), name

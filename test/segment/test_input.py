@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twnet_ros.codec import BlockMotion
+from twnet_ros.segment.color import ycc_to_rgb
 from twnet_ros.segment.input import Geometry, InputPass, fit
 
 sides = st.integers(32, 4096)
@@ -47,7 +48,7 @@ def rgb_by_ffmpeg(planes, matrix, full_range):
         src_color_range=ColorRange.JPEG if full_range else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
     )
-    return picture.to_ndarray().reshape(height, width, 3)
+    return picture.to_ndarray()
 
 
 @given(video=st.tuples(sides, sides), box=st.tuples(sides, sides))
@@ -156,6 +157,20 @@ def test_padding_repeats_the_border(pass_in, frame_of):
     np.testing.assert_array_equal(picture[0, 0].numpy(), expected)
 
 
+@pytest.mark.parametrize("matrix, red, blue", [("bt601", 0.299, 0.114), ("bt709", 0.2126, 0.0722)])
+@pytest.mark.parametrize("full_range", [False, True])
+def test_colours_are_those_that_were_encoded(matrix, red, blue, full_range):
+    rgb = np.random.default_rng(0).uniform(0, 1, (100, 3))
+    y = rgb @ [red, 1 - red - blue, blue]
+    cb, cr = (rgb[:, 2] - y) / (2 - 2 * blue), (rgb[:, 0] - y) / (2 - 2 * red)
+    if full_range:
+        levels = np.stack([255 * y, 255 * cb + 128, 255 * cr + 128])
+    else:
+        levels = np.stack([219 * y + 16, 224 * cb + 128, 224 * cr + 128])
+    affine = ycc_to_rgb(matrix, full_range)
+    np.testing.assert_allclose(affine[:, :3] @ levels + affine[:, 3:], 255 * rgb.T, atol=1e-3)
+
+
 @pytest.mark.parametrize("matrix", ["bt601", "bt709"])
 @pytest.mark.parametrize("full_range", [False, True])
 def test_the_image_is_normalised_rgb(pass_in, frame_of, matrix, full_range):
@@ -167,7 +182,8 @@ def test_the_image_is_normalised_rgb(pass_in, frame_of, matrix, full_range):
         rgb = image * source.config.std + source.config.mean
         expected = rgb_by_ffmpeg(planes, matrix, full_range)
         assert expected.min() > 0 and expected.max() < 255  # nothing was clipped
-        assert np.abs(rgb - expected).max() < 2
+        assert np.abs(rgb - expected).max() < 4  # swscale rounds twice, chroma first
+        assert np.abs(rgb - expected).mean() < 1.5
 
 
 def test_black_and_white_and_the_network_s_type(pass_in, frame_of):

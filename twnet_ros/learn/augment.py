@@ -19,7 +19,8 @@ def augment(
 ) -> tuple[Picture, Picture]:
     """Scale, crop to ``size`` (width, height), mirror, recolour and compress at random.
 
-    ``scale`` bounds the random factor. Where the scaled picture is smaller than the crop the rest is grey and unlabelled.
+    ``scale`` bounds the random factor. Where the scaled picture is smaller than the crop the rest
+    is grey and unlabelled.
     """
     rgb, labels = _crop(rgb, labels, size, rng, scale)
     if rng.random() < 0.5:

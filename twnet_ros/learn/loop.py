@@ -66,7 +66,7 @@ def optimise(
             rate.step()
             progress.update()
             if step % 20 == 0:
-                shown = {name: float(value) for name, value in values.items()}
+                shown = {name: float(value.detach()) for name, value in values.items()}
                 for name, value in {**shown, "gradient_norm": float(norm)}.items():
                     log.add_scalar(f"train/{name}", value, step)
                 progress.set_postfix({k: f"{v:.3f}" for k, v in shown.items()})
@@ -111,7 +111,7 @@ def _resume(
     """Load what ``_store`` wrote, if there is any, and return its iteration."""
     if not path.is_file():
         return 0
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     if state["iterations"] != schedule.iterations:
         raise ValueError(
             f"{path}: expected a run of {schedule.iterations} iterations to resume, "

@@ -50,7 +50,8 @@ def record(
             if labels is not None:
                 write_labels(labels / f"{frame.index:05d}.png", result.labels)
             if overlay is not None:
-                yield render_overlay(to_rgb(frame), result.labels, segmenter.colors)
+                picture = render_overlay(to_rgb(frame), result.labels, segmenter.colors)
+                yield picture[: frame.height // 2 * 2, : frame.width // 2 * 2]  # 4:2:0 is even
 
     if overlay is not None:
         write_clip(overlay, pictures(), codec="h264", gop=12, fps=info.fps, crf=20)

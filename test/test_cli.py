@@ -1,0 +1,263 @@
+"""The command line: what it prints, what it writes, and how it fails."""
+
+import json
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from twnet_ros.cli import main
+from twnet_ros.net import Config, TWNet, load_checkpoint, save_checkpoint
+from twnet_ros.segment import Segmenter
+from twnet_ros.segment.replay import decode
+
+COMMANDS = ["encode", "inspect", "segment", "streets", "train", "train key", "train nonkey"]
+COMMANDS += ["evaluate", "demo"]
+
+
+@pytest.fixture
+def twnet(capfd):
+    """Run a command line; return (exit status, lines of stdout, lines of stderr)."""
+
+    def run(*arguments):
+        capfd.readouterr()
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as left:
+            status = left.code
+        out, err = capfd.readouterr()
+        return status, out.splitlines(), err.splitlines()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A random network's checkpoint."""
+    torch.manual_seed(0)
+    config = Config("mobilenetv1", 1, ("a", "b", "c"), ((9, 9, 9),) * 3, (64, 32))
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_checkpoint(path, TWNet(config))
+    return path
+
+
+@pytest.fixture
+def frames(tmp_path):
+    """A folder of five frames of a panning camera."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    small = np.random.default_rng(0).integers(0, 256, (6, 14, 3), dtype=np.uint8)
+    world = cv2.resize(small, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)
+    for number in range(5):
+        picture = world[:, 3 * number : 3 * number + 80]
+        cv2.imwrite(str(folder / f"{number:05d}.png"), picture)
+    return folder
+
+
+@pytest.fixture
+def clip(twnet, frames, tmp_path):
+    """The frames as an MPEG-4 file with GOP 3."""
+    path = tmp_path / "drive.avi"
+    assert twnet("encode", frames, path, "--gop", 3)[0] == 0
+    return path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(twnet, command):
+    status, out, _ = twnet(*command.split(), "--help")
+    assert status == 0
+    assert f"example: twnet {command} " in " ".join(" ".join(out).split())
+
+
+def test_help_lists_the_commands(twnet):
+    status, out, _ = twnet("--help")
+    assert status == 0
+    for command in ("encode", "inspect", "segment", "streets", "train"):
+        assert any(line.split()[:1] == [command] for line in out)
+
+
+@pytest.mark.parametrize(
+    "codec, suffix, rate",
+    [("mpeg4", ".avi", ("--bitrate", "500k")), ("h264", ".mp4", ("--crf", 20))],
+)
+def test_encode_inspect_and_segment(twnet, frames, tmp_path, model, codec, suffix, rate):
+    clip = tmp_path / f"drive{suffix}"
+    options = ("--codec", codec, "--gop", 4, "--fps", 10, *rate)
+    assert twnet("encode", frames, clip, *options)[0] == 0
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.average_rate) == (codec, 10)
+        assert (stream.width, stream.height) == (80, 48)
+
+    status, out, _ = twnet("inspect", clip, "--json", "--dump", tmp_path / "dump")
+    assert status == 0
+    rows = json.loads(out[-1])
+    assert [row["type"] for row in rows] == list("IPPPI")
+    assert all(row["vector_blocks"] > 0 for row in rows if row["type"] == "P")
+    dumped = sorted((tmp_path / "dump").iterdir())
+    assert [p.name for p in dumped] == [f"frame_{i:05d}.npz" for i in range(5)]
+    with np.load(dumped[1]) as side:
+        assert str(side["type"]) == "P"
+        assert side["motion"].shape == (48, 80, 2) and side["motion"].dtype == np.float32
+        assert side["coded"].shape == (48, 80) and side["coded"].dtype == np.bool_
+        assert side["residual"].shape == (48, 80, 3) and side["residual"].dtype == np.float32
+        inside = side["coded"] & (np.indices((48, 80))[1] < 60)
+        assert abs(np.median(side["motion"][inside][:, 0]) - 3) < 0.5
+
+    labels, overlay = tmp_path / "labels", tmp_path / "overlay.mp4"
+    tiny = ("--model", model, "--device", "cpu", "--precision", "fp32")
+    status, out, _ = twnet("segment", clip, *tiny, "-o", overlay, "--labels", labels)
+    assert status == 0
+    summary = json.loads(out[-1])
+    assert list(summary) == ["frames", "key_frames", "fps", "ms_key", "ms_nonkey"]
+    assert (summary["frames"], summary["key_frames"]) == (5, 2)
+    segmenter = Segmenter.load(model, "cpu", "fp32")
+    expected = [segmenter.step(frame)[0].labels for frame in decode(clip)]
+    written = sorted(labels.iterdir())
+    assert [p.name for p in written] == [f"{i:05d}.png" for i in range(5)]
+    for file, ids in zip(written, expected, strict=True):
+        np.testing.assert_array_equal(cv2.imread(str(file), cv2.IMREAD_UNCHANGED), ids)
+    with av.open(str(overlay)) as container:
+        assert len(list(container.decode(video=0))) == 5
+
+
+def test_inspect_prints_a_table(twnet, clip):
+    status, out, _ = twnet("inspect", clip)
+    assert status == 0
+    assert out[0].split()[:2] == ["frame", "type"]
+    assert [line.split()[1] for line in out[1:]] == list("IPPIP")
+
+
+def test_segment_per_frame_and_at_another_size(twnet, clip, model):
+    size = ("--input-size", "96x64")
+    status, out, _ = twnet(
+        "segment", clip, "--model", model, "--device", "cpu", "--per-frame", *size
+    )
+    assert status == 0
+    summary = json.loads(out[-1])
+    assert (summary["frames"], summary["key_frames"], summary["ms_nonkey"]) == (5, 5, None)
+
+
+def test_streets(twnet, tmp_path):
+    arguments = ("--frames", 2, "--size", "96x64", "--seed", 3)
+    assert twnet("streets", tmp_path / "drive", *arguments)[0] == 0
+    for folder in ("frames", "labels"):
+        names = sorted(p.name for p in (tmp_path / "drive" / folder).iterdir())
+        assert names == ["00000.png", "00001.png"]
+
+
+def test_train_both_steps_on_stills(twnet, tmp_path):
+    data = tmp_path / "data"
+    for folder in ("images", "labels"):
+        (data / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in ("a_0", "a_1", "b_0"):
+        ids = rng.integers(0, 11, (8, 12), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+        cv2.imwrite(str(data / "images" / f"{name}.png"), 20 * ids[..., None].repeat(3, 2))
+        cv2.imwrite(str(data / "labels" / f"{name}.png"), ids)
+    common = ("--data", data, "--classes", "camvid", "--clip-size", "96x64", "--hold-out", "b")
+    short = ("--iterations", 2, "--batch", 2)
+    key, nonkey = tmp_path / "key", tmp_path / "nonkey"
+    status, _, err = twnet("train", "key", *common, *short, "--crop", "64x64", "--out", key)
+    assert status == 0, err
+    first = load_checkpoint(key / "model.safetensors")
+    assert (first.config.input_size, len(first.config.classes)) == ((96, 64), 11)
+    model = ("--model", key / "model.safetensors")
+    status, _, err = twnet("train", "nonkey", *common, *short, *model, "--out", nonkey)
+    assert status == 0, err
+    second = load_checkpoint(nonkey / "model.safetensors")
+    for name, tensor in first.keyframe.state_dict().items():
+        if "num_batches" not in name:
+            assert torch.equal(second.keyframe.state_dict()[name], tensor), name
+    assert second.cfr.predict.weight.any()
+
+    lengths = ("--clips", 1, "--frames", 3, "--gop", 3)
+    status, out, _ = twnet("evaluate", nonkey / "model.safetensors", *common, *lengths)
+    assert status == 0
+    methods = [line.split("|")[1].strip() for line in out if line.startswith("|")]
+    assert methods[2:] == ["per_frame", "twnet", "warping", "repeat"]
+
+
+def fails(result, *expected):
+    status, _, err = result
+    assert status == 1
+    assert len(err) == 1
+    assert err[0].startswith("twnet: ")
+    for part in expected:
+        assert part in err[0]
+
+
+@pytest.mark.parametrize("command", ["inspect", "segment"])
+def test_a_missing_clip(twnet, model, command, tmp_path):
+    options = ("--model", model) if command == "segment" else ()
+    fails(twnet(command, tmp_path / "none.mp4", *options), "expected a video file", "none.mp4")
+
+
+@pytest.mark.parametrize("command", ["inspect", "segment"])
+def test_a_jpeg_file(twnet, model, command, frames, tmp_path):
+    path = tmp_path / "picture.jpg"
+    cv2.imwrite(str(path), cv2.imread(str(frames / "00000.png")))
+    options = ("--model", model) if command == "segment" else ()
+    fails(twnet(command, path, *options), "expected H.264 or MPEG-4 part 2 video", "mjpeg")
+
+
+def test_a_file_that_is_no_video(twnet, model, tmp_path):
+    path = tmp_path / "noise.mp4"
+    path.write_bytes(b"nothing to see here")
+    fails(twnet("segment", path, "--model", model), "expected a video file", "noise.mp4")
+
+
+def test_a_bad_model(twnet, clip, tmp_path):
+    fails(twnet("segment", clip, "--model", "nobody"), "model: expected a checkpoint", "'nobody'")
+    wrong = tmp_path / "wrong.safetensors"
+    wrong.write_bytes(b"\x80\x04K\x01.")
+    fails(twnet("segment", clip, "--model", wrong), "expected a safetensors file", "wrong")
+
+
+def test_a_bad_device(twnet, clip, model):
+    found = twnet("segment", clip, "--model", model, "--device", "toaster")
+    fails(found, "device: expected auto or one of cpu", "'toaster'")
+    found = twnet("segment", clip, "--model", model, "--device", "cpu", "--precision", "fp16")
+    fails(found, "precision on cpu: expected auto or one of fp32, bf16", "'fp16'")
+
+
+def test_a_failed_segment_writes_nothing(twnet, clip, tmp_path):
+    before = sorted(p.name for p in tmp_path.iterdir())
+    twnet(
+        "segment", clip, "--model", "nobody", "-o", tmp_path / "o.mp4", "--labels", tmp_path / "l"
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def test_an_empty_folder(twnet, tmp_path):
+    (tmp_path / "empty").mkdir()
+    found = twnet("encode", tmp_path / "empty", tmp_path / "o.mp4")
+    fails(found, "expected a folder of PNG or JPEG frames, found none")
+    assert not (tmp_path / "o.mp4").exists()
+
+
+def test_bad_training_data(twnet, tmp_path):
+    step = ("train", "key", "--out", tmp_path / "run", "--data")
+    fails(twnet(*step, tmp_path / "none"), "expected the folders 'images'")
+    fails(twnet(*step, "streets", "--classes", "animals"), "expected one of camvid, cityscapes")
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["segment", "a.mp4", "--input-size", "512"], "expected WIDTHxHEIGHT"),
+        (["encode", "a", "b.mp4", "--bitrate", "much"], "expected a bitrate"),
+        (["encode", "a", "b.mp4", "--gop", "0"], "expected a whole number of 1 or more"),
+        (["encode", "a", "b.mp4", "--codec", "hevc"], "mpeg4"),
+        (["streets"], "OUT_DIR"),
+        (["fly"], "invalid choice"),
+        ([], "COMMAND"),
+    ],
+)
+def test_wrong_usage(twnet, arguments, expected):
+    status, out, err = twnet(*arguments)
+    assert status == 2
+    assert out == []
+    assert expected in err[-1]
