@@ -46,10 +46,10 @@ def count(text: str) -> int:
 
 def encode(options: argparse.Namespace) -> None:
     """Encode a folder of pictures."""
-    import cv2
     from tqdm import tqdm
 
     from twnet_ros.codec import write_clip
+    from twnet_ros.segment.picture import read_rgb
 
     suffixes = {".png", ".jpg", ".jpeg"}
     folder = options.frames
@@ -59,10 +59,7 @@ def encode(options: argparse.Namespace) -> None:
 
     def frames() -> Iterator[NDArray[np.uint8]]:
         for path in tqdm(paths, unit="frame"):
-            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if picture is None:
-                raise CodecError(f"{path}: cannot be read as a picture")
-            yield picture[..., ::-1]
+            yield read_rgb(path)
 
     rate = {"bitrate": options.bitrate, "crf": options.crf}
     write_clip(
@@ -124,7 +121,8 @@ def streets(options: argparse.Namespace) -> None:
     """Render a procedural street drive."""
     from twnet_ros.learn.streets import write_street
 
-    write_street(options.out, options.frames, *options.size, options.seed)
+    width, height = options.size
+    write_street(options.out, options.frames, width, height, options.seed)
 
 
 def train(options: argparse.Namespace) -> None:

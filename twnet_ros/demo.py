@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -18,7 +17,7 @@ from twnet_ros.nodes.topic import stamp_ns
 from twnet_ros.segment import CITYSCAPES, find_model, render_overlay, to_rgb
 from twnet_ros.segment.contact import contact_sheet
 from twnet_ros.segment.inspection import Inspection, inspect
-from twnet_ros.segment.recording import write_labels
+from twnet_ros.segment.picture import read_labels, read_rgb, write_png
 
 Picture = NDArray[np.uint8]
 STREET_MODEL, VIDEO_MODEL = "streets-mobilenetv1-layer1", "camvid-mobilenetv1-layer1"
@@ -38,7 +37,7 @@ def demonstrate(video: Path | None, out: Path, config: Path) -> str:
         clip, model, truth = out / "street.avi", STREET_MODEL, out / "street" / "labels"
         write_street(out / "street", FRAMES, *SIZE, SEED)
         frames = sorted((out / "street" / "frames").glob("*.png"))
-        pictures = (cv2.imread(str(path))[..., ::-1] for path in frames)
+        pictures = (read_rgb(path) for path in frames)
         write_clip(clip, pictures, codec="mpeg4", gop=12, fps=FPS, bitrate=BITRATE)
     labels = out / "labels"
     labels.mkdir(exist_ok=True)
@@ -47,7 +46,7 @@ def demonstrate(video: Path | None, out: Path, config: Path) -> str:
     find_model(model)  # a missing model would leave the node unconfigured
     print(f"streaming {clip} through the segment node with {model}", flush=True)
     collection = stream(
-        clip, model, config, lambda number, ids: write_labels(labels / f"{number:05d}.png", ids)
+        clip, model, config, lambda number, ids: write_png(labels / f"{number:05d}.png", ids)
     )
     _render(clip, model, labels, collection, out)
     return _table(collection, _miou(labels, truth, collection) if truth else None)
@@ -66,7 +65,7 @@ def _render(clip: Path, model: str, labels: Path, collection: Collection, out: P
         for found, stamp in zip(tqdm(inspect(clip), total=len(stamps)), stamps, strict=False):
             if stamp not in number:
                 continue
-            ids = cv2.imread(str(labels / f"{number[stamp]:05d}.png"), cv2.IMREAD_UNCHANGED)
+            ids = read_labels(labels / f"{number[stamp]:05d}.png")
             if found.frame.index in chosen:
                 rows.append((found, ids))
             yield render_overlay(to_rgb(found.frame), ids, colors)
@@ -75,7 +74,7 @@ def _render(clip: Path, model: str, labels: Path, collection: Collection, out: P
     packets.close()
     write_clip(out / "overlay.mp4", overlays(), codec="h264", gop=12, fps=info.fps, crf=20)
     sheet = contact_sheet(rows, config.classes, colors)
-    cv2.imwrite(str(out / "contact_sheet.png"), sheet[..., ::-1])
+    write_png(out / "contact_sheet.png", sheet)
 
 
 def _miou(labels: Path, truth: Path, collection: Collection) -> float:
@@ -85,8 +84,8 @@ def _miou(labels: Path, truth: Path, collection: Collection) -> float:
     for frame, status in enumerate(collection.statuses):
         stamp = stamp_ns(status.header)
         if stamp in number:
-            pair = truth / f"{frame:05d}.png", labels / f"{number[stamp]:05d}.png"
-            confusion.add(*(cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in pair))
+            published = read_labels(labels / f"{number[stamp]:05d}.png")
+            confusion.add(read_labels(truth / f"{frame:05d}.png"), published)
     return confusion.miou()
 
 

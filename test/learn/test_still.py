@@ -31,13 +31,6 @@ def test_ids_beyond_the_classes_are_unlabelled(still_folder):
     assert set(np.unique(labels)) == {0, 1, 255}
 
 
-def test_stills_can_be_rescaled(still_folder):
-    rgb, labels = Stills(still_folder(1), 3, size=(48, 32)).read(0)
-    assert rgb.shape == (32, 48, 3)
-    assert labels.shape == (32, 48)
-    assert set(np.unique(labels)) == {0, 1, 2}  # no ids in between
-
-
 def test_holding_out(still_folder):
     stills = Stills(still_folder(7), 3)  # A_000 B_001 A_002 B_003 A_004 B_005 A_006
 
@@ -97,7 +90,9 @@ def test_missing_labels(still_folder):
 def test_labels_of_another_shape(still_folder):
     root = still_folder(1)
     cv2.imwrite(str(root / "labels" / "A_000.png"), np.zeros((64, 96, 3), np.uint8))
-    with pytest.raises(DataError, match=r"expected one channel of \(64, 96\), got \(64, 96, 3\)"):
+    with pytest.raises(
+        DataError, match=r"expected one channel of 8-bit labels, got \(64, 96, 3\)"
+    ):
         Stills(root, 3).read(0)
     cv2.imwrite(str(root / "labels" / "A_000.png"), np.zeros((32, 96), np.uint8))
     with pytest.raises(DataError, match=r"got \(32, 96\)"):
@@ -107,5 +102,5 @@ def test_labels_of_another_shape(still_folder):
 def test_files_that_are_no_pictures(still_folder):
     root = still_folder(1)
     (root / "images" / "A_000.png").write_bytes(b"nothing")
-    with pytest.raises(DataError, match=r"images.A_000\.png: cannot be read"):
+    with pytest.raises(DataError, match=r"images.A_000\.png: expected a PNG or JPEG picture"):
         Stills(root, 3).read(0)

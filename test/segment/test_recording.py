@@ -7,7 +7,7 @@ import pytest
 
 from twnet_ros.codec import CodecError, Packet, read_packets
 from twnet_ros.segment import Path, Segmenter, SegmentError
-from twnet_ros.segment.recording import record, write_labels
+from twnet_ros.segment.recording import record
 from twnet_ros.segment.replay import decode, replay
 
 
@@ -121,11 +121,3 @@ def test_nothing_is_written_when_something_is_wrong(clip, recorded, tmp_path):
     with pytest.raises(CodecError, match="expected a video file"):
         recorded(tmp_path / "none.avi", overlay=tmp_path / "o.mp4", labels=tmp_path / "labels")
     assert [p.name for p in tmp_path.iterdir()] == ["clip.avi"]
-
-
-def test_labels_are_written_whole(tmp_path):
-    labels = np.array([[0, 7], [18, 255]], np.uint8)
-    write_labels(tmp_path / "00000.png", labels)
-    written = cv2.imread(str(tmp_path / "00000.png"), cv2.IMREAD_UNCHANGED)
-    np.testing.assert_array_equal(written, labels)
-    assert [p.name for p in tmp_path.iterdir()] == ["00000.png"]

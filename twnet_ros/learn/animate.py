@@ -77,7 +77,8 @@ def animate(
         for mover in objects:
             mover.step(rng)
             mover.draw(picture, ids)
-        yield cv2.convertScaleAbs(picture, alpha=1.0, beta=exposure.step(rng)), ids
+        lit = cv2.convertScaleAbs(picture, alpha=1.0, beta=exposure.step(rng))
+        yield np.asarray(lit, np.uint8), ids
 
 
 def _camera(

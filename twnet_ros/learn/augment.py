@@ -67,10 +67,11 @@ def recolor(rgb: Picture, rng: np.random.Generator) -> Picture:
     out = cv2.LUT(rgb, np.ascontiguousarray(curve.T)[None])
     grey = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     saturation = rng.uniform(0.5, 1.5)
-    return cv2.addWeighted(out, saturation, grey, 1 - saturation, 0)
+    return np.asarray(cv2.addWeighted(out, saturation, grey, 1 - saturation, 0), np.uint8)
 
 
 def compress(rgb: Picture, quality: int) -> Picture:
     """Return the picture after JPEG at ``quality`` (1 to 100), a stand-in for intra coding."""
     _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return np.ascontiguousarray(decoded[..., ::-1])

@@ -77,7 +77,7 @@ def train_key(
     ``scale`` bounds the factor by which pictures are scaled before they are cropped.
     """
     torch.manual_seed(schedule.seed)
-    model.to(device, memory_format=torch.channels_last)
+    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = class_weights(histogram(source, len(model.config.classes))).to(device)
 
     def batches(start: int) -> Iterator[object]:

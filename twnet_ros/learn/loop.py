@@ -60,7 +60,7 @@ def optimise(
         for step, batch in enumerate(batches(start), start + 1):
             values = losses(batch)
             optimiser.zero_grad()
-            values["loss"].backward()
+            values["loss"].backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(weights, schedule.clip)
             optimiser.step()
             rate.step()

@@ -31,7 +31,8 @@ class Confusion:
         """Return the IoU of each class in percent, NaN where a class never occurs."""
         hit = np.diag(self.counts).astype(np.float64)
         union = self.counts.sum(1) + self.counts[:, :-1].sum(0) - hit
-        return 100 * hit / np.where(union > 0, union, np.nan)
+        iou: NDArray[np.float64] = 100 * hit / np.where(union > 0, union, np.nan)
+        return iou
 
     def miou(self) -> float:
         """Return the mean over the classes that occur, in percent; NaN when none does."""

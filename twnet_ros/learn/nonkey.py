@@ -22,7 +22,7 @@ from twnet_ros.learn.evaluate import Clip, score
 from twnet_ros.learn.key import histogram
 from twnet_ros.learn.loop import Losses, Schedule, mixed_precision, optimise
 from twnet_ros.learn.loss import class_weights, consistency_loss, segmentation_loss
-from twnet_ros.learn.source import Source
+from twnet_ros.learn.source import Picture, Source
 from twnet_ros.net import Config, FeatureState, TWNet, residual
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.palette import UNLABELLED
@@ -95,7 +95,7 @@ class Lanes(IterableDataset[Stretch]):
 
     @staticmethod
     def _step(
-        source: InputPass, frame: CodedFrame, picture: Tensor, previous: Tensor, labels: np.ndarray
+        source: InputPass, frame: CodedFrame, picture: Tensor, previous: Tensor, labels: Picture
     ) -> tuple[Tensor, ...]:
         if frame.motion is None:
             raise RuntimeError(f"frame {frame.index} of a training clip is a second key frame")
@@ -129,7 +129,7 @@ def train_nonkey(
     if not (run / "state.pt").is_file():
         model.start_finetuning()
     model.keyframe.requires_grad_(False)
-    model.to(device, memory_format=torch.channels_last)
+    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = class_weights(histogram(source, len(model.config.classes))).to(device)
     context = torch.empty(0)
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from twnet_ros.segment.palette import UNLABELLED
+from twnet_ros.segment.picture import PictureError, read_labels, read_rgb
 
 Picture = NDArray[np.uint8]
 IMAGE_FOLDERS = ("images", "frames")
@@ -23,8 +23,8 @@ class Stills:
     Labels are single-channel PNG of train ids; ids from ``classes`` on are unlabelled.
     """
 
-    def __init__(self, root: Path, classes: int, size: tuple[int, int] | None = None) -> None:
-        """List the pairs under ``root``; ``size`` (width, height) rescales what is read."""
+    def __init__(self, root: Path, classes: int) -> None:
+        """List the pairs under ``root``."""
         folders = [root / name for name in IMAGE_FOLDERS if (root / name).is_dir()]
         if not folders or not (root / "labels").is_dir():
             raise DataError(f"{root}: expected the folders 'images' (or 'frames') and 'labels'")
@@ -38,7 +38,6 @@ class Stills:
                 f"{root}/labels: {len(missing)} labels are missing, first {missing[0]}"
             )
         self.classes = classes
-        self.size = size
 
     def split(self, hold_out: list[str]) -> tuple["Stills", "Stills"]:
         """Return what to train on and what to hold out.
@@ -64,7 +63,7 @@ class Stills:
 
     def _subset(self, pairs: list[tuple[Path, Path]]) -> "Stills":
         subset = object.__new__(Stills)
-        subset.pairs, subset.classes, subset.size = pairs, self.classes, self.size
+        subset.pairs, subset.classes = pairs, self.classes
         return subset
 
     def __len__(self) -> int:
@@ -73,19 +72,14 @@ class Stills:
     def read(self, index: int) -> tuple[Picture, Picture]:
         """Return one still as RGB (H, W, 3) and its train ids (H, W)."""
         image_path, label_path = self.pairs[index]
-        image = cv2.imread(str(image_path), cv2.IMREAD_COLOR)
-        labels = cv2.imread(str(label_path), cv2.IMREAD_UNCHANGED)
-        if image is None or labels is None:
-            raise DataError(f"{label_path if labels is None else image_path}: cannot be read")
-        if labels.ndim != 2 or labels.shape != image.shape[:2]:
-            raise DataError(
-                f"{label_path}: expected one channel of {image.shape[:2]}, got {labels.shape}"
-            )
-        if self.size is not None and (image.shape[1], image.shape[0]) != self.size:
-            image = cv2.resize(image, self.size, interpolation=cv2.INTER_AREA)
-            labels = cv2.resize(labels, self.size, interpolation=cv2.INTER_NEAREST)
+        try:
+            image, labels = read_rgb(image_path), read_labels(label_path)
+        except PictureError as error:
+            raise DataError(str(error)) from error
+        if labels.shape != image.shape[:2]:
+            raise DataError(f"{label_path}: expected {image.shape[:2]}, got {labels.shape}")
         labels = np.where(labels < self.classes, labels, UNLABELLED).astype(np.uint8)
-        return np.ascontiguousarray(image[..., ::-1]), labels
+        return image, labels
 
     def sample(self, rng: np.random.Generator) -> tuple[Picture, Picture]:
         """Return a still drawn at random."""

@@ -55,11 +55,13 @@ def open_data(name: str, classes: str, size: tuple[int, int], hold_out: list[str
     if name == "streets":
         if chosen is not CITYSCAPES:
             raise DataError(f"procedural streets have the classes cityscapes, not {classes}")
-        training = StreetSource(TRAINING_SEEDS, size)
-        return Data(chosen, training, StreetSource(HELD_OUT_SEEDS, size), size)
+        streets = StreetSource(TRAINING_SEEDS, size)
+        return Data(chosen, streets, StreetSource(HELD_OUT_SEEDS, size), size)
     stills = Stills(Path(name), len(chosen.names))
     movers = tuple(i for i, label in enumerate(chosen.names) if label in MOVERS)
     training, held = stills.split(hold_out)
+    if not len(training):
+        raise DataError(f"{name}: nothing is left to train on beside {', '.join(hold_out)}")
     source = StillSource(training, movers, size)
     return Data(chosen, source, StillSource(held, movers, size) if len(held) else None, size)
 

@@ -4,14 +4,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path as FilePath
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from twnet_ros.codec import CodedFrame, read_packets, write_clip
+from twnet_ros.segment.picture import write_png
 from twnet_ros.segment.render import render_overlay, to_rgb
 from twnet_ros.segment.replay import replay
-from twnet_ros.segment.segmentation import Path, Segmentation, SegmentError
+from twnet_ros.segment.segmentation import Path, Segmentation
 from twnet_ros.segment.segmenter import Segmenter
 
 Picture = NDArray[np.uint8]
@@ -48,7 +48,7 @@ def record(
         for frame, result in results:
             times[result.path].append(result.times_ms["total"])
             if labels is not None:
-                write_labels(labels / f"{frame.index:05d}.png", result.labels)
+                write_png(labels / f"{frame.index:05d}.png", result.labels)
             if overlay is not None:
                 picture = render_overlay(to_rgb(frame), result.labels, segmenter.colors)
                 yield picture[: frame.height // 2 * 2, : frame.width // 2 * 2]  # 4:2:0 is even
@@ -58,16 +58,6 @@ def record(
     else:
         list(pictures())  # yields nothing without an overlay
     return _summary(times)
-
-
-def write_labels(path: FilePath, labels: Picture) -> None:
-    """Write train ids as PNG, the file whole or not at all."""
-    done, data = cv2.imencode(".png", labels)
-    if not done:
-        raise SegmentError(f"{path}: labels of shape {labels.shape} cannot be written as PNG")
-    temporary = path.with_suffix(".part")
-    temporary.write_bytes(data.tobytes())
-    temporary.replace(path)
 
 
 def _summary(times: dict[Path, list[float]]) -> dict[str, object]:
