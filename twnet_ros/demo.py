@@ -24,6 +24,7 @@ STREET_MODEL, VIDEO_MODEL = "streets-mobilenetv1-layer1", "camvid-mobilenetv1-la
 SEED = 1_000_003  # a street no model has seen
 FRAMES, SIZE, FPS, BITRATE = 96, (1024, 512), 17.0, 3_000_000
 SHEET_ROWS = 5
+B_FRAME_WINDOW = 8  # packets sent ahead for a video that may have B-frames
 
 
 def demonstrate(video: Path | None, out: Path, config: Path) -> str:
@@ -46,7 +47,11 @@ def demonstrate(video: Path | None, out: Path, config: Path) -> str:
     find_model(model)  # a missing model would leave the node unconfigured
     print(f"streaming {clip} through the segment node with {model}", flush=True)
     collection = stream(
-        clip, model, config, lambda number, ids: write_png(labels / f"{number:05d}.png", ids)
+        clip,
+        model,
+        config,
+        1 if video is None else B_FRAME_WINDOW,
+        lambda number, ids: write_png(labels / f"{number:05d}.png", ids),
     )
     _render(clip, model, labels, collection, out)
     return _table(collection, _miou(labels, truth, collection) if truth else None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from twnet_ros.net.config import Config
@@ -33,7 +33,7 @@ def save_checkpoint(path: str | os.PathLike[str], model: TWNet) -> None:
     }
     metadata = {"format": FORMAT, "config": model.config.to_json()}
     try:
-        save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, metadata)
+        temporary.write_bytes(save({k: t.contiguous() for k, t in tensors.items()}, metadata))
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

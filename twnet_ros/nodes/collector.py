@@ -63,12 +63,17 @@ class Collector(Node):
 
 
 def stream(
-    clip: Path, model: str, config: Path, take_labels: Callable[[int, NDArray[np.uint8]], None]
+    clip: Path,
+    model: str,
+    config: Path,
+    window: int,
+    take_labels: Callable[[int, NDArray[np.uint8]], None],
 ) -> Collection:
     """Send a video file through a segment node in a process of its own.
 
-    The publisher sends a packet when the one before is answered. ``take_labels`` is called with
-    the number of each label image and its train ids (H, W).
+    The publisher keeps ``window`` packets unanswered: 1 for the shortest latency, more where
+    B-frames wait for each other. ``take_labels`` is called with the number of each label image
+    and its train ids (H, W).
     """
     programs = Path(get_package_prefix("twnet_ros")) / "lib" / "twnet_ros"
     segment: list[str | Path] = [programs / "segment_node", "--ros-args"]
@@ -81,7 +86,7 @@ def stream(
         f"video:={VIDEO}",
     ]
     publish += ["--params-file", config / "video_publisher.yaml", "-r", "status:=/segment/status"]
-    publish += ["-p", f"file:={clip}", "-p", "pace:=status", "-p", "window:=8"]
+    publish += ["-p", f"file:={clip}", "-p", "pace:=status", "-p", f"window:={window}"]
     rclpy.init()
     with ExitStack() as stack:
         stack.callback(rclpy.try_shutdown)

@@ -35,6 +35,10 @@ def contact_sheet(
             np.asarray(cv2.resize(cell, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
             for cell in cells
         ]
+        if frame.motion is None:
+            for cell in small[1:3]:
+                cell[:] = 255
+                _write(cell, "none in an I-frame", 6, 16)
         title = f"frame {frame.index}, {frame.kind.value}"
         cv2.putText(small[0], title, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 0), 1)
         rows.append(_beside(small))
