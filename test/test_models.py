@@ -1,7 +1,6 @@
 """The shipped models: small enough, described, and as good as their cards say."""
 
 import csv
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,6 @@ from twnet_ros.segment import Segmenter, find_model
 from twnet_ros.segment.replay import replay
 from twnet_ros.segment.segmenter import MODELS
 
-REPOSITORY = Path(__file__).parents[1]
-DRIVE = REPOSITORY.parent / "shared" / "data" / "drives" / "street_2048x1024_mpeg4_gop12.avi"
 POINTS = Path(__file__).parent / "data" / "street_points.csv"
 SHIPPED = ("camvid-mobilenetv1-layer1", "streets-mobilenetv1-layer1")
 
@@ -58,15 +55,11 @@ def test_corrected_state_stays_bounded(street_scores):
 
 
 @pytest.fixture(scope="module")
-def drive_labels():
+def drive_labels(drive):
     """Labels of the real drive by the CamVid model, by frame."""
-    if not DRIVE.is_file():
-        message = f"the shared drive {DRIVE.name} is not here"
-        if os.environ.get("TWNET_REQUIRE_DATA"):
-            pytest.fail(message)
-        pytest.skip(message)
+    clip = drive("street_2048x1024_mpeg4_gop12.avi")
     segmenter = Segmenter.load("camvid-mobilenetv1-layer1", device="cpu")
-    return segmenter.classes, [result for _, result in replay(DRIVE, segmenter)]
+    return segmenter.classes, [result for _, result in replay(clip, segmenter)]
 
 
 @pytest.mark.parametrize("wanted", ["road", "sky", "building", "car"])

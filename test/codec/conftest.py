@@ -1,31 +1,10 @@
 """Clips and reference decoders for the codec's tests."""
 
-import os
-from pathlib import Path
-
 import av
 import numpy as np
 import pytest
 
 from twnet_ros.codec import ClipEncoder
-
-DRIVES = Path(__file__).parents[2].parent / "shared" / "data" / "drives"
-
-
-@pytest.fixture
-def drive():
-    """Find a shared drive by file name, or skip."""
-
-    def find(name):
-        path = DRIVES / name
-        if not path.is_file():
-            reason = f"the shared drive {name} is not there"
-            if os.environ.get("TWNET_REQUIRE_DATA") == "1":
-                pytest.fail(reason)
-            pytest.skip(reason)
-        return path
-
-    return find
 
 
 @pytest.fixture

@@ -1,30 +1,9 @@
-"""Tiny networks whose every part has something to say, and the shared drive."""
-
-import os
-from pathlib import Path
+"""Tiny networks whose every part has something to say."""
 
 import pytest
 import torch
 
 from twnet_ros.net import Config, TWNet
-
-DRIVES = Path(__file__).parents[2].parent / "shared" / "data" / "drives"
-
-
-@pytest.fixture
-def drive():
-    """Find a shared drive by file name, or skip."""
-
-    def find(name):
-        path = DRIVES / name
-        if not path.is_file():
-            reason = f"the shared drive {name} is not there"
-            if os.environ.get("TWNET_REQUIRE_DATA") == "1":
-                pytest.fail(reason)
-            pytest.skip(reason)
-        return path
-
-    return find
 
 
 @pytest.fixture

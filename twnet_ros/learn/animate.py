@@ -77,8 +77,8 @@ def animate(
         for mover in objects:
             mover.step(rng)
             mover.draw(picture, ids)
-        lit = cv2.convertScaleAbs(picture, alpha=1.0, beta=exposure.step(rng))
-        yield np.asarray(lit, np.uint8), ids
+        lit = picture.astype(np.int16) + round(exposure.step(rng))
+        yield np.clip(lit, 0, 255).astype(np.uint8), ids
 
 
 def _camera(

@@ -54,7 +54,8 @@ def _crop(
     left, top = (rng.integers(side - part + 1) for side, part in zip(size, target, strict=True))
     place = np.s_[top : top + target[1], left : left + target[0]]
     picture[place] = cv2.resize(rgb[window], target, interpolation=shrink)
-    ids[place] = cv2.resize(labels[window], target, interpolation=cv2.INTER_NEAREST)
+    # Plain INTER_NEAREST is not centred: it would shift the labels against the picture.
+    ids[place] = cv2.resize(labels[window], target, interpolation=cv2.INTER_NEAREST_EXACT)
     return picture, ids
 
 
