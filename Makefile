@@ -15,7 +15,7 @@ test: build
 
 # VIDEO=file.mp4 shows a video of yours instead of a rendered drive.
 demo: build
-	$(ENTER) twnet demo $(VIDEO)
+	$(ENTER) twnet demo $(if $(VIDEO),"$(VIDEO)")
 
 lint: setup
 	$(ENTER) ruff check . && ruff format --check . && mypy

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twnet_ros.codec import CodecError
-from twnet_ros.segment import SegmentError
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -69,30 +68,35 @@ def encode(options: argparse.Namespace) -> None:
 
 def inspect(options: argparse.Namespace) -> None:
     """Show what the codec knows about each frame."""
+    from tqdm import tqdm
+
     from twnet_ros.segment.inspection import inspect as inspections
 
     if options.dump:
         options.dump.mkdir(parents=True, exist_ok=True)
     rows = []
-    for found in inspections(options.clip):
+    for found in tqdm(inspections(options.clip), unit="frame", delay=2):
         row = found.summary()
         rows.append(row)
         if not options.json:
             if len(rows) == 1:
-                print("  ".join(row))
-            print("  ".join(str(value).rjust(len(name)) for name, value in row.items()))
+                tqdm.write("  ".join(row))
+            tqdm.write("  ".join(str(value).rjust(len(name)) for name, value in row.items()))
         if options.dump:
             target = options.dump / f"frame_{found.frame.index:05d}.npz"
             temporary = target.with_suffix(".part")
-            with temporary.open("wb") as file:
-                np.savez_compressed(
-                    file,
-                    type=found.frame.kind.value,
-                    motion=found.motion,
-                    coded=found.coded,
-                    residual=found.residual,
-                )
-            temporary.replace(target)
+            try:
+                with temporary.open("wb") as file:
+                    np.savez_compressed(
+                        file,
+                        type=found.frame.kind.value,
+                        motion=found.motion,
+                        coded=found.coded,
+                        residual=found.residual,
+                    )
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
     if options.json:
         print(json.dumps(rows))
 
@@ -164,6 +168,7 @@ def evaluate(options: argparse.Namespace) -> None:
         gop=options.gop,
         bits_per_pixel=options.bits_per_pixel,
         device=options.device,
+        precision=options.precision,
     )
 
 
@@ -171,7 +176,7 @@ def demo(options: argparse.Namespace) -> None:
     """Stream a drive through a real segment node and show what comes of it."""
     from twnet_ros.demo import demonstrate
 
-    print(demonstrate(options.video, options.out, options.config))
+    print(demonstrate(options.video, options.out))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -195,10 +200,15 @@ def parser() -> argparse.ArgumentParser:
     add("frames", type=Path, metavar="FRAMES_DIR", help="folder of PNG or JPEG frames, by name")
     add("out", type=Path, metavar="OUT", help="file to write: .mp4, .avi or .mkv")
     add("--codec", choices=("mpeg4", "h264"), default="mpeg4", help="default: %(default)s")
-    add("--gop", type=count, default=12, help="frames from one I-frame to the next")
-    add("--fps", type=float, default=17.0, help="frames a second")
+    add(
+        "--gop",
+        type=count,
+        default=12,
+        help="frames from one I-frame to the next, default: %(default)s",
+    )
+    add("--fps", type=float, default=17.0, help="frames a second, default: %(default)s")
     add("--bitrate", type=bitrate, help="bits a second, as in 6M")
-    add("--crf", type=float, help="constant quality, 0 (best) to 51; h264 only")
+    add("--crf", type=float, help="constant quality, 1 (best) to 51; h264 only")
 
     add = command(inspect, "inspect drive.avi --dump side_data/").add_argument
     add("clip", type=Path, metavar="CLIP", help="H.264 or MPEG-4 file")
@@ -209,7 +219,11 @@ def parser() -> argparse.ArgumentParser:
     add("clip", type=Path, metavar="CLIP", help="H.264 or MPEG-4 file")
     add("-o", "--output", type=Path, metavar="OVERLAY.mp4", help="write the overlay as a video")
     add("--labels", type=Path, metavar="DIR", help="write train ids as 00000.png …")
-    add("--model", default="camvid-mobilenetv1-layer1", help="shipped name or file")
+    add(
+        "--model",
+        default="camvid-mobilenetv1-layer1",
+        help="shipped name or file, default: %(default)s",
+    )
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add("--precision", default="auto", help="auto, fp32, bf16 or (CUDA) fp16")
     add("--input-size", type=size, metavar="WxH", help="what the video is scaled to fit")
@@ -217,9 +231,9 @@ def parser() -> argparse.ArgumentParser:
 
     add = command(streets, "streets drive/ --frames 120 --size 1024x512 --seed 7").add_argument
     add("out", type=Path, metavar="OUT_DIR", help="folder to write frames/ and labels/ to")
-    add("--frames", type=count, default=120, help="how many")
+    add("--frames", type=count, default=120, help="how many, default: %(default)s")
     add("--size", type=size, default=(1024, 512), metavar="WxH", help="default: 1024x512")
-    add("--seed", type=int, default=0, help="which street")
+    add("--seed", type=int, default=0, help="which street, default: %(default)s")
 
     steps = command(train, "train key --data streets --out runs/key")
     kinds = steps.add_subparsers(dest="step", required=True, metavar="key|nonkey")
@@ -248,25 +262,34 @@ def parser() -> argparse.ArgumentParser:
     scored = command(evaluate, "evaluate streets-mobilenetv1-layer1 --data streets")
     scored.add_argument("model", metavar="MODEL", help="shipped name or file")
     _add_data(scored)
-    scored.add_argument("--clips", type=count, default=8, help="how many")
-    scored.add_argument("--frames", type=count, default=36, help="of each clip")
-    scored.add_argument("--gop", type=count, default=12, help="frames between I-frames")
-    scored.add_argument("--bits-per-pixel", type=float, default=0.3, help="sets the bitrate")
+    scored.add_argument("--precision", default="auto", help="auto, fp32, bf16 or (CUDA) fp16")
+    scored.add_argument("--clips", type=count, default=8, help="how many, default: %(default)s")
+    scored.add_argument(
+        "--frames", type=count, default=36, help="of each clip, default: %(default)s"
+    )
+    scored.add_argument(
+        "--gop",
+        type=count,
+        default=12,
+        help="frames from I-frame to I-frame, default: %(default)s",
+    )
+    scored.add_argument(
+        "--bits-per-pixel", type=float, default=0.3, help="sets the bitrate, default: %(default)s"
+    )
 
     add = command(demo, "demo drive.mp4").add_argument
     add("video", type=Path, nargs="?", help="H.264 or MPEG-4 file; without one, a rendered drive")
     add("--out", type=Path, default=Path("demo"), help="folder to write to, default: demo")
-    add("--config", type=Path, default=Path("config"), help="folder with segment.yaml")
     return root
 
 
 def _add_data(made: argparse.ArgumentParser) -> None:
     add = made.add_argument
     add("--data", required=True, help="'streets', or a folder with images/ and labels/")
-    add("--classes", default="cityscapes", help="camvid or cityscapes (default)")
+    add("--classes", default="cityscapes", help="camvid, cityscapes (default), or a JSON file")
     add("--clip-size", type=size, default=(512, 256), metavar="WxH", help="default: 512x256")
     add("--hold-out", nargs="*", default=[], metavar="PREFIX[:N]", help="files to score on only")
-    add("--device", default="cpu", help="cpu or cuda")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
 
 def _add_training(
@@ -287,7 +310,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         options.function(options)
-    except (CodecError, SegmentError, ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:  # every room's own errors are ValueErrors
         print(f"twnet: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -10,11 +10,10 @@ from tqdm import tqdm
 from twnet_ros.codec import read_packets, write_clip
 from twnet_ros.learn.metric import Confusion
 from twnet_ros.learn.streets import write_street
-from twnet_ros.msg import FrameStatus
 from twnet_ros.net import load_checkpoint
-from twnet_ros.nodes.collector import Collection, stream
+from twnet_ros.nodes.collector import Collection, FrameStatus, stream
 from twnet_ros.nodes.topic import stamp_ns
-from twnet_ros.segment import CITYSCAPES, find_model, render_overlay, to_rgb
+from twnet_ros.segment import CITYSCAPES, crop_even, find_model, render_overlay, to_rgb
 from twnet_ros.segment.contact import contact_sheet
 from twnet_ros.segment.inspection import Inspection, inspect
 from twnet_ros.segment.picture import read_labels, read_rgb, write_png
@@ -27,7 +26,7 @@ SHEET_ROWS = 5
 B_FRAME_WINDOW = 8  # packets sent ahead for a video that may have B-frames
 
 
-def demonstrate(video: Path | None, out: Path, config: Path) -> str:
+def demonstrate(video: Path | None, out: Path) -> str:
     """Stream a video, or a procedural drive, through the node; return the table of results.
 
     Writes ``overlay.mp4``, ``contact_sheet.png`` and ``labels/`` into ``out``.
@@ -49,12 +48,19 @@ def demonstrate(video: Path | None, out: Path, config: Path) -> str:
     collection = stream(
         clip,
         model,
-        config,
         1 if video is None else B_FRAME_WINDOW,
         lambda number, ids: write_png(labels / f"{number:05d}.png", ids),
     )
     _render(clip, model, labels, collection, out)
-    return _table(collection, _miou(labels, truth, collection) if truth else None)
+    _, packets = read_packets(clip)
+    sent = sum(1 for _ in packets)
+    return _table(sent, collection, _miou(labels, truth, collection) if truth else None)
+
+
+def _pictures(collection: Collection) -> list[int]:
+    """Return the stamps of the packets a picture came out of, in the order of the pictures."""
+    statuses = collection.statuses
+    return [stamp_ns(s.header) for s in statuses if s.frame_type != FrameStatus.FRAME_UNKNOWN]
 
 
 def _render(clip: Path, model: str, labels: Path, collection: Collection, out: Path) -> None:
@@ -62,7 +68,7 @@ def _render(clip: Path, model: str, labels: Path, collection: Collection, out: P
     config = load_checkpoint(find_model(model)).config
     colors = np.array(config.colors, np.uint8)
     number = {stamp: index for index, stamp in enumerate(collection.labelled)}
-    stamps = [stamp_ns(status.header) for status in collection.statuses]
+    stamps = _pictures(collection)
     chosen = set(np.linspace(0, max(len(stamps) - 2, 0), SHEET_ROWS).astype(int))
     rows: list[tuple[Inspection, Picture]] = []
 
@@ -73,44 +79,41 @@ def _render(clip: Path, model: str, labels: Path, collection: Collection, out: P
             ids = read_labels(labels / f"{number[stamp]:05d}.png")
             if found.frame.index in chosen:
                 rows.append((found, ids))
-            yield render_overlay(to_rgb(found.frame), ids, colors)
+            yield crop_even(render_overlay(to_rgb(found.frame), ids, colors))
 
     info, packets = read_packets(clip)
     packets.close()
     write_clip(out / "overlay.mp4", overlays(), codec="h264", gop=12, fps=info.fps, crf=20)
-    sheet = contact_sheet(rows, config.classes, colors)
-    write_png(out / "contact_sheet.png", sheet)
+    write_png(out / "contact_sheet.png", contact_sheet(rows, config.classes, colors))
 
 
 def _miou(labels: Path, truth: Path, collection: Collection) -> float:
     """Score what was published against the drive's exact labels."""
     confusion = Confusion(len(CITYSCAPES.names))
     number = {stamp: index for index, stamp in enumerate(collection.labelled)}
-    for frame, status in enumerate(collection.statuses):
-        stamp = stamp_ns(status.header)
+    for frame, stamp in enumerate(_pictures(collection)):
         if stamp in number:
             published = read_labels(labels / f"{number[stamp]:05d}.png")
             confusion.add(read_labels(truth / f"{frame:05d}.png"), published)
     return confusion.miou()
 
 
-def _table(collection: Collection, miou: float | None) -> str:
+def _table(sent: int, collection: Collection, miou: float | None) -> str:
     """Return the results, a line each."""
     statuses = collection.statuses
     keys = sum(status.path == FrameStatus.PATH_KEY for status in statuses)
     others = sum(status.path == FrameStatus.PATH_NONKEY for status in statuses)
     latency = [status.total_ms for status in statuses if status.path != FrameStatus.PATH_NONE]
-    rate = len(statuses) / collection.seconds if collection.seconds else float("nan")
+    seconds = collection.last_s - collection.first_s
     rows = {
-        "frames sent": f"{len(statuses)}",
+        "frames sent": f"{sent}",
         "labelled": f"{len(collection.labelled)} ({keys} key, {others} non-key)",
-        "skipped": f"{len(statuses) - len(collection.labelled)}",
+        "skipped": f"{sent - len(collection.labelled)}",
         "mIoU": "unknown (no ground truth)" if miou is None else f"{miou:.1f} %",
-        "frames per second": f"{rate:.1f}",
-        "latency p50 / p95": (
-            f"{np.percentile(latency, 50):.0f} / {np.percentile(latency, 95):.0f} ms"
-            if latency
-            else "unknown"
-        ),
+        "frames per second": f"{(len(statuses) - 1) / seconds:.1f}" if seconds else "unknown",
+        "latency p50 / p95": "unknown",
     }
+    if latency:
+        middle, late = np.percentile(latency, [50, 95])
+        rows["latency p50 / p95"] = f"{middle:.0f} / {late:.0f} ms"
     return "\n".join(f"{name:<18} {value}" for name, value in rows.items())

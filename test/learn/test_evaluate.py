@@ -66,13 +66,13 @@ def test_the_same_seed_gives_the_same_clips(source):
 def test_every_method_takes_its_steps(network, panning):
     (clip,) = make_clips(panning(), 1, 4, FINE, 0)
     for method in METHODS:
-        segmenter = engine(network(), method, (96, 64), "cpu")
+        segmenter = engine(network(), method, "cpu", "fp32")
         paths = [segmenter.step(frame)[0].path for frame, _ in clip]
         rest = Path.KEY if method == "per_frame" else Path.NONKEY
         assert paths == [Path.KEY, rest, rest, rest]
         assert (segmenter.device, segmenter.precision) == ("cpu", "fp32")
     with pytest.raises(ValueError, match="expected one of per_frame, twnet, warping, repeat"):
-        engine(network(), "magic", (96, 64), "cpu")
+        engine(network(), "magic", "cpu", "fp32")
 
 
 def test_nothing_moves_in_a_static_clip(network, panning):

@@ -119,7 +119,7 @@ def test_a_finished_run_stays_as_it_is(source, network, tmp_path, pictures):
 
 def test_a_run_of_another_length_is_refused(source, network, tmp_path, pictures):
     train_key(network(), source, pictures, schedule(1), CROP, tmp_path / "run")
-    with pytest.raises(ValueError, match="expected a run of 5 iterations to resume, got one of 1"):
+    with pytest.raises(ValueError, match="expected a run with iterations 5 to resume, got 1"):
         train_key(network(), source, pictures, schedule(5), CROP, tmp_path / "run")
 
 

@@ -81,11 +81,12 @@ def test_an_interrupted_write_leaves_the_old_file(saved, network, monkeypatch):
     path, _ = saved
     before = path.read_bytes()
 
-    def interrupted(tensors, target, metadata):
-        target.write_bytes(b"half a file")
+    def interrupted(target, data):
+        with target.open("wb") as file:
+            file.write(data[:100])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("twnet_ros.net.checkpoint.save_file", interrupted)
+    monkeypatch.setattr("pathlib.Path.write_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(path, network(seed=3))
     assert path.read_bytes() == before

@@ -294,3 +294,35 @@ def test_a_gpu_gives_the_same_labels(coded, precision):
     results = run(Segmenter.load("streets-mobilenetv1-layer1", "cuda", precision), frames)
     agreement = [(a.labels == b.labels).mean() for a, b in zip(expected, results, strict=True)]
     assert np.mean(agreement) >= 0.99
+
+
+def test_a_frame_left_out_starts_anew(engine, coded, pan):
+    frames = coded(pan(5), gop=12)
+    segmenter = engine()
+    segmenter.step(frames[0])
+    segmenter.step(frames[1])
+    (result,) = segmenter.step(frames[3])  # its motion points to frame 2
+    assert (result.path, result.distance) == (Path.KEY, 0)
+    (result,) = segmenter.step(frames[4])
+    assert (result.path, result.distance) == (Path.NONKEY, 1)
+
+
+def test_a_step_that_fails_leaves_no_state(engine, coded, pan, monkeypatch):
+    frames = coded(pan(3), gop=12)
+    segmenter = engine()
+    segmenter.step(frames[0])
+    with monkeypatch.context() as patch:
+        patch.setattr("twnet_ros.segment.segmenter.residual", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            segmenter.step(frames[1])
+    (result,) = segmenter.step(frames[2])
+    assert result.path is Path.KEY
+
+
+def test_the_callers_network_stays_as_it_is(network):
+    made = network()
+    before = {name: tensor.clone() for name, tensor in made.state_dict().items()}
+    Segmenter(made, "cpu", "bf16")
+    for name, tensor in made.state_dict().items():
+        assert tensor.dtype == before[name].dtype
+        torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)

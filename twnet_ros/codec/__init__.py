@@ -5,10 +5,11 @@ from twnet_ros.codec.decoder import StreamDecoder
 from twnet_ros.codec.encoder import ClipEncoder, write_clip
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.format import codec_of_format
-from twnet_ros.codec.frame import BlockMotion, CodedFrame, FrameKind
+from twnet_ros.codec.frame import BLOCK_PX, BlockMotion, CodedFrame, FrameKind
 from twnet_ros.codec.packet import Packet
 
 __all__ = [
+    "BLOCK_PX",
     "BlockMotion",
     "ClipEncoder",
     "CodecError",

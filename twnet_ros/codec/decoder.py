@@ -41,7 +41,11 @@ class StreamDecoder:
     Without B-frames every packet gives its frame at once. The picture type is read from the
     stream; the caller's pts is carried along and never interpreted. A frame is intact from an I
     frame on, until a packet cannot be decoded without concealment or the size changes without
-    an I frame. A packet that was lost, or whose damage still decodes, cannot be noticed here.
+    an I frame. A packet that was lost, or whose damage still decodes, cannot be noticed here:
+    `lose` tells of it. Any I picture ends a fault, although after a non-IDR one P pictures may
+    still refer to what is missing if the encoder used more than one reference.
+
+    Pictures held back for reordering come out with later packets, the last ones with `flush`.
 
     The colour matrix is the stream's where signalled; otherwise BT.601 for MPEG-4 and
     for fewer than 720 rows, BT.709 above.
@@ -55,7 +59,7 @@ class StreamDecoder:
         self._context: VideoCodecContext
         self._fault: str
         self._configured: bool  # the decoder has seen an SPS or a video object layer
-        self._headers: bytes  # headers that came in a packet of their own
+        self._headers: bytes  # headers that wait for the next picture
         self._size: tuple[int, int] | None
         self._sent: int
         self._pts: dict[int, int | None]
@@ -104,6 +108,17 @@ class StreamDecoder:
             raise
         self._break(WAITING)
         return frames
+
+    def lose(self, reason: str, headers: bytes = b"") -> None:
+        """
+        Wait for the next key frame: packets were lost before the next one, for this reason.
+
+        Pictures held back are lost with them. Headers are kept, so that a key frame without any
+        will do; `headers` are those found in what was lost.
+        """
+        self._break(f"{WAITING}: {reason}")
+        self._configured = self._configured or bool(headers)
+        self._headers = (self._headers + headers)[-_HEADERS_KEPT_BYTES:]
 
     def reset(self) -> None:
         """Forget the stream, its headers included, and wait for its next key frame."""
@@ -186,7 +201,6 @@ class StreamDecoder:
 
     def _break(self, reason: str) -> None:
         self._fault = reason
-        self._headers = b""
         self._pts.clear()
         # Old references must not leak into what follows; parameter sets stay.
         self._context.flush_buffers()

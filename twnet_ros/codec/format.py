@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
+from twnet_ros.codec.bitstream import CodecName
 from twnet_ros.codec.error import CodecError
 
-_CODEC_OF_TOKEN = {
+_CODEC_OF_TOKEN: dict[str, CodecName] = {
     "h264": "h264",
     "avc": "h264",
     "avc1": "h264",
@@ -23,19 +25,19 @@ _CODEC_OF_TOKEN = {
 _ENCODER = re.compile(r"(h264|mpeg4)_[a-z0-9_]+")
 
 
-def codec_of_format(text: str) -> str:
+def codec_of_format(text: str) -> CodecName:
     """
     Return 'h264' or 'mpeg4' for a `format` or `encoding` field.
 
-    The text is the name of a codec or of an encoder, alone or in front of a `;`
-    ('h264;yuv420p;bgr8;bgr8'), in any case. Anything else is a CodecError.
+    The name of a codec or of an encoder is a word of the text, in any case, in front of the first
+    `;` ('h264;yuv420p;bgr8;bgr8', 'H.264 baseline'). Anything else is a CodecError.
     """
-    token = text.split(";", 1)[0].strip().lower()
+    head = text.split(";", 1)[0].lower()
     # 'H.264' and 'mpeg-4' are the codecs' own names.
-    token = token.replace(".", "").replace("-", "").replace(" ", "")
-    if token in _CODEC_OF_TOKEN:
-        return _CODEC_OF_TOKEN[token]
-    encoder = _ENCODER.fullmatch(token)
-    if encoder is not None:
-        return encoder.group(1)
+    for token in re.split(r"[\s,/]+", head.replace(".", "").replace("-", "")):
+        if token in _CODEC_OF_TOKEN:
+            return _CODEC_OF_TOKEN[token]
+        encoder = _ENCODER.fullmatch(token)
+        if encoder is not None:
+            return cast(CodecName, encoder.group(1))
     raise CodecError(f"expected format 'h264' or 'mpeg4', got {text!r}")

@@ -26,7 +26,7 @@ class Cutout:
 
 
 class Wander:
-    """A smooth random value: its speed is an Ornstein-Uhlenbeck process, its range a mirror."""
+    """A smooth random value: its speed is an Ornstein-Uhlenbeck process, bounded."""
 
     def __init__(self, speed: float, limit: float, drift: float = 0.0) -> None:
         """Take the speed's standard deviation a frame, the bound and the mean first speed."""
@@ -112,7 +112,7 @@ def _project(
 def _cutouts(stills: Stills, movers: tuple[int, ...], rng: np.random.Generator) -> list[Cutout]:
     """Cut up to three whole objects out of stills drawn at random."""
     found: list[Cutout] = []
-    for _ in range(int(rng.integers(0, 4))):
+    for _ in range(int(rng.integers(0, 4)) if movers else 0):
         rgb, labels = stills.sample(rng)
         wanted = movers[int(rng.integers(len(movers)))]
         mask = (labels == wanted).astype(np.uint8)

@@ -5,6 +5,7 @@ from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from twnet_ros.codec import CodedFrame
 from twnet_ros.learn.baseline import CarriedLogits
@@ -21,13 +22,13 @@ METHODS = ("per_frame", "twnet", "warping", "repeat")
 def make_clips(source: Source, count: int, frames: int, coding: Coding, seed: int) -> list[Clip]:
     """Encode and decode ``count`` random clips of ``frames`` frames; same seed, same clips."""
     clips = []
-    for number in range(count):
+    for number in tqdm(range(count), desc="clips", leave=False):
         rng = np.random.default_rng([seed, number])
         clips.append(list(transcode(islice(source.clip(rng), frames), coding)))
     return clips
 
 
-def engine(model: TWNet, method: str, size: tuple[int, int], device: str) -> Segmenter:
+def engine(model: TWNet, method: str, device: str, precision: str) -> Segmenter:
     """Return the engine for one of METHODS.
 
     ``per_frame`` takes the key step on every frame, ``twnet`` is the model as it runs,
@@ -36,9 +37,9 @@ def engine(model: TWNet, method: str, size: tuple[int, int], device: str) -> Seg
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     if method in ("per_frame", "twnet"):
-        return Segmenter(model, device, "fp32", size, per_frame=method == "per_frame")
+        return Segmenter(model, device, precision, per_frame=method == "per_frame")
     carried = CarriedLogits(model, moving=method == "warping")
-    return Segmenter(carried, device, "fp32", size)  # type: ignore[arg-type]
+    return Segmenter(carried, device, precision)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,11 @@ class Score:
         return result
 
 
-def score(model: TWNet, clips: list[Clip], method: str, device: str = "cpu") -> Score:
-    """Score a method on clips of one size and length."""
-    size = (clips[0][0][0].width, clips[0][0][0].height)
-    segmenter = engine(model, method, size, device)
+def score(
+    model: TWNet, clips: list[Clip], method: str, device: str = "cpu", precision: str = "fp32"
+) -> Score:
+    """Score a method on clips of one length, at the model's own input size."""
+    segmenter = engine(model, method, device, precision)
     by_frame = [Confusion(len(model.config.classes)) for _ in clips[0]]
     square = np.zeros(len(by_frame))
     for clip in clips:

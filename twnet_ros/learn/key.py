@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 from twnet_ros.learn.augment import SCALE, augment
 from twnet_ros.learn.loop import Losses, Schedule, mixed_precision, optimise
@@ -56,7 +57,7 @@ def normalise(rgb: Tensor, model: TWNet) -> Tensor:
 def histogram(source: Source, classes: int, count: int = 200) -> NDArray[np.int64]:
     """Count the pixels of each class in ``count`` pictures drawn at random."""
     total = np.zeros(256, np.int64)
-    for index in range(count):
+    for index in tqdm(range(count), desc="class frequencies", leave=False):
         _, labels = source.sample(np.random.default_rng([7, index]))
         total += np.bincount(labels.ravel(), minlength=256)
     return total[:classes]

@@ -1,5 +1,6 @@
 """The training loop that both steps share."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,10 @@ def optimise(
     weights = [p for p in parameters if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, schedule.rate, weight_decay=schedule.weight_decay)
     rate = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, schedule.rate, total_steps=schedule.iterations, pct_start=0.1
+        optimiser,
+        schedule.rate,
+        total_steps=schedule.iterations,
+        pct_start=0.1 if schedule.iterations >= 20 else 0.3,  # the rise must have steps
     )
     start = _resume(run / "state.pt", schedule, model, optimiser, rate)
     progress = tqdm(total=schedule.iterations, initial=start, unit="it", mininterval=5)
@@ -81,16 +85,21 @@ def optimise(
                 _store(run / "state.pt", schedule, step, model, optimiser, rate)
 
 
+def _settings(schedule: Schedule, model: TWNet) -> dict[str, object]:
+    """Return what a resumed run must have in common with the one it resumes."""
+    return {**dataclasses.asdict(schedule), "config": model.config.to_json()}
+
+
 def _store(
     path: Path,
     schedule: Schedule,
     step: int,
-    model: nn.Module,
+    model: TWNet,
     optimiser: torch.optim.Optimizer,
     rate: torch.optim.lr_scheduler.LRScheduler,
 ) -> None:
     state = {
-        "iterations": schedule.iterations,
+        "settings": _settings(schedule, model),
         "step": step,
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
@@ -104,7 +113,7 @@ def _store(
 def _resume(
     path: Path,
     schedule: Schedule,
-    model: nn.Module,
+    model: TWNet,
     optimiser: torch.optim.Optimizer,
     rate: torch.optim.lr_scheduler.LRScheduler,
 ) -> int:
@@ -112,11 +121,13 @@ def _resume(
     if not path.is_file():
         return 0
     state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["iterations"] != schedule.iterations:
-        raise ValueError(
-            f"{path}: expected a run of {schedule.iterations} iterations to resume, "
-            f"got one of {state['iterations']}; choose another run folder"
-        )
+    wanted, stored = _settings(schedule, model), state["settings"]
+    for name, value in wanted.items():
+        if stored.get(name) != value:
+            raise ValueError(
+                f"{path}: expected a run with {name} {value} to resume, "
+                f"got {stored.get(name)}; choose another run folder"
+            )
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
     rate.load_state_dict(state["rate"])

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+import torch
 from tqdm import tqdm
 
 from twnet_ros.learn.clip import Coding
 from twnet_ros.learn.evaluate import METHODS, Score, make_clips, score
+from twnet_ros.learn.key import score_pictures
+from twnet_ros.learn.source import StillSource
 from twnet_ros.learn.still import DataError
 from twnet_ros.learn.train import Data
 from twnet_ros.net import load_checkpoint
@@ -23,17 +26,29 @@ def report(
     gop: int,
     bits_per_pixel: float,
     device: str,
+    precision: str,
     seed: int = 1,
 ) -> dict[str, Score]:
-    """Score a model and what it is held against on held-out clips, and print a table."""
+    """Score a model and what it is held against on held-out clips, and print a table.
+
+    Held-out stills are scored as they are, too.
+    """
     network = load_checkpoint(find_model(model))
     if data.held_out is None:
         raise DataError("expected held-out data, got none; name some with --hold-out")
     if network.config.classes != data.classes.names:
-        raise DataError(f"{model}: its classes are not the data's")
+        raise DataError(
+            f"{model}: expected the data's classes {', '.join(data.classes.names)}, "
+            f"got {', '.join(network.config.classes)}"
+        )
+    if isinstance(data.held_out, StillSource):
+        stills = data.held_out.stills
+        with torch.inference_mode():
+            miou = score_pictures(network, [stills.read(i) for i in range(len(stills))])
+        print(f"key-frame CNN on {len(stills)} held-out stills: {miou:.1f} mIoU")
     coding = Coding(gop=gop, bits_per_pixel=bits_per_pixel)
     coded = make_clips(data.held_out, clips, frames, coding, seed)
-    scores = {m: score(network, coded, m, device) for m in tqdm(METHODS, unit="method")}
+    scores = {m: score(network, coded, m, device, precision) for m in tqdm(METHODS, unit="method")}
     print(f"{clips} clips of {frames} frames, GOP {gop}, {bits_per_pixel} bit/pixel")
     print(table(scores, network.config.classes, min(gop, frames)))
     return scores

@@ -14,7 +14,8 @@ from twnet_ros.learn.nonkey import Rollout, train_nonkey
 from twnet_ros.learn.source import Labelled, Source, StillSource, StreetSource
 from twnet_ros.learn.still import DataError, Stills
 from twnet_ros.net import Config, TWNet, load_checkpoint
-from twnet_ros.segment.palette import CAMVID, CITYSCAPES, ClassSet
+from twnet_ros.segment.device import find_device
+from twnet_ros.segment.palette import CAMVID, CITYSCAPES, ClassSet, read_class_set
 from twnet_ros.segment.segmenter import find_model
 
 CLASS_SETS = {"camvid": CAMVID, "cityscapes": CITYSCAPES}
@@ -46,12 +47,11 @@ class Data:
 def open_data(name: str, classes: str, size: tuple[int, int], hold_out: list[str]) -> Data:
     """Open ``streets`` (procedural) or a folder of stills; DataError says what is missing.
 
-    ``classes`` is a name of CLASS_SETS; ``size`` is that of clips; for ``hold_out`` see
-    ``Stills.split``. Procedural streets have held-out seeds of their own.
+    ``classes`` is a name of CLASS_SETS or a file for ``read_class_set``; ``size`` is that of
+    clips; for ``hold_out`` see ``Stills.split``. Procedural streets have held-out seeds of their
+    own.
     """
-    if classes not in CLASS_SETS:
-        raise DataError(f"classes: expected one of {', '.join(CLASS_SETS)}, got {classes!r}")
-    chosen = CLASS_SETS[classes]
+    chosen = CLASS_SETS.get(classes) or read_class_set(Path(classes))
     if name == "streets":
         if chosen is not CITYSCAPES:
             raise DataError(f"procedural streets have the classes cityscapes, not {classes}")
@@ -85,7 +85,9 @@ def step_one(
     )
     if init:
         _start_from(model, load_checkpoint(find_model(init)))
-    train_key(model, data.source, data.held_out_pictures(), schedule, crop, run, device, scale)
+    pictures = data.held_out_pictures()
+    place = str(find_device(device))
+    train_key(model, data.source, pictures, schedule, crop, run, place, scale)
 
 
 def step_two(
@@ -100,7 +102,7 @@ def step_two(
         )
     held_out = data.held_out
     clips = make_clips(held_out, 4, 36, Coding(bits_per_pixel=0.3), 1) if held_out else []
-    train_nonkey(network, data.source, clips, schedule, rollout, run, device)
+    train_nonkey(network, data.source, clips, schedule, rollout, run, str(find_device(device)))
 
 
 def _start_from(model: TWNet, donor: TWNet) -> None:

@@ -1,5 +1,6 @@
 """Running publisher and segment node as processes and collecting what comes back."""
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -7,24 +8,25 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import rclpy
 from ament_index_python.packages import get_package_prefix
 from cv_bridge import CvBridge
-from numpy.typing import NDArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from twnet_ros.msg import FrameStatus
+from twnet_ros.nodes.conversion import Labels
 from twnet_ros.nodes.topic import STATUS_QOS, stamp_ns
 
-VIDEO = "/camera/image/compressed"
+NAMESPACE = "/twnet_demo"
+SEGMENT = f"{NAMESPACE}/segment"
+START_S = 180.0  # how long the node may take to load its model
 LAST_LABELS_S = 10.0  # how long labels may come after their status
+STOP_S = 10.0  # how long a node may take to end
 
 
-class StreamError(RuntimeError):
-    """A node process that ended before the stream did."""
+__all__ = ["Collection", "Collector", "FrameStatus", "stream"]
 
 
 @dataclass
@@ -33,18 +35,19 @@ class Collection:
 
     statuses: list[FrameStatus] = field(default_factory=list)
     labelled: list[int] = field(default_factory=list)  # stamps of label images, nanoseconds
-    seconds: float = 0.0  # from the first status to the last
+    first_s: float = 0.0  # time.monotonic() of the first status
+    last_s: float = 0.0  # and of the last
 
 
 class Collector(Node):
     """Subscribes to labels and status."""
 
-    def __init__(self, take_labels: Callable[[int, NDArray[np.uint8]], None]) -> None:
+    def __init__(self, take_labels: Callable[[int, Labels], None]) -> None:
         super().__init__("collector")
         self.collection = Collection()
         self._take_labels, self._bridge = take_labels, CvBridge()
-        self.create_subscription(Image, "/segment/labels", self._labels, 100)
-        self.create_subscription(FrameStatus, "/segment/status", self._status, STATUS_QOS)
+        self.create_subscription(Image, f"{SEGMENT}/labels", self._labels, 100)
+        self.create_subscription(FrameStatus, f"{SEGMENT}/status", self._status, STATUS_QOS)
 
     def _labels(self, message: Image) -> None:
         self._take_labels(
@@ -53,6 +56,8 @@ class Collector(Node):
         self.collection.labelled.append(stamp_ns(message.header))
 
     def _status(self, message: FrameStatus) -> None:
+        self.collection.last_s = time.monotonic()
+        self.collection.first_s = self.collection.first_s or self.collection.last_s
         self.collection.statuses.append(message)
 
     @property
@@ -63,30 +68,15 @@ class Collector(Node):
 
 
 def stream(
-    clip: Path,
-    model: str,
-    config: Path,
-    window: int,
-    take_labels: Callable[[int, NDArray[np.uint8]], None],
+    clip: Path, model: str, window: int, take_labels: Callable[[int, Labels], None]
 ) -> Collection:
     """Send a video file through a segment node in a process of its own.
 
     The publisher keeps ``window`` packets unanswered: 1 for the shortest latency, more where
     B-frames wait for each other. ``take_labels`` is called with the number of each label image
-    and its train ids (H, W).
+    and its train ids (H, W). ChildProcessError where a node ends or does not start.
     """
-    programs = Path(get_package_prefix("twnet_ros")) / "lib" / "twnet_ros"
-    segment: list[str | Path] = [programs / "segment_node", "--ros-args"]
-    segment += ["--params-file", config / "segment.yaml"]
-    segment += ["-p", f"model:={model}", "-r", f"video:={VIDEO}"]
-    publish: list[str | Path] = [
-        programs / "video_publisher",
-        "--ros-args",
-        "-r",
-        f"video:={VIDEO}",
-    ]
-    publish += ["--params-file", config / "video_publisher.yaml", "-r", "status:=/segment/status"]
-    publish += ["-p", f"file:={clip}", "-p", "pace:=status", "-p", f"window:={window}"]
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # no robot's business
     rclpy.init()
     with ExitStack() as stack:
         stack.callback(rclpy.try_shutdown)
@@ -95,19 +85,25 @@ def stream(
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         stack.callback(executor.shutdown)
-        segmenting = stack.enter_context(_running(segment))
-        while not node.count_publishers("/segment/labels"):
+        segmenting = stack.enter_context(_running("segment_node", "segment.yaml", model=model))
+        until = time.monotonic() + START_S
+        while not node.count_publishers(f"{SEGMENT}/labels"):
             _alive(segmenting)
+            if time.monotonic() > until:
+                raise ChildProcessError(
+                    f"the segment node was expected to start within {START_S:.0f} s; "
+                    "what it said stands above"
+                )
             executor.spin_once(timeout_sec=0.1)
-        publishing = stack.enter_context(_running(publish))
-        first = None
+        settings = {"file": clip, "pace": "status", "window": window}
+        publishing = stack.enter_context(
+            _running("video_publisher", "video_publisher.yaml", **settings)
+        )
         while publishing.poll() is None:
             _alive(segmenting)
             executor.spin_once(timeout_sec=0.1)
-            first = first or (time.monotonic() if node.collection.statuses else None)
         if publishing.returncode:
-            raise StreamError(f"the video publisher ended with {publishing.returncode}")
-        node.collection.seconds = time.monotonic() - (first or time.monotonic())
+            raise ChildProcessError(f"the video publisher ended with {publishing.returncode}")
         until = time.monotonic() + LAST_LABELS_S
         while not node.complete and time.monotonic() < until:
             executor.spin_once(timeout_sec=0.1)
@@ -115,17 +111,26 @@ def stream(
 
 
 @contextmanager
-def _running(command: list[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a process; at the end ask it to stop, and wait for it."""
-    process = subprocess.Popen([str(part) for part in command])
+def _running(program: str, config: str, **settings: object) -> Iterator[subprocess.Popen[bytes]]:
+    """Start one of the package's nodes; at the end ask it to stop, and wait for it."""
+    prefix = Path(get_package_prefix("twnet_ros"))
+    command = [str(prefix / "lib" / "twnet_ros" / program), "--ros-args"]
+    command += ["--params-file", str(prefix / "share" / "twnet_ros" / "config" / config)]
+    command += ["-r", f"__ns:={NAMESPACE}", "-r", f"status:={SEGMENT}/status"]
+    for name, value in settings.items():
+        command += ["-p", f"{name}:={value}"]
+    process = subprocess.Popen(command)
     try:
         yield process
     finally:
-        if process.poll() is None:
-            process.terminate()
-        process.wait()
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _alive(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
-        raise StreamError(f"the segment node ended with {process.returncode}")
+        raise ChildProcessError(f"the segment node ended with {process.returncode}")

@@ -1,6 +1,6 @@
 """Parameters of a node, declared from a table and read-only while the node works with them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ class Parameter:
     description: str
     range: tuple[float, float] | None = None  # of a number, both ends included
     choices: tuple[str, ...] = ()  # of a text
+    check: Callable[[Any], object] | None = None  # ValueError for a value that will not do
 
     def descriptor(self) -> ParameterDescriptor:
         """Return what `ros2 param describe` shows."""
@@ -70,4 +71,9 @@ class Parameters:
                     reason=f"expected {row.name} to be one of {', '.join(row.choices)}, "
                     f"got {parameter.value!r}",
                 )
+            try:
+                if row.check:
+                    row.check(parameter.value)
+            except ValueError as error:
+                return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)

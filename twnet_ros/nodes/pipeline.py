@@ -1,5 +1,6 @@
 """From packets to labels on two threads: one decodes, one runs the network."""
 
+import logging
 import queue
 import threading
 import time
@@ -8,19 +9,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from twnet_ros.codec import CodedFrame, FrameKind, StreamDecoder, codec_of_format
-from twnet_ros.codec.bitstream import inspect_packet, is_key_picture
-from twnet_ros.segment import Segmentation, Segmenter, SegmentError
+from twnet_ros.codec import CodecError, CodedFrame, FrameKind, StreamDecoder, codec_of_format
+from twnet_ros.codec.bitstream import headers_of, inspect_packet, is_key_picture
+from twnet_ros.segment import Segmentation, Segmenter
 
 # Decoded frames that wait for the network hold their pictures: few, the rest waits as packets.
 DECODED_LIMIT = 2
 # Packets whose pictures the decoder may hold back for reordering, in H.264.
 PENDING_LIMIT = 16
-# B-frames go back by a few frames; a recording that starts again goes back by more.
-REWIND_NS = 500_000_000
+# Stamps of B-frames go back by a few frames; those of a recording that starts again by more.
+REORDERED_PACKETS = 16
+REORDERED_NS = 2_000_000_000
 
 NOBODY = "nobody subscribes to labels or masks"
 NO_PICTURE = "no picture came out of this packet"
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -48,23 +52,28 @@ class _Packet:
     ticket: Ticket
     data: bytes
     format: str
-    gap: str  # why the packets before it are missing, or the stream begins anew; "" if neither
+    gap: str = ""  # why the packets before it are missing, or the stream begins anew
+    lost: list[Ticket] = field(default_factory=list)  # of those that are missing
+    headers: bytes = b""  # the last ones found in them
 
 
 @dataclass(slots=True)
 class _Decoded:
     ticket: Ticket
     number: int  # the pts under which the ticket's frame comes out
+    gap: str
+    lost: list[Ticket]  # to be handed back before this one
     frames: list[CodedFrame] = field(default_factory=list)
-    gap: str = ""
 
 
 class Pipeline:
     """Decodes every packet in order and segments its frame, away from the thread that pushes.
 
-    `sink` gets each packet's ticket back once, with what became of it: from the network's thread
-    in the order of the frames, or from `push` itself for packets that an overflow drops.
-    `wanted` says whether anybody wants labels now; without that, frames are decoded only.
+    `sink` gets each packet's ticket back once, with what became of it, from the network's thread
+    and in the order of the frames. `wanted`, on the same thread, says whether anybody wants labels
+    now; without that, frames are decoded only. What `sink` raises is logged.
+
+    Without more packets, the last pictures of a stream with B-frames stay in the decoder.
     """
 
     def __init__(
@@ -81,10 +90,9 @@ class Pipeline:
         self._packets: deque[_Packet] = deque()
         self._arrived = threading.Condition()
         self._stopped = False
-        self._last_stamp_ns = 0
+        self._stamps_ns: deque[int] = deque(maxlen=REORDERED_PACKETS)
         self._decoded: queue.Queue[_Decoded | None] = queue.Queue(DECODED_LIMIT)
         self._pending: dict[int, Ticket] = {}
-        self._counting = threading.Lock()
         self._frames_skipped = 0
         self._packets_dropped = 0
         self._threads = [
@@ -96,22 +104,36 @@ class Pipeline:
 
     def push(self, data: bytes, format: str, header: Any, stamp_ns: int) -> None:
         """Queue one packet; a full queue is dropped whole, up to the next key frame."""
-        ticket = Ticket(header, stamp_ns, time.monotonic())
-        gap = ""
-        dropped: list[_Packet] = []
+        packet = _Packet(Ticket(header, stamp_ns, time.monotonic()), data, format)
         with self._arrived:
+            if self._goes_back(stamp_ns):
+                packet.gap = "the stamps went back"
             if len(self._packets) >= self._queue_size:
-                dropped = list(self._packets)
+                packet.gap = f"the queue of {self._queue_size} packets overflowed"
+                for lost in self._packets:
+                    _drop(
+                        lost.ticket, f"{packet.gap}: packets come faster than they are segmented"
+                    )
+                    packet.lost += [*lost.lost, lost.ticket]
+                    if lost.format == format:
+                        packet.headers = _headers_in(lost) or lost.headers or packet.headers
                 self._packets.clear()
-                gap = f"the queue of {self._queue_size} packets overflowed"
-            if stamp_ns < self._last_stamp_ns - REWIND_NS:
-                gap = gap or "the stamps went back"
-            self._last_stamp_ns = stamp_ns
-            self._packets.append(_Packet(ticket, data, format, gap))
+            self._packets.append(packet)
             self._arrived.notify()
-        for packet in dropped:
-            _drop(packet.ticket, f"{gap}: packets come faster than they are segmented")
-            self._hand_back(packet.ticket)
+
+    def _goes_back(self, stamp_ns: int) -> bool:
+        """Tell whether a stamp goes back by more than reordering explains; 0 is no stamp."""
+        if not stamp_ns:
+            return False
+        stamps = self._stamps_ns
+        back = bool(stamps) and (
+            stamp_ns < max(stamps) - REORDERED_NS
+            or (len(stamps) == REORDERED_PACKETS and stamp_ns < min(stamps))
+        )
+        if back:
+            stamps.clear()
+        stamps.append(stamp_ns)
+        return back
 
     def stop(self) -> None:
         """Finish the step in work, forget the rest and join the threads."""
@@ -128,31 +150,37 @@ class Pipeline:
         decoder: StreamDecoder | None = None
         number = 0
         key_sent = False  # since the stream began or broke
-        while (packet := self._next_packet()) is not None:
-            number += 1
-            work = _Decoded(packet.ticket, number, gap=packet.gap)
-            try:
-                codec = codec_of_format(packet.format)
-                if decoder is None or decoder.codec != codec:
-                    decoder = StreamDecoder(codec)
-                    work.gap = work.gap or f"the stream became {codec}"
+        try:
+            while (packet := self._next_packet()) is not None:
+                number += 1
+                ticket = packet.ticket
+                work = _Decoded(ticket, number, packet.gap, packet.lost)
+                try:
+                    codec = codec_of_format(packet.format)
+                    if decoder is None or decoder.codec != codec:
+                        decoder = StreamDecoder(codec)
+                        work.gap = work.gap or f"the stream became {codec}"
+                        key_sent = False
+                    if packet.gap:
+                        decoder.lose(packet.gap, packet.headers)
+                        key_sent = False
+                    started = time.perf_counter()
+                    work.frames = decoder.decode(packet.data, pts=number)
+                    ticket.decode_ms = (time.perf_counter() - started) * 1e3
+                    ticket.intact = not decoder.fault
+                    key_sent = key_sent or _has_key_picture(decoder, packet.data)
+                    # With a key frame sent, the decoder merely holds the pictures for reordering.
+                    if not (work.frames or key_sent):
+                        ticket.reason = decoder.fault or NO_PICTURE
+                        ticket.waiting = True
+                except Exception as error:  # mostly a CodecError
                     key_sent = False
-                elif packet.gap:
-                    decoder.reset()
-                    key_sent = False
-                started = time.perf_counter()
-                work.frames = decoder.decode(packet.data, pts=number)
-                work.ticket.decode_ms = (time.perf_counter() - started) * 1e3
-                key_sent = key_sent or _has_key_picture(decoder, packet.data)
-                # With a key frame sent, the decoder merely holds the pictures for reordering.
-                if not (work.frames or key_sent):
-                    work.ticket.reason = decoder.fault or NO_PICTURE
-                    work.ticket.waiting = True
-            except ValueError as error:  # a CodecError, or a frame that contradicts itself
-                key_sent = False
-                _drop(work.ticket, str(error))
-            self._decoded.put(work)
-        self._decoded.put(None)
+                    _drop(ticket, _describe(error))
+                    if decoder is not None:
+                        decoder.lose(ticket.reason)
+                self._decoded.put(work)
+        finally:
+            self._decoded.put(None)
 
     def _next_packet(self) -> _Packet | None:
         with self._arrived:
@@ -165,23 +193,31 @@ class Pipeline:
         while (work := self._decoded.get()) is not None:
             if self._stopped:
                 continue
-            if work.gap:
-                self._begin_anew(work.gap)
-            if work.ticket.reason:
-                self._hand_back(work.ticket)
-            else:
-                self._pending[work.number] = work.ticket
-            for frame in work.frames:
-                if frame.kind is not FrameKind.B:
-                    self._give_up_before(frame)
-                self._segment(frame)
-            while len(self._pending) > PENDING_LIMIT:
-                self._finish(next(iter(self._pending)), NO_PICTURE)
+            try:
+                self._segment_work(work)
+            except Exception:  # the decode thread would wait for ever for this one
+                _logger.exception("packet %d was not dealt with", work.number)
+
+    def _segment_work(self, work: _Decoded) -> None:
+        if work.gap:
+            self._begin_anew(work.gap)
+        for ticket in work.lost:
+            self._hand_back(ticket)
+        if work.ticket.reason:
+            self._hand_back(work.ticket)
+        else:
+            self._pending[work.number] = work.ticket
+        for frame in work.frames:
+            if frame.kind is not FrameKind.B:
+                self._give_up_before(frame)
+            self._segment(frame)
+        while len(self._pending) > PENDING_LIMIT:
+            self._finish(next(iter(self._pending)), NO_PICTURE)
 
     def _begin_anew(self, reason: str) -> None:
+        self._segmenter.reset()
         for number in list(self._pending):
             self._finish(number, f"{NO_PICTURE}: {reason}")
-        self._segmenter.reset()
 
     def _give_up_before(self, frame: CodedFrame) -> None:
         """Finish the packets whose picture would be out by now, if they had one.
@@ -198,18 +234,15 @@ class Pipeline:
             return
         ticket.kind = frame.kind
         ticket.intact = frame.intact
-        if not self._wanted():
+        try:
+            segmentations = self._segmenter.step(frame) if self._wanted() else None
+        except Exception as error:  # out of memory, a device that is gone: the node stays up
+            self._fail(number, _describe(error))
+            return
+        if segmentations is None:
             # The state would go stale; the next frame that is wanted starts a new one.
             self._segmenter.reset()
             self._finish(number, NOBODY)
-            return
-        try:
-            segmentations = self._segmenter.step(frame)
-        except SegmentError as error:
-            self._fail(number, str(error))
-            return
-        except Exception as error:  # out of memory, a device that is gone: the node stays up
-            self._fail(number, f"{type(error).__name__}: {error}")
             return
         for segmentation in segmentations:
             if segmentation.pts in self._pending:
@@ -230,13 +263,12 @@ class Pipeline:
         self._hand_back(ticket)
 
     def _hand_back(self, ticket: Ticket) -> None:
-        with self._counting:
-            if ticket.dropped:
-                self._packets_dropped += 1
-            elif ticket.segmentation is None:
-                self._frames_skipped += 1
-            ticket.packets_dropped = self._packets_dropped
-            ticket.frames_skipped = self._frames_skipped
+        if ticket.dropped:
+            self._packets_dropped += 1
+        elif ticket.segmentation is None:
+            self._frames_skipped += 1
+        ticket.packets_dropped = self._packets_dropped
+        ticket.frames_skipped = self._frames_skipped
         self._sink(ticket)
 
 
@@ -248,3 +280,15 @@ def _drop(ticket: Ticket, reason: str) -> None:
 def _has_key_picture(decoder: StreamDecoder, data: bytes) -> bool:
     offset = inspect_packet(decoder.codec, data).picture
     return offset >= 0 and is_key_picture(decoder.codec, data, offset)
+
+
+def _headers_in(packet: _Packet) -> bytes:
+    try:
+        return headers_of(codec_of_format(packet.format), packet.data)
+    except CodecError:
+        return b""
+
+
+def _describe(error: Exception) -> str:
+    """Return a room's own error by its text, any other by its type, too."""
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

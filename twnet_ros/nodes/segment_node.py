@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """The segment node: a topic of compressed video in, label images out."""
 
+import re
 import sys
 import time
+from typing import Any
 
 import rclpy
 from rclpy.exceptions import ParameterException
@@ -37,10 +39,18 @@ from twnet_ros.segment import Segmenter, SegmentError
 ALL = "all"
 THROTTLE_S = 5.0
 
+
+def _input_size(value: list[int]) -> tuple[int, int] | None:
+    if len(value) != 2 or min(value) < 0 or (0 in value and any(value)):
+        raise SegmentError(f"expected input_size [width, height] or [0, 0], got {list(value)}")
+    width, height = value
+    return (width, height) if width else None
+
+
 TABLE = (
     Parameter(
         "model",
-        "streets-mobilenetv1-layer1",
+        "camvid-mobilenetv1-layer1",
         "Name of a shipped model, or path of a .safetensors checkpoint.",
     ),
     Parameter("device", "auto", "Where the network runs: auto, cpu, cuda or cuda:N."),
@@ -55,6 +65,7 @@ TABLE = (
         [0, 0],
         "Width and height, in pixels, that the video is scaled to for the network; "
         "0, 0 is the model's own.",
+        check=_input_size,
     ),
     Parameter(
         "mask_classes",
@@ -87,7 +98,9 @@ class SegmentNode(LifecycleNode):
         self._pipeline: Pipeline | None = None
         self._subscription: Subscription | None = None
         self._topic = self.resolve_topic_name("video")
+        self._outputs: list[LifecyclePublisher] = []
         self._classes: dict[int, LifecyclePublisher] = {}  # of ~/masks/<class>, by train id
+        self._logged: dict[str, float] = {}  # when each reason was, time.monotonic()
 
     def start(self) -> None:
         """Configure and activate, if the parameters say so."""
@@ -100,45 +113,63 @@ class SegmentNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the publishers."""
-        values = self._settings.values()
         try:
-            size = _input_size(values["input_size"])
-            segmenter = Segmenter.load(
-                values["model"], values["device"], values["precision"], input_size=size
-            )
-            wanted = _class_ids(values["mask_classes"], segmenter.classes)
-        except SegmentError as error:
+            self._prepare(self._settings.values())
+            result = super().on_configure(state)
+        except Exception as error:  # rclpy would say nothing
+            self._release()
             self.get_logger().error(
-                f"cannot configure, and stays unconfigured until a parameter is mended: {error}"
+                "cannot configure, and stays unconfigured until a parameter is mended: "
+                f"{type(error).__name__}: {error}"
             )
             return TransitionCallbackReturn.FAILURE
         self._settings.frozen = True
-        self._segmenter = segmenter
-        self._labels = self.create_lifecycle_publisher(Image, "~/labels", 10)
-        self._masks = self.create_lifecycle_publisher(ClassMasks, "~/masks", 10)
-        self._status = self.create_lifecycle_publisher(FrameStatus, "~/status", STATUS_QOS)
-        for class_id in wanted:
-            topic = f"~/masks/{topic_token(segmenter.classes[class_id])}"
-            self._classes[class_id] = self.create_lifecycle_publisher(Image, topic, 10)
+        return result
+
+    def _prepare(self, values: dict[str, Any]) -> None:
+        segmenter = Segmenter.load(
+            values["model"],
+            values["device"],
+            values["precision"],
+            input_size=_input_size(values["input_size"]),
+        )
+        topics = _mask_topics(values["mask_classes"], segmenter.classes)
+        self._labels = self._advertise(Image, "~/labels", 10)
+        self._masks = self._advertise(ClassMasks, "~/masks", 10)
+        self._status = self._advertise(FrameStatus, "~/status", STATUS_QOS)
+        for class_id, topic in topics.items():
+            self._classes[class_id] = self._advertise(Image, topic, 10)
         width, height = segmenter.input_size
         self.get_logger().info(
             f"model {values['model']} on {segmenter.device} in {segmenter.precision} "
             f"at {width}x{height}"
         )
-        return super().on_configure(state)
+        self._segmenter = segmenter
+
+    def _advertise(self, kind: type, topic: str, qos: QoSProfile | int) -> LifecyclePublisher:
+        self._outputs.append(self.create_lifecycle_publisher(kind, topic, qos))
+        return self._outputs[-1]
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Listen to the video."""
-        result = super().on_activate(state)
         values = self._settings.values()
-        self._pipeline = Pipeline(
-            self._segmenter, self._publish, self._anybody_listens, values["queue_size"]
-        )
         qos = QoSProfile(
             depth=values["queue_size"],
             reliability=QoSReliabilityPolicy[values["reliability"].upper()],
         )
-        self._subscription = self.create_subscription(CompressedImage, "video", self._receive, qos)
+        try:
+            result = super().on_activate(state)
+            self._subscription = self.create_subscription(
+                CompressedImage, "video", self._receive, qos
+            )
+            self._pipeline = Pipeline(
+                self._segmenter, self._publish, self._anybody_listens, values["queue_size"]
+            )
+        except Exception as error:  # rclpy would say nothing
+            self._stop()
+            super().on_deactivate(state)
+            self.get_logger().error(f"cannot activate: {type(error).__name__}: {error}")
+            return TransitionCallbackReturn.FAILURE
         self.get_logger().info(f"waiting for H.264 or MPEG-4 video on {self._topic}")
         return result
 
@@ -149,12 +180,16 @@ class SegmentNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give the model and the publishers back; parameters may change again."""
-        for publisher in (self._labels, self._masks, self._status, *self._classes.values()):
-            self.destroy_lifecycle_publisher(publisher)
-        self._classes.clear()
+        self._release()
         del self._segmenter
-        self._settings.frozen = False
         return super().on_cleanup(state)
+
+    def _release(self) -> None:
+        for publisher in self._outputs:
+            self.destroy_lifecycle_publisher(publisher)
+        self._outputs.clear()
+        self._classes.clear()
+        self._settings.frozen = False
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop the threads."""
@@ -184,7 +219,7 @@ class SegmentNode(LifecycleNode):
 
     def _anybody_listens(self) -> bool:
         publishers = (self._labels, self._masks, *self._classes.values())
-        return any(publisher.get_subscription_count() for publisher in publishers)
+        return self.context.ok() and any(p.get_subscription_count() for p in publishers)
 
     def _publish(self, ticket: Ticket) -> None:
         try:
@@ -193,18 +228,25 @@ class SegmentNode(LifecycleNode):
             now_ns = self.get_clock().now().nanoseconds
             self._status.publish(status_message(ticket, now_ns, time.monotonic()))
         except (rclpy_implementation.InvalidHandle, rclpy_implementation.RCLError):
-            if self.context.ok():  # else the process is on its way out
+            if self.context.ok():
                 raise
-        if ticket.fault:
-            self.get_logger().error(
-                f"{self._topic}: {ticket.reason}", throttle_duration_sec=THROTTLE_S
-            )
-        elif ticket.waiting:
+            return  # the process is on its way out
+        if ticket.fault and self._is_news(ticket.reason):
+            self.get_logger().error(f"{self._topic}: {ticket.reason}")
+        elif ticket.waiting and self._is_news(ticket.reason):
             self.get_logger().warning(
                 f"{self._topic}: {ticket.reason}, {ticket.packets_dropped} packets dropped and "
-                f"{ticket.frames_skipped} frames skipped so far",
-                throttle_duration_sec=THROTTLE_S,
+                f"{ticket.frames_skipped} frames skipped so far"
             )
+
+    def _is_news(self, reason: str) -> bool:
+        """Tell whether a reason was not logged lately; numbers in it make no other reason."""
+        now, reason = time.monotonic(), re.sub(r"\d+", "", reason)
+        self._logged = {r: at for r, at in self._logged.items() if now - at < THROTTLE_S}
+        if reason in self._logged:
+            return False
+        self._logged[reason] = now
+        return True
 
     def _publish_labels(self, labels: Labels, header: Header) -> None:
         if self._labels.get_subscription_count():
@@ -217,23 +259,30 @@ class SegmentNode(LifecycleNode):
                 publisher.publish(image_message(class_image(labels, class_id), header))
 
 
-def _input_size(value: list[int]) -> tuple[int, int] | None:
-    if len(value) != 2 or min(value) < 0 or (0 in value and any(value)):
-        raise SegmentError(f"expected input_size [width, height] or [0, 0], got {list(value)}")
-    width, height = value
-    return (width, height) if width else None
-
-
-def _class_ids(wanted: list[str], classes: tuple[str, ...]) -> list[int]:
+def _mask_topics(wanted: list[str], classes: tuple[str, ...]) -> dict[int, str]:
+    """Return the topic of each wanted class's mask by train id."""
     if list(wanted) == [ALL]:
-        return list(range(len(classes)))
+        wanted = list(classes)
     unknown = sorted(set(wanted) - set(classes))
     if unknown:
         raise SegmentError(
             f"expected mask_classes to be [{ALL}] or among the model's classes "
             f"({', '.join(classes)}), got {', '.join(unknown)}"
         )
-    return sorted({classes.index(name) for name in wanted})
+    names: dict[str, str] = {}  # by topic token
+    for name in sorted(set(wanted)):
+        token = topic_token(name)
+        if not re.fullmatch(r"[A-Za-z]\w*", token):
+            raise SegmentError(
+                f"mask_classes: expected names that begin with a letter, got {name!r}"
+            )
+        if token in names:
+            raise SegmentError(
+                "mask_classes: expected names that differ as topics, "
+                f"got {names[token]!r} and {name!r}"
+            )
+        names[token] = name
+    return {classes.index(name): f"~/masks/{token}" for token, name in names.items()}
 
 
 def main() -> int:

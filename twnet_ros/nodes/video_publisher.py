@@ -25,7 +25,7 @@ from twnet_ros.nodes.parameter import Parameter, Parameters
 from twnet_ros.nodes.topic import STATUS_QOS, stamp_ns
 
 POLL_S = 0.05
-LAST_ANSWER_S = 5.0
+ANSWER_S = 5.0  # how long a status may take before the log says that it is missing
 
 TABLE = (
     Parameter("file", "", "Path of the H.264 or MPEG-4 video file to publish."),
@@ -47,7 +47,7 @@ TABLE = (
         "window",
         1,
         "With pace status: packets sent ahead of their status; a stream with B-frames needs 8.",
-        range=(1, 1000),
+        range=(1, STATUS_QOS.depth),  # what is answered at once must fit
     ),
     Parameter(
         "wait_for_subscriber", True, "Publish nothing until somebody subscribes to the video."
@@ -132,17 +132,27 @@ class VideoPublisher(Node):
                 pass
         else:
             with self._answered:
+                since = time.monotonic()
                 while self.context.ok() and len(self._unanswered) >= self._values["window"]:
                     self._answered.wait(POLL_S)
+                    if time.monotonic() - since > ANSWER_S:
+                        self._warn_of_unanswered("still")
+                        since = time.monotonic()
         return bool(self.context.ok())
 
     def _wait_for_the_last(self) -> None:
         if self._values["pace"] == "status":
             with self._answered:
-                self._answered.wait_for(lambda: not self._unanswered, LAST_ANSWER_S)
+                self._answered.wait_for(lambda: not self._unanswered, ANSWER_S)
                 if self._unanswered:
-                    self.get_logger().warning(f"{len(self._unanswered)} packets had no status")
-        self._publisher.wait_for_all_acked(Duration(seconds=LAST_ANSWER_S))
+                    self._warn_of_unanswered("at the end")
+        self._publisher.wait_for_all_acked(Duration(seconds=ANSWER_S))
+
+    def _warn_of_unanswered(self, when: str) -> None:
+        self.get_logger().warning(
+            f"{len(self._unanswered)} packets {when} without a status on "
+            f"{self.resolve_topic_name('status')}"
+        )
 
     def _take_status(self, status: FrameStatus) -> None:
         with self._answered:

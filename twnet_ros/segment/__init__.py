@@ -2,6 +2,7 @@
 
 from twnet_ros.segment.palette import CAMVID, CITYSCAPES, UNLABELLED, ClassSet
 from twnet_ros.segment.render import (
+    crop_even,
     render_labels,
     render_motion,
     render_overlay,
@@ -20,6 +21,7 @@ __all__ = [
     "SegmentError",
     "Segmentation",
     "Segmenter",
+    "crop_even",
     "find_model",
     "render_labels",
     "render_motion",

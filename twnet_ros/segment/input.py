@@ -8,11 +8,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from twnet_ros.codec import BlockMotion, CodedFrame
+from twnet_ros.codec import BLOCK_PX, BlockMotion, CodedFrame
 from twnet_ros.net import Config, TWNet
 from twnet_ros.segment.color import ycc_to_rgb
-
-BLOCK = 8  # side of a motion block in luma pixels
 
 
 def fit(video: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
@@ -58,7 +56,7 @@ class InputPass:
     def _blocks(self, padded: int, scaled: int, video: int) -> Tensor:
         """Return the block under the centre of each pixel of the network's input."""
         centre = (np.arange(padded) + 0.5) * video / scaled
-        block = np.minimum(centre, video - 1) // BLOCK
+        block = np.minimum(centre, video - 1) // BLOCK_PX
         return torch.from_numpy(block.astype(np.int64)).to(self.device)
 
     def picture(self, frame: CodedFrame) -> Tensor:

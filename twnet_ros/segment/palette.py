@@ -1,6 +1,8 @@
 """The class sets of the data the shipped models were trained on."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 UNLABELLED = 255  # the train id of pixels that have no class and are not scored
 
@@ -11,6 +13,19 @@ class ClassSet:
 
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
+
+
+def read_class_set(path: Path) -> ClassSet:
+    """Read a JSON file ``{"names": ["road", …], "colors": [[128, 64, 128], …]}``."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        names = tuple(str(name) for name in content["names"])
+        colors = tuple((int(r), int(g), int(b)) for r, g, b in content["colors"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f'{path}: expected JSON with "names" and "colors" (RGB): {error}'
+        ) from error
+    return ClassSet(names, colors)
 
 
 CITYSCAPES = ClassSet(

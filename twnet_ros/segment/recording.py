@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from twnet_ros.codec import CodedFrame, read_packets, write_clip
 from twnet_ros.segment.picture import write_png
-from twnet_ros.segment.render import render_overlay, to_rgb
+from twnet_ros.segment.render import crop_even, render_overlay, to_rgb
 from twnet_ros.segment.replay import replay
 from twnet_ros.segment.segmentation import Path, Segmentation
 from twnet_ros.segment.segmenter import Segmenter
@@ -33,8 +33,8 @@ def record(
     """Label a video file; write the overlay (a video) and the labels (PNG) that are asked for.
 
     ``progress`` is handed the frames and their expected number, and shows how far they are.
-    Returns ``frames`` labelled, ``key_frames`` among them, ``fps`` from packet to labels, and
-    the median milliseconds of a key and a non-key frame (None where there was none).
+    Returns ``frames`` labelled, ``key_frames`` that took the key step, ``fps`` from packet to
+    labels, the median milliseconds of both steps (None where there was none), and where it ran.
     """
     info, packets = read_packets(clip)
     packets.close()
@@ -50,24 +50,24 @@ def record(
             if labels is not None:
                 write_png(labels / f"{frame.index:05d}.png", result.labels)
             if overlay is not None:
-                picture = render_overlay(to_rgb(frame), result.labels, segmenter.colors)
-                yield picture[: frame.height // 2 * 2, : frame.width // 2 * 2]  # 4:2:0 is even
+                rgb = to_rgb(frame)
+                yield crop_even(render_overlay(rgb, result.labels, segmenter.colors))
 
     if overlay is not None:
         write_clip(overlay, pictures(), codec="h264", gop=12, fps=info.fps, crf=20)
     else:
         list(pictures())  # yields nothing without an overlay
-    return _summary(times)
-
-
-def _summary(times: dict[Path, list[float]]) -> dict[str, object]:
     every = times[Path.KEY] + times[Path.NONKEY]
     return {
         "frames": len(every),
         "key_frames": len(times[Path.KEY]),
         "fps": round(1e3 * len(every) / sum(every), 2) if every else None,
-        "ms_key": round(float(np.median(times[Path.KEY])), 2) if times[Path.KEY] else None,
-        "ms_nonkey": round(float(np.median(times[Path.NONKEY])), 2)
-        if times[Path.NONKEY]
-        else None,
+        "ms_key": _median(times[Path.KEY]),
+        "ms_nonkey": _median(times[Path.NONKEY]),
+        "device": segmenter.device,
+        "precision": segmenter.precision,
     }
+
+
+def _median(values: list[float]) -> float | None:
+    return round(float(np.median(values)), 2) if values else None

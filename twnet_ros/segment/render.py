@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from twnet_ros.codec import BlockMotion, CodedFrame
+from twnet_ros.codec import BLOCK_PX, BlockMotion, CodedFrame
 from twnet_ros.segment.color import ycc_to_rgb
 
 Picture = NDArray[np.uint8]
@@ -36,6 +36,12 @@ def render_overlay(
     return np.asarray(cv2.addWeighted(rgb, 1 - alpha, painted, alpha, 0), np.uint8)
 
 
+def crop_even(picture: Picture) -> Picture:
+    """Return the picture without the last row and column of odd sides, as 4:2:0 video needs."""
+    height, width = picture.shape[:2]
+    return picture[: height // 2 * 2, : width // 2 * 2]
+
+
 def render_motion(
     motion: BlockMotion | None, height: int, width: int, longest_px: float = 24.0
 ) -> Picture:
@@ -51,8 +57,8 @@ def render_motion(
     length = np.minimum(np.hypot(dx, dy) / longest_px, 1)
     value = np.where(motion.coded, 255, 0)
     hsv = np.stack([hue, 255 * length, value], -1).astype(np.uint8)
-    blocks = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-    return np.asarray(np.repeat(np.repeat(blocks, 8, 0), 8, 1)[:height, :width], np.uint8)
+    blocks = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
+    return np.repeat(np.repeat(blocks, BLOCK_PX, 0), BLOCK_PX, 1)[:height, :width]
 
 
 def render_residual(residual: NDArray[np.float32], gain: float = 4.0) -> Picture:

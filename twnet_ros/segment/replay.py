@@ -23,7 +23,10 @@ def decode(path: str | os.PathLike[str]) -> Iterator[CodedFrame]:
             yield from decoder.decode(packet.data, packet.pts_ns)
         except CodecError as error:
             logger.warning("%s: packet %d: %s", path, number, error)
-    yield from decoder.flush()
+    try:
+        yield from decoder.flush()
+    except CodecError as error:
+        logger.warning("%s: at its end: %s", path, error)
 
 
 def replay(

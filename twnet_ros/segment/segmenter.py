@@ -1,5 +1,6 @@
 """The streaming engine."""
 
+import copy
 import os
 import pathlib
 import time
@@ -51,7 +52,7 @@ class Segmenter:
         """Take a network as ``load_checkpoint`` returns it; see ``load``."""
         self._device, self.precision = choose(model, device, precision)
         self._dtype = PRECISIONS[self.precision]
-        self._network = model.eval().to(self._device, self._dtype)
+        self._network = copy.deepcopy(model).eval().to(self._device, self._dtype)
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config = model.config
         self.classes = model.config.classes
@@ -105,10 +106,12 @@ class Segmenter:
         """Forget the stream: the next frame takes the key step."""
         self._state: FeatureState | None = None
         self._previous: Tensor | None = None
+        self._next_index: int | None = None  # of the only frame that the state may serve
+        self._key_index = 0
         self.waiting = ""
 
     def flush(self) -> list[Segmentation]:
-        """Return what is still held back at the end of a stream (nothing, without B-frames)."""
+        """Return what is still held back at the end of a stream: nothing, as B-frames are not."""
         return []
 
     @torch.inference_mode()
@@ -116,8 +119,11 @@ class Segmenter:
         """Label the next frame.
 
         Returns nothing while the frame's reference chain is broken; ``waiting`` then says why.
-        A B-frame is labelled by the key step and leaves no state behind.
+        A frame that does not follow the last one takes the key step, as the first one does. A
+        B-frame is labelled by the key step and leaves no state behind.
         """
+        if frame.index != self._next_index:
+            self.reset()
         if not frame.intact:
             self.reset()
             self.waiting = frame.fault
@@ -132,14 +138,20 @@ class Segmenter:
             carried = self._carried(source, picture, frame)
         prepared = self._now()
 
+        kept = self._state, self._previous, self._key_index
+        self._state = None  # consumed; a step that fails leaves none behind
         if carried is None:
-            path = Path.KEY
+            path, self._key_index = Path.KEY, frame.index
             logits, state = self._network.key(image)
         else:
             path = Path.NONKEY
             logits, state = self._network.nonkey(image, *carried)
-        if frame.kind is not FrameKind.B:
+        distance = frame.index - self._key_index
+        if frame.kind is FrameKind.B:
+            self._state, self._previous, self._key_index = kept
+        else:
             self._state, self._previous = state, picture
+        self._next_index = frame.index + 1
         computed = self._now()
 
         labels = label(logits, source.geometry)
@@ -151,9 +163,7 @@ class Segmenter:
             "output": 1e3 * (end - computed),
             "total": 1e3 * (end - start) + frame.decode_ms,
         }
-        return [
-            Segmentation(labels, frame.index, frame.pts, frame.kind, path, state.distance, times)
-        ]
+        return [Segmentation(labels, frame.index, frame.pts, frame.kind, path, distance, times)]
 
     def _input_of(self, frame: CodedFrame) -> InputPass:
         """Return the pass in for the frame's size; a new size forgets the stream."""
