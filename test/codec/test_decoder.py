@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from twnet_ros.codec import CodecError, FrameKind, StreamDecoder, read_packets
+from twnet_ros.codec.bitstream import headers_of
 
 CODECS = ["mpeg4", "h264"]
 JPEG = bytes.fromhex("ffd8ffe000104a46494600010100") + bytes(500)
@@ -274,6 +275,38 @@ def test_flush_and_reset_wait_for_the_next_key_frame(codec, pan, encode):
             "waiting for a key frame" for f in frames if not f.intact
         ]
         assert kinds([frame for frame in frames if frame.intact]) == "IPPP"
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_after_a_loss_a_key_frame_without_headers_will_do(codec, pan, encode):
+    packets = [packet.data for packet in encode(codec, pan(12), gop=4)]
+    headers = headers_of(codec, packets[0])
+    bare = [data.replace(headers, b"") for data in packets]
+    decoder = StreamDecoder(codec)
+    decoder.decode(packets[0])
+    decoder.lose("the queue overflowed")
+    assert decoder.fault == "waiting for a key frame: the queue overflowed"
+    frames = [frame for data in bare[3:6] for frame in decoder.decode(data)]
+    assert kinds([frame for frame in frames if frame.intact]) == "IP"
+    # Headers on their own wait for the next picture, whatever comes between.
+    decoder.reset()
+    decoder.decode(headers)
+    with pytest.raises(CodecError):
+        decoder.decode(JPEG)
+    (frame,) = decoder.decode(bare[8])
+    assert frame.intact
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_headers_found_in_what_was_lost_serve_the_next_key_frame(codec, pan, encode):
+    packets = [packet.data for packet in encode(codec, pan(6), gop=4)]
+    headers = headers_of(codec, packets[0])
+    decoder = StreamDecoder(codec)
+    decoder.lose("the queue overflowed", headers)
+    frames = [
+        frame for data in packets[2:] for frame in decoder.decode(data.replace(headers, b""))
+    ]
+    assert kinds([frame for frame in frames if frame.intact]) == "IP"
 
 
 def test_reset_goes_on_counting(pan, encode):

@@ -23,6 +23,11 @@ KNOWN = {
     "MPEG-4": "mpeg4",
     "mpeg4;yuv420p;rgb8;rgb8": "mpeg4",
     "libxvid": "mpeg4",
+    "h264 baseline": "h264",
+    "H264;yuv420p;bgr8;bgr8": "h264",
+    "H.264/AVC high profile": "h264",
+    "video/avc": "h264",
+    "MPEG-4 part 2": "mpeg4",
 }
 OTHERS = [
     "",
@@ -39,6 +44,7 @@ OTHERS = [
     "h2645",
     "mpeg",
     "h264nvenc",
+    "rgb8 jpeg; h264",
     "mjpeg",
     "16UC1; compressedDepth",
 ]

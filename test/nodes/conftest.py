@@ -13,6 +13,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
 from twnet_ros.codec import ClipEncoder
+from twnet_ros.codec.bitstream import headers_of
 from twnet_ros.segment import Path, Segmentation
 
 ARRIVES_S = 60  # far more than anything takes; only a test that fails waits for it
@@ -96,6 +97,17 @@ def mpeg4_packets():
 @pytest.fixture(scope="session")
 def h264_packets():
     return encode("h264", 18)
+
+
+@pytest.fixture(params=["mpeg4", "h264"])
+def headers_once(request):
+    """A codec, and data of packets with headers in the first one only."""
+    codec = request.param
+    packets = [packet.data for packet in request.getfixturevalue(f"{codec}_packets")]
+    headers = headers_of(codec, packets[6])
+    bare = [data.replace(headers, b"") for data in packets]
+    assert headers and bare[6] != packets[6]
+    return codec, [packets[0], *bare[1:]]
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from twnet_ros.segment import CITYSCAPES, Segmenter
 
 CONFIG = Path(__file__).parents[2] / "config"
 FRAMES = 14
+ENDS_S = 60  # far more than it takes; only a test that fails waits for it
 SETTINGS = {"device": "cpu", "precision": "fp32"}
 
 
@@ -134,6 +135,17 @@ def test_every_frame_comes_back_labelled_as_without_ros(ros, run, checkpoint, cl
     segment.send_signal(signal.SIGINT)
     _, stderr = segment.communicate()
     assert segment.returncode == 0 and "Traceback" not in stderr, stderr
+
+
+def test_an_interrupt_in_full_work_ends_the_node(ros, run, checkpoint, clips):
+    segment = run("segment_node", model=checkpoint, queue_size=1000, **SETTINGS)
+    collector = ros.add(Collector())
+    publisher = run("video_publisher", file=clips[0], loop=True, rate=1000.0)
+    ros.spin_until(lambda: segment.poll() is not None or collector.labels)
+    segment.send_signal(signal.SIGINT)
+    # rclpy may end with an error of its own, if it is interrupted while it converts a message.
+    segment.communicate(timeout=ENDS_S)
+    assert publisher.poll() is None
 
 
 @pytest.mark.parametrize(

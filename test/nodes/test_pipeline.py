@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from twnet_ros.codec import FrameKind, StreamDecoder
+from twnet_ros.codec.bitstream import headers_of
 from twnet_ros.nodes.pipeline import NOBODY, Pipeline
 from twnet_ros.segment import Path
 
@@ -30,6 +31,10 @@ def push_all(pipeline, packets, format="mpeg4", first=0):
     for number, packet in enumerate(packets, first):
         data = packet if isinstance(packet, bytes) else packet.data
         pipeline.push(data, format, f"header {number}", (number + 1) * SECOND_NS // 10)
+
+
+def no_threads():
+    return not {"decode", "segment"} & {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "h264"])
@@ -111,30 +116,116 @@ def test_an_overflow_drops_to_the_next_key_frame_and_counts(
     push_all(pipeline, mpeg4_packets)  # the network stands still: most do not fit
     gate.set()
     tickets = sink.take(len(mpeg4_packets))
-    assert {ticket.header for ticket in tickets} == {f"header {i}" for i in range(18)}
-    overflowed = [ticket for ticket in tickets if "overflowed" in ticket.reason]
-    assert len(overflowed) >= 4
-    assert all(ticket.fault and ticket.segmentation is None for ticket in overflowed)
-    assert tickets[-1].packets_dropped == len(overflowed)
+    assert [ticket.header for ticket in tickets] == [f"header {i}" for i in range(18)]
+    dropped = [ticket for ticket in tickets if ticket.dropped]
+    assert len(dropped) >= 4
+    assert all(ticket.fault and "overflowed" in ticket.reason for ticket in dropped)
+    assert all(ticket.segmentation is None for ticket in dropped)
+    assert tickets[-1].packets_dropped == len(dropped)
     # What was labelled is right: a run of frames from a key frame on.
-    by_number = sorted(tickets, key=lambda ticket: ticket.stamp_ns)
-    for before, after in zip(by_number, by_number[1:], strict=False):
+    for before, after in zip(tickets, tickets[1:], strict=False):
         if after.segmentation is not None and before.segmentation is None:
             assert after.kind is FrameKind.I
     push_all(pipeline, mpeg4_packets[:2], first=18)
     assert all(ticket.segmentation is not None for ticket in sink.take(2))
 
 
-def test_stamps_that_go_back_begin_the_stream_anew(start, sink, fake_segmenter, mpeg4_packets):
+@pytest.fixture
+def hold(monkeypatch):
+    """Hold the decoder at its first packet: (it is there, let it go)."""
+    entered, gate = threading.Event(), threading.Event()
+    decode = StreamDecoder.decode
+
+    def wait_then_decode(*args, **kwargs):
+        entered.set()
+        gate.wait()
+        return decode(*args, **kwargs)
+
+    monkeypatch.setattr(StreamDecoder, "decode", wait_then_decode)
+    yield entered, gate
+    gate.set()
+
+
+def test_after_an_overflow_a_key_frame_without_headers_will_do(start, sink, hold, headers_once):
+    codec, packets = headers_once
+    entered, gate = hold
+    pipeline = start(queue_size=4)
+    push_all(pipeline, packets[:1], codec)
+    entered.wait()
+    push_all(pipeline, packets[1:9], codec, first=1)  # 5 drops 1 to 4
+    gate.set()
+    tickets = sink.take(9)
+    assert [ticket.dropped for ticket in tickets] == [False] + [True] * 4 + [False] * 4
+    labelled = [ticket.segmentation is not None for ticket in tickets]
+    assert labelled == [True] + [False] * 5 + [True] * 3
+    assert tickets[5].waiting and "overflowed" in tickets[5].reason
+
+
+def test_headers_in_dropped_packets_are_kept(start, sink, hold, headers_once):
+    codec, packets = headers_once
+    entered, gate = hold
+    pipeline = start(queue_size=4)
+    push_all(pipeline, packets[5:6], codec)  # joined before the headers came
+    entered.wait()
+    push_all(pipeline, packets[:8], codec, first=1)  # 4 drops 0 to 3
+    gate.set()
+    tickets = sink.take(9)
+    assert [ticket.dropped for ticket in tickets] == [False] + [True] * 4 + [False] * 4
+    assert [ticket.segmentation is not None for ticket in tickets] == [False] * 7 + [True] * 2
+
+
+def test_stamps_that_go_back_begin_the_stream_anew(start, sink, fake_segmenter, headers_once):
+    codec, packets = headers_once
     pipeline = start()
-    push_all(pipeline, mpeg4_packets[:8])
-    sink.take(8)
+    push_all(pipeline, packets, codec)
+    sink.take(18)
     resets = fake_segmenter.resets
-    push_all(pipeline, mpeg4_packets[2:7])  # six frames, 0.6 s, back
+    push_all(pipeline, packets[2:7], codec)
     tickets = sink.take(5)
     assert fake_segmenter.resets > resets
+    assert "the stamps went back" in tickets[0].reason
     assert [ticket.segmentation is not None for ticket in tickets] == [False] * 4 + [True]
     assert all(ticket.waiting for ticket in tickets[:4])
+
+
+@pytest.mark.parametrize(
+    "stamps_s",
+    [
+        [1.0, 2.0, 1.4, 1.2, 1.6, 1.8, 3.0, 2.4, 2.2],  # three B-frames at 5 fps
+        [5.0, 0.0, 5.2, 5.4, 0.0, 5.6],  # some without a stamp
+        [0.0, 0.0, 0.0],
+        [1.0, 1.0, 1.0],
+    ],
+)
+def test_stamps_of_one_stream_do_not_begin_it_anew(start, sink, stamps_s, mpeg4_packets):
+    pipeline = start()
+    for stamp_s, packet in zip(stamps_s, mpeg4_packets, strict=False):
+        pipeline.push(packet.data, "mpeg4", stamp_s, int(stamp_s * SECOND_NS))
+    assert all(ticket.segmentation is not None for ticket in sink.take(len(stamps_s)))
+
+
+def test_a_short_jump_back_is_noticed_by_what_was_long_over(start, sink, mpeg4_packets):
+    pipeline = start()
+    push_all(pipeline, mpeg4_packets)  # 1.8 s
+    sink.take(18)
+    pipeline.push(mpeg4_packets[1].data, "mpeg4", "again", SECOND_NS // 10)
+    (ticket,) = sink.take(1)
+    assert ticket.waiting and "the stamps went back" in ticket.reason
+
+
+def test_a_packet_of_headers_alone_leaves_the_chain_intact(start, sink, headers_once):
+    codec, packets = headers_once
+    headers = headers_of(codec, packets[0])
+    push_all(start(), [*packets[:2], headers, packets[2]], codec)
+    tickets = sink.take(4)
+    assert [ticket.segmentation is not None for ticket in tickets] == [True, True, False, True]
+    assert all(ticket.intact for ticket in tickets)
+
+
+def test_key_frames_whose_headers_never_came_are_waited_out(start, sink, headers_once):
+    codec, packets = headers_once
+    push_all(start(), packets[6:9], codec)
+    assert all(ticket.waiting and "key frame" in ticket.reason for ticket in sink.take(3))
 
 
 def test_a_new_codec_begins_a_new_stream(start, sink, mpeg4_packets, h264_packets):
@@ -180,6 +271,53 @@ def test_a_failing_network_is_reported_and_the_next_frame_starts_afresh(
     assert tickets[2].segmentation.path is Path.KEY
 
 
+def test_what_asks_for_labels_may_fail_and_stop_still_returns(start, sink, mpeg4_packets):
+    def wanted():
+        raise RuntimeError("the context is gone")
+
+    pipeline = start(wanted=wanted)
+    push_all(pipeline, mpeg4_packets)
+    tickets = sink.take(18)
+    assert all(ticket.fault and "the context is gone" in ticket.reason for ticket in tickets)
+    push_all(pipeline, mpeg4_packets)
+    pipeline.stop()
+    assert no_threads()
+
+
+def test_what_takes_tickets_may_fail_and_stop_still_returns(
+    fake_segmenter, sink, mpeg4_packets, caplog
+):
+    def fail(ticket):
+        sink(ticket)
+        raise RuntimeError("nowhere to put it")
+
+    pipeline = Pipeline(fake_segmenter, fail, lambda: True, 100)
+    push_all(pipeline, mpeg4_packets)
+    assert len(sink.take(18)) == 18
+    push_all(pipeline, mpeg4_packets)
+    pipeline.stop()
+    assert no_threads()
+    assert "nowhere to put it" in caplog.text
+
+
+def test_a_failing_decoder_is_reported_and_the_next_key_frame_starts_afresh(
+    start, sink, mpeg4_packets, monkeypatch
+):
+    decode = StreamDecoder.decode
+
+    def fail_once(self, data, pts=None):
+        if pts == 2:
+            raise MemoryError("too large")
+        return decode(self, data, pts)
+
+    monkeypatch.setattr(StreamDecoder, "decode", fail_once)
+    push_all(start(), mpeg4_packets[:8])
+    tickets = sink.take(8)
+    assert tickets[1].fault and tickets[1].reason == "MemoryError: too large"
+    labelled = [ticket.segmentation is not None for ticket in tickets]
+    assert labelled == [True] + [False] * 5 + [True] * 2
+
+
 def test_stop_ends_the_threads_with_work_left(start, sink, fake_segmenter, mpeg4_packets):
     entered, gate = threading.Event(), threading.Event()
 
@@ -196,7 +334,7 @@ def test_stop_ends_the_threads_with_work_left(start, sink, fake_segmenter, mpeg4
     stopper.start()
     gate.set()
     stopper.join()
-    assert not {"decode", "segment"} & {thread.name for thread in threading.enumerate()}
+    assert no_threads()
 
 
 def test_frames_that_the_decoder_reorders_keep_their_own_headers(start, sink, reordered_packets):

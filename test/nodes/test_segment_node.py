@@ -132,9 +132,13 @@ def test_what_is_no_video_is_reported_and_the_node_stays_up(
     assert "expected format 'h264' or 'mpeg4', got 'jpeg'" in statuses[0].reason
     assert "empty" in statuses[1].reason
     assert all(status.waiting and status.reason for status in (*statuses[:2], *statuses[3:5]))
+    camera.send(mpeg4_packets[7].data[:-30], 7)  # another number of bytes: the same fault
+    ros.spin_until(lambda: len(statuses) == 7)
     errors = [line for line in capfd.readouterr().err.splitlines() if "[ERROR]" in line]
-    assert errors  # one alone, unless they are far apart
+    assert len(errors) == 3
     assert f"{namespace}/video: expected format 'h264' or 'mpeg4', got 'jpeg'" in errors[0]
+    assert "empty packet" in errors[1]
+    assert "decode error" in errors[2]
 
 
 @pytest.mark.parametrize(
@@ -142,12 +146,14 @@ def test_what_is_no_video_is_reported_and_the_node_stays_up(
     [
         ("model", "/nowhere.safetensors", "model: expected a checkpoint file"),
         ("model", __file__, "expected a safetensors file"),
-        ("input_size", [512], "expected input_size [width, height] or [0, 0], got [512]"),
+        ("mask_classes", ["moon"], "among the model's classes"),
     ],
 )
 def test_a_wrong_setting_is_named_and_can_be_mended(
     name, value, expected, ros, monkeypatch, capfd, fake_segmenter
 ):
+    if name != "model":
+        monkeypatch.setattr(segment_node.Segmenter, "load", lambda *args, **kwargs: fake_segmenter)
     segment = ros.add(SegmentNode())
     segment.set_parameters([Parameter(name, value=value)])
     segment.start()
@@ -155,9 +161,81 @@ def test_a_wrong_setting_is_named_and_can_be_mended(
     errors = [line for line in capfd.readouterr().err.splitlines() if "[ERROR]" in line]
     assert len(errors) == 1 and expected in errors[0]
     monkeypatch.setattr(segment_node.Segmenter, "load", lambda *args, **kwargs: fake_segmenter)
-    mended = [512, 256] if name == "input_size" else "mended"
+    mended = ["road"] if name == "mask_classes" else "mended"
     assert segment.set_parameters([Parameter(name, value=mended)])[0].successful
     assert segment.trigger_configure() == SUCCESS
+
+
+@pytest.mark.parametrize("size", [[512], [-1, 32], [0, 32], [512, 256, 3]])
+def test_an_input_size_that_is_none_is_refused_at_once(segment, size):
+    (result,) = segment.set_parameters([Parameter("input_size", value=size)])
+    assert not result.successful
+    assert result.reason == f"expected input_size [width, height] or [0, 0], got {size}"
+    assert segment.set_parameters([Parameter("input_size", value=[512, 256])])[0].successful
+
+
+def outputs_of(node):
+    return {p.topic_name for p in node.publishers if "/segment/" in p.topic_name}
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (("road", "2 wheels"), "'2 wheels'"),
+        (("road", "*"), "'*'"),
+        (("traffic light", "traffic-light"), "'traffic light' and 'traffic-light'"),
+    ],
+)
+def test_classes_that_name_no_topic_are_refused_unless_left_out(
+    classes, expected, segment, fake_segmenter, capfd
+):
+    fake_segmenter.classes = classes
+    assert segment.trigger_configure() == FAILURE
+    assert expected in capfd.readouterr().err
+    assert segment.set_parameters([Parameter("mask_classes", value=[classes[0]])])[0].successful
+    assert segment.trigger_configure() == SUCCESS
+
+
+def test_a_failed_configuration_says_why_and_leaves_nothing(segment, fake_segmenter, capfd):
+    def fail(*args):
+        raise RuntimeError("no more handles")
+
+    segment.create_lifecycle_publisher, create = (
+        lambda kind, topic, qos: fail() if topic == "~/status" else create(kind, topic, qos),
+        segment.create_lifecycle_publisher,
+    )
+    assert segment.trigger_configure() == FAILURE
+    assert "RuntimeError: no more handles" in capfd.readouterr().err
+    assert state_of(segment) == State.PRIMARY_STATE_UNCONFIGURED
+    assert not outputs_of(segment)
+    assert segment.set_parameters([Parameter("queue_size", value=7)])[0].successful
+    segment.create_lifecycle_publisher = create
+    assert segment.trigger_configure() == SUCCESS
+    assert segment.trigger_activate() == SUCCESS
+
+
+def test_whatever_the_model_raises_is_logged(segment, monkeypatch, capfd):
+    def fail(*args, **kwargs):
+        raise RuntimeError("the device is gone")
+
+    monkeypatch.setattr(segment_node.Segmenter, "load", fail)
+    segment.start()
+    assert state_of(segment) == State.PRIMARY_STATE_UNCONFIGURED
+    assert "RuntimeError: the device is gone" in capfd.readouterr().err
+    assert segment.set_parameters([Parameter("queue_size", value=7)])[0].successful
+
+
+def test_a_failed_activation_says_why_and_does_not_listen(segment, monkeypatch, capfd):
+    def fail(*args, **kwargs):
+        raise RuntimeError("no more threads")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(segment_node, "Pipeline", fail)
+        segment.start()
+    assert state_of(segment) == State.PRIMARY_STATE_INACTIVE
+    assert "cannot activate: RuntimeError: no more threads" in capfd.readouterr().err
+    assert not [s for s in segment.subscriptions if s.topic_name.endswith("/video")]
+    assert segment.trigger_activate() == SUCCESS
 
 
 def test_unknown_mask_classes_are_refused_with_those_there_are(segment, capfd):

@@ -4,13 +4,16 @@ import threading
 
 import pytest
 import rclpy
+from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage
 
 from twnet_ros.codec import read_packets
-from twnet_ros.nodes.topic import stamp_ns
+from twnet_ros.msg import FrameStatus
+from twnet_ros.nodes import video_publisher
+from twnet_ros.nodes.topic import STATUS_QOS, stamp_ns
 from twnet_ros.nodes.video_publisher import VideoPublisher
 
 
@@ -63,6 +66,25 @@ def test_own_timestamps_are_kept(play, clip):
     times_ns = [packet.pts_ns for packet in packets]
     stamps = [stamp_ns(message.header) for message in received]
     assert [stamp - stamps[0] for stamp in stamps] == [t - times_ns[0] for t in times_ns[:4]]
+
+
+def test_missing_statuses_are_counted_in_the_log(play, ros, monkeypatch, capfd):
+    monkeypatch.setattr(video_publisher, "ANSWER_S", 0.1)
+    ros.add(Node("silent")).create_publisher(FrameStatus, "status", STATUS_QOS)
+    play(3, pace="status", window=3)
+    lines = []
+
+    def warned():
+        lines.extend(capfd.readouterr().err.splitlines())
+        return sum("3 packets still without a status on" in line for line in lines) >= 2
+
+    ros.spin_until(warned)
+
+
+def test_no_more_than_the_status_topic_keeps_may_be_unanswered(ros, clip):
+    with pytest.raises(InvalidParameterValueException, match="window"):
+        given = {"file": str(clip), "window": STATUS_QOS.depth + 1}
+        VideoPublisher([Parameter(name, value=value) for name, value in given.items()])
 
 
 def test_stamps_go_on_when_the_file_begins_again(play):

@@ -75,6 +75,11 @@ class StreamDecoder:
         """Why the reference chain is broken now; '' when the next frame will be intact."""
         return self._fault
 
+    @property
+    def configured(self) -> bool:
+        """Whether headers have come, without which no picture can be decoded."""
+        return self._configured
+
     def decode(self, data: bytes, pts: int | None = None) -> list[CodedFrame]:
         """
         Decode one packet and return the frames that are ready, in display order.

@@ -14,9 +14,11 @@ from std_msgs.msg import Header
 from twnet_ros.codec import FrameKind
 from twnet_ros.msg import ClassMask, ClassMasks, FrameStatus
 from twnet_ros.nodes.pipeline import Ticket
-from twnet_ros.segment import Path
+from twnet_ros.segment import Path, SegmentError
 
 Labels = npt.NDArray[np.uint8]  # (H, W) train ids, 255 = unlabelled
+
+ALL_CLASSES = "all"
 
 _FRAME_TYPES = {
     None: FrameStatus.FRAME_UNKNOWN,
@@ -31,6 +33,35 @@ _bridge = CvBridge()
 def topic_token(class_name: str) -> str:
     """Return a class name as the last part of a topic name: `traffic_light`."""
     return re.sub(r"\W+", "_", class_name.strip(), flags=re.ASCII)
+
+
+def mask_topics(wanted: Sequence[str], classes: Sequence[str]) -> dict[int, str]:
+    """Return the topic of each wanted class's mask by train id; `[all]` wants every class.
+
+    SegmentError if a name is no class's, or no topic can be named after it.
+    """
+    if list(wanted) == [ALL_CLASSES]:
+        wanted = list(classes)
+    unknown = sorted(set(wanted) - set(classes))
+    if unknown:
+        raise SegmentError(
+            f"expected mask_classes to be [{ALL_CLASSES}] or among the model's classes "
+            f"({', '.join(classes)}), got {', '.join(unknown)}"
+        )
+    names: dict[str, str] = {}  # by topic token
+    for name in sorted(set(wanted)):
+        token = topic_token(name)
+        if not re.fullmatch(r"[A-Za-z]\w*", token):
+            raise SegmentError(
+                f"mask_classes: expected names that begin with a letter, got {name!r}"
+            )
+        if token in names:
+            raise SegmentError(
+                "mask_classes: expected names that differ as topics, "
+                f"got {names[token]!r} and {name!r}"
+            )
+        names[token] = name
+    return {classes.index(name): f"~/masks/{token}" for token, name in names.items()}
 
 
 def image_message(image: Labels, header: Header) -> Image:

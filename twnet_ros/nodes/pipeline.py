@@ -168,7 +168,7 @@ class Pipeline:
                     work.frames = decoder.decode(packet.data, pts=number)
                     ticket.decode_ms = (time.perf_counter() - started) * 1e3
                     ticket.intact = not decoder.fault
-                    key_sent = key_sent or _has_key_picture(decoder, packet.data)
+                    key_sent = key_sent or _sends_key_picture(decoder, packet.data)
                     # With a key frame sent, the decoder merely holds the pictures for reordering.
                     if not (work.frames or key_sent):
                         ticket.reason = decoder.fault or NO_PICTURE
@@ -277,9 +277,9 @@ def _drop(ticket: Ticket, reason: str) -> None:
     ticket.dropped = ticket.fault = ticket.waiting = True
 
 
-def _has_key_picture(decoder: StreamDecoder, data: bytes) -> bool:
+def _sends_key_picture(decoder: StreamDecoder, data: bytes) -> bool:
     offset = inspect_packet(decoder.codec, data).picture
-    return offset >= 0 and is_key_picture(decoder.codec, data, offset)
+    return decoder.configured and offset >= 0 and is_key_picture(decoder.codec, data, offset)
 
 
 def _headers_in(packet: _Packet) -> bytes:

@@ -24,19 +24,19 @@ from std_msgs.msg import Header
 
 from twnet_ros.msg import ClassMasks, FrameStatus
 from twnet_ros.nodes.conversion import (
+    ALL_CLASSES,
     Labels,
     class_image,
     encode_masks,
     image_message,
+    mask_topics,
     status_message,
-    topic_token,
 )
 from twnet_ros.nodes.parameter import Parameter, Parameters
 from twnet_ros.nodes.pipeline import Pipeline, Ticket
 from twnet_ros.nodes.topic import STATUS_QOS, stamp_ns
 from twnet_ros.segment import Segmenter, SegmentError
 
-ALL = "all"
 THROTTLE_S = 5.0
 
 
@@ -69,8 +69,9 @@ TABLE = (
     ),
     Parameter(
         "mask_classes",
-        [ALL],
-        f"Classes, by name, that ~/masks holds and ~/masks/<class> shows; [{ALL}] is every class.",
+        [ALL_CLASSES],
+        "Classes, by name, that ~/masks holds and ~/masks/<class> shows; "
+        f"[{ALL_CLASSES}] is every class.",
     ),
     Parameter(
         "queue_size",
@@ -133,7 +134,7 @@ class SegmentNode(LifecycleNode):
             values["precision"],
             input_size=_input_size(values["input_size"]),
         )
-        topics = _mask_topics(values["mask_classes"], segmenter.classes)
+        topics = mask_topics(values["mask_classes"], segmenter.classes)
         self._labels = self._advertise(Image, "~/labels", 10)
         self._masks = self._advertise(ClassMasks, "~/masks", 10)
         self._status = self._advertise(FrameStatus, "~/status", STATUS_QOS)
@@ -257,32 +258,6 @@ class SegmentNode(LifecycleNode):
         for class_id, publisher in self._classes.items():
             if publisher.get_subscription_count():
                 publisher.publish(image_message(class_image(labels, class_id), header))
-
-
-def _mask_topics(wanted: list[str], classes: tuple[str, ...]) -> dict[int, str]:
-    """Return the topic of each wanted class's mask by train id."""
-    if list(wanted) == [ALL]:
-        wanted = list(classes)
-    unknown = sorted(set(wanted) - set(classes))
-    if unknown:
-        raise SegmentError(
-            f"expected mask_classes to be [{ALL}] or among the model's classes "
-            f"({', '.join(classes)}), got {', '.join(unknown)}"
-        )
-    names: dict[str, str] = {}  # by topic token
-    for name in sorted(set(wanted)):
-        token = topic_token(name)
-        if not re.fullmatch(r"[A-Za-z]\w*", token):
-            raise SegmentError(
-                f"mask_classes: expected names that begin with a letter, got {name!r}"
-            )
-        if token in names:
-            raise SegmentError(
-                "mask_classes: expected names that differ as topics, "
-                f"got {names[token]!r} and {name!r}"
-            )
-        names[token] = name
-    return {classes.index(name): f"~/masks/{token}" for token, name in names.items()}
 
 
 def main() -> int:
