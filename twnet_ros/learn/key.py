@@ -96,8 +96,8 @@ def train_key(
     def validate() -> dict[str, float]:
         return {"miou": score_pictures(model, held_out, device)} if held_out else {}
 
-    parameters = model.keyframe.parameters()
-    optimise(model, parameters, schedule, batches, losses, validate, run)
+    groups = [(1.0, list(model.keyframe.parameters()))]
+    optimise(model, groups, schedule, batches, losses, validate, run)
 
 
 def score_pictures(

@@ -1,7 +1,7 @@
 """The training loop that both steps share."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from tqdm import tqdm
 from twnet_ros.net import TWNet, save_checkpoint
 from twnet_ros.segment.device import has_bf16
 
+Group = tuple[float, list[nn.Parameter]]  # share of the schedule's rate, what it is for
 Losses = dict[str, Tensor]  # "loss" is what is minimised, the others are logged beside it
 
 
@@ -37,7 +38,7 @@ def mixed_precision(device: str) -> torch.autocast:
 
 def optimise(
     model: TWNet,
-    parameters: Iterable[nn.Parameter],
+    groups: Sequence[Group],
     schedule: Schedule,
     batches: Callable[[int], Iterator[object]],
     losses: Callable[[object], Losses],
@@ -46,15 +47,18 @@ def optimise(
 ) -> None:
     """Train with AdamW and a one-cycle rate; resume where ``run`` was left.
 
-    ``batches(start)`` iterates from iteration ``start`` on. The folder ``run`` receives
-    ``model.safetensors``, ``state.pt`` (to resume) and TensorBoard logs.
+    Each of ``groups`` has its share of the schedule's rate. ``batches(start)`` iterates from
+    iteration ``start`` on. The folder ``run`` receives ``model.safetensors``, ``state.pt`` (to
+    resume) and TensorBoard logs.
     """
     run.mkdir(parents=True, exist_ok=True)
-    weights = [p for p in parameters if p.requires_grad]
-    optimiser = torch.optim.AdamW(weights, schedule.rate, weight_decay=schedule.weight_decay)
+    weights = [p for _, parameters in groups for p in parameters]
+    optimiser = torch.optim.AdamW(
+        [{"params": parameters} for _, parameters in groups], weight_decay=schedule.weight_decay
+    )
     rate = torch.optim.lr_scheduler.OneCycleLR(
         optimiser,
-        schedule.rate,
+        [share * schedule.rate for share, _ in groups],
         total_steps=schedule.iterations,
         pct_start=0.1 if schedule.iterations >= 20 else 0.3,  # the rise must have steps
     )

@@ -27,14 +27,16 @@ from twnet_ros.net import Config, FeatureState, TWNet, residual
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.palette import UNLABELLED
 
+COPIES_SHARE = 0.1  # of the rate, for head and tail: trained already, and soon forgetful
+
 
 @dataclass(frozen=True)
 class Rollout:
     """How clips are walked along."""
 
-    frames: int = 2  # P-frames an iteration, the length of the gradient's way back
-    shortest: int = 6  # P-frames of a clip at least
-    longest: int = 60  # and at most
+    frames: int = 1  # P-frames an iteration, the length of the gradient's way back
+    shortest: int = 4  # P-frames of a clip at least
+    longest: int = 40  # and at most
     consistency: float = 10.0  # lambda of equation 8
 
 
@@ -155,7 +157,11 @@ def train_nonkey(
         methods = ("twnet", "per_frame")
         return {m: score(model, held_out, m, device).total().miou() for m in methods}
 
-    optimise(model, model.parameters(), schedule, batches, losses, validate, run)
+    copies = [*model.head.parameters(), *model.tail.parameters()]
+    groups = [(COPIES_SHARE, copies)]
+    if model.corrects:
+        groups.append((1.0, [*model.cfr.parameters(), *model.rga.parameters()]))
+    optimise(model, groups, schedule, batches, losses, validate, run)
 
 
 @torch.no_grad()
