@@ -67,12 +67,12 @@ def test_classes_are_counted(source):
     assert (labels == 2).sum() == 26 * 20
 
 
-def test_training_changes_the_key_frame_cnn_and_nothing_else(source, network, tmp_path, pictures):
+def test_training_changes_the_key_frame_cnn_and_its_copies(source, network, tmp_path, pictures):
     model = network()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     train_key(model, source, pictures, schedule(2), CROP, tmp_path / "run")
     changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
-    assert changed and all(name.startswith("keyframe.") for name in changed)
+    assert changed and not any(name.startswith(("cfr.", "rga.")) for name in changed)
     weights = {name for name, _ in model.named_parameters() if name.startswith("keyframe.")}
     assert weights <= changed
 
@@ -134,3 +134,13 @@ def test_pictures_are_scored_at_their_own_size(network):
     assert score_pictures(model, [(rgb, labels)]) == 100
     labels[:25] = 0
     assert score_pictures(model, [(rgb, labels)]) == pytest.approx(25)  # 50 of sky, 0 of road
+
+
+def test_the_checkpoint_can_take_non_key_steps(source, network, tmp_path):
+    train_key(network(), source, [], schedule(2), CROP, tmp_path)
+    model = load_checkpoint(tmp_path / "model.safetensors")
+    image, none = torch.randn(1, 3, 64, 96), torch.zeros(1, 3, 64, 96)
+    with torch.inference_mode():
+        logits, state = model.key(image)
+        again, _ = model.nonkey(image, none[:, :2], none, state)
+    torch.testing.assert_close(again, logits)

@@ -71,8 +71,12 @@ class TWNet(nn.Module):
             context = context + attention * self.cfr(context, spatial)
         return self.tail(context, head), FeatureState(context, state.distance + 1)
 
-    def start_finetuning(self) -> None:
-        """Begin the second training step: copy head and tail, freeze the key-frame CNN."""
+    def copy_key_parts(self) -> None:
+        """Make the non-key step's head and tail those of the key-frame CNN: NKFC without "FT"."""
         self.head.load_state_dict(self.keyframe.head.state_dict())
         self.tail.load_state_dict(self.keyframe.tail.state_dict())
+
+    def start_finetuning(self) -> None:
+        """Begin the second training step: copy head and tail, freeze the key-frame CNN."""
+        self.copy_key_parts()
         self.keyframe.requires_grad_(False)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from twnet_ros.segment.input import Geometry
 
+_POOL = ThreadPoolExecutor(thread_name_prefix="label")
 LOGIT_STRIDE = 4  # pixels of the network's input a logit
 
 
@@ -51,6 +52,7 @@ def _label_fused(logits: Tensor, rows: Taps, columns: Taps) -> NDArray[np.uint8]
     """Run the fused loop over bands of rows, one a thread.
 
     The threads are Python's: a second pool of OpenMP threads beside torch's would fight with it.
+    They stay: every new thread would take a memory arena of its own.
     """
     grid = logits[0].permute(1, 2, 0).float().contiguous().numpy()
     labels = np.empty((len(rows[0]), len(columns[0])), np.uint8)
@@ -61,8 +63,7 @@ def _label_fused(logits: Tensor, rows: Taps, columns: Taps) -> NDArray[np.uint8]
         top, bottom, down = (part[first:last] for part in rows)
         _fused(grid, top, bottom, down, *columns, labels[first:last])  # type: ignore[arg-type]
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(fill, edges[:-1], edges[1:]))
+    list(_POOL.map(fill, edges[:-1], edges[1:]))
     return labels
 
 
