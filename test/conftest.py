@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 DRIVES = Path(__file__).parents[1].parent / "shared" / "data" / "drives"
@@ -22,3 +23,24 @@ def drive():
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def pan_over():
+    """Make RGB frames of a camera that pans by (dx, dy) px a frame over smooth random squares."""
+
+    def make(count, *, width, height, square, blur, dx=4, dy=0, seed=0):
+        margin = 64
+        rng = np.random.default_rng(seed)
+        rows, columns = (height + 2 * margin) // square, (width + 2 * margin) // square
+        world = rng.integers(0, 256, (rows, columns, 3)).astype(np.float32)
+        world = world.repeat(square, axis=0).repeat(square, axis=1)
+        for axis in (0, 1):  # a box blur, so that sub-pel positions are meaningful
+            world = sum(np.roll(world, k, axis) for k in range(blur)) / blur
+        world = world.astype(np.uint8)
+        return [
+            world[margin + i * dy :, margin + i * dx :][:height, :width].copy()
+            for i in range(count)
+        ]
+
+    return make

@@ -51,33 +51,36 @@ def demonstrate(video: Path | None, out: Path) -> str:
         1 if video is None else B_FRAME_WINDOW,
         lambda number, ids: write_png(labels / f"{number:05d}.png", ids),
     )
-    _render(clip, model, labels, collection, out)
+    published = _labels_of_pictures(labels, collection)
+    _render(clip, model, published, out)
     _, packets = read_packets(clip)
     sent = sum(1 for _ in packets)
-    return _table(sent, collection, _miou(labels, truth, collection) if truth else None)
+    return _table(sent, collection, _miou(published, truth) if truth else None)
 
 
-def _pictures(collection: Collection) -> list[int]:
-    """Return the stamps of the packets a picture came out of, in the order of the pictures."""
-    statuses = collection.statuses
-    return [stamp_ns(s.header) for s in statuses if s.frame_type != FrameStatus.FRAME_UNKNOWN]
+def _labels_of_pictures(labels: Path, collection: Collection) -> dict[int, Path]:
+    """Return the label files by the number of their decoded picture."""
+    file = {stamp: labels / f"{n:05d}.png" for n, stamp in enumerate(collection.labelled)}
+    pictures = [s for s in collection.statuses if s.frame_type != FrameStatus.FRAME_UNKNOWN]
+    stamps = enumerate(stamp_ns(status.header) for status in pictures)
+    return {number: file[stamp] for number, stamp in stamps if stamp in file}
 
 
-def _render(clip: Path, model: str, labels: Path, collection: Collection, out: Path) -> None:
+def _render(clip: Path, model: str, published: dict[int, Path], out: Path) -> None:
     """Write the overlay and the contact sheet of the labelled frames."""
     config = load_checkpoint(find_model(model)).config
     colors = np.array(config.colors, np.uint8)
-    number = {stamp: index for index, stamp in enumerate(collection.labelled)}
-    stamps = _pictures(collection)
-    chosen = set(np.linspace(0, max(len(stamps) - 2, 0), SHEET_ROWS).astype(int))
+    last = max(published, default=0)
+    chosen = set(np.linspace(0, max(last - 1, 0), SHEET_ROWS).astype(int))
     rows: list[tuple[Inspection, Picture]] = []
 
     def overlays() -> Iterator[Picture]:
-        for found, stamp in zip(tqdm(inspect(clip), total=len(stamps)), stamps, strict=False):
-            if stamp not in number:
+        for found in tqdm(inspect(clip), total=last + 1):
+            number = found.frame.index
+            if number not in published:
                 continue
-            ids = read_labels(labels / f"{number[stamp]:05d}.png")
-            if found.frame.index in chosen:
+            ids = read_labels(published[number])
+            if number in chosen:
                 rows.append((found, ids))
             yield crop_even(render_overlay(to_rgb(found.frame), ids, colors))
 
@@ -87,14 +90,11 @@ def _render(clip: Path, model: str, labels: Path, collection: Collection, out: P
     write_png(out / "contact_sheet.png", contact_sheet(rows, config.classes, colors))
 
 
-def _miou(labels: Path, truth: Path, collection: Collection) -> float:
+def _miou(published: dict[int, Path], truth: Path) -> float:
     """Score what was published against the drive's exact labels."""
     confusion = Confusion(len(CITYSCAPES.names))
-    number = {stamp: index for index, stamp in enumerate(collection.labelled)}
-    for frame, stamp in enumerate(_pictures(collection)):
-        if stamp in number:
-            published = read_labels(labels / f"{number[stamp]:05d}.png")
-            confusion.add(read_labels(truth / f"{frame:05d}.png"), published)
+    for number, path in published.items():
+        confusion.add(read_labels(truth / f"{number:05d}.png"), read_labels(path))
     return confusion.miou()
 
 

@@ -1,31 +1,17 @@
 """Clips and reference decoders for the codec's tests."""
 
+from functools import partial
+
 import av
-import numpy as np
 import pytest
 
 from twnet_ros.codec import ClipEncoder
 
 
 @pytest.fixture
-def pan():
+def pan(pan_over):
     """Make RGB frames of a camera that pans over a smooth texture by (dx, dy) px a frame."""
-
-    def make(count, *, width=176, height=144, dx=4, dy=0, seed=0):
-        rng = np.random.default_rng(seed)
-        margin = 64
-        shape = (height + 2 * margin, width + 2 * margin)
-        world = rng.integers(0, 256, (shape[0] // 4, shape[1] // 4, 3)).astype(np.float32)
-        world = world.repeat(4, axis=0).repeat(4, axis=1)
-        for axis in (0, 1):  # a box blur, so that sub-pel positions are meaningful
-            world = sum(np.roll(world, k, axis) for k in range(4)) / 4
-        world = world.astype(np.uint8)
-        return [
-            world[margin + i * dy :, margin + i * dx :][:height, :width].copy()
-            for i in range(count)
-        ]
-
-    return make
+    return partial(pan_over, width=176, height=144, square=4, blur=4)
 
 
 @pytest.fixture

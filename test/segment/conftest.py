@@ -1,5 +1,7 @@
 """Tiny models, clips with motion, and frames made by hand."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -58,24 +60,9 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def pan():
+def pan(pan_over):
     """Make RGB frames of a camera that pans over a smooth texture by (dx, dy) px a frame."""
-
-    def make(count, *, width=96, height=64, dx=4, dy=0, seed=0):
-        margin = 64
-        rng = np.random.default_rng(seed)
-        rows, columns = (height + 2 * margin) // 8, (width + 2 * margin) // 8
-        world = rng.integers(0, 256, (rows, columns, 3)).astype(np.float32)
-        world = world.repeat(8, axis=0).repeat(8, axis=1)
-        for axis in (0, 1):
-            world = sum(np.roll(world, k, axis) for k in range(6)) / 6
-        world = world.astype(np.uint8)
-        return [
-            world[margin + i * dy :, margin + i * dx :][:height, :width].copy()
-            for i in range(count)
-        ]
-
-    return make
+    return partial(pan_over, width=96, height=64, square=8, blur=6)
 
 
 @pytest.fixture(scope="session")

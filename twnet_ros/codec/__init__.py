@@ -5,7 +5,7 @@ from twnet_ros.codec.decoder import StreamDecoder
 from twnet_ros.codec.encoder import ClipEncoder, write_clip
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.format import codec_of_format
-from twnet_ros.codec.frame import BLOCK_PX, BlockMotion, CodedFrame, FrameKind
+from twnet_ros.codec.frame import BLOCK_PX, BlockMotion, CodedFrame, FrameKind, spread_blocks
 from twnet_ros.codec.packet import Packet
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "VideoInfo",
     "codec_of_format",
     "read_packets",
+    "spread_blocks",
     "write_clip",
 ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 BLOCK_PX = 8
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 ColorMatrix = Literal["bt601", "bt709"]
 
@@ -60,8 +61,7 @@ class BlockMotion:
                 f"expected a picture of {self.reference.shape} blocks of {BLOCK_PX} px, "
                 f"got {height}x{width} px, which has {expected}"
             )
-        wide = np.repeat(self.displacement, BLOCK_PX, axis=1)[:, :width]
-        return np.repeat(wide, BLOCK_PX, axis=0)[:height]
+        return spread_blocks(self.displacement, height, width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +132,9 @@ class CodedFrame:
 def grid_shape(height: int, width: int) -> tuple[int, int]:
     """Return (rows, cols) of the 8x8 blocks that cover a picture, partial ones included."""
     return -(-height // BLOCK_PX), -(-width // BLOCK_PX)
+
+
+def spread_blocks(blocks: npt.NDArray[_Scalar], height: int, width: int) -> npt.NDArray[_Scalar]:
+    """Give every pixel of a picture its own block's value, (rows, cols, ...) to (H, W, ...)."""
+    wide = np.repeat(blocks, BLOCK_PX, axis=1)[:, :width]
+    return np.repeat(wide, BLOCK_PX, axis=0)[:height]

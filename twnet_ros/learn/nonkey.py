@@ -128,9 +128,7 @@ def train_nonkey(
     neighbouring frames are no fair sample to estimate them from.
     """
     torch.manual_seed(schedule.seed)
-    if not (run / "state.pt").is_file():
-        model.start_finetuning()
-    model.keyframe.requires_grad_(False)
+    model.start_finetuning()  # a resumed run's own state then replaces the copies
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = class_weights(histogram(source, len(model.config.classes))).to(device)
     context = torch.empty(0)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from twnet_ros.codec import BLOCK_PX, BlockMotion, CodedFrame, FrameKind
+from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, spread_blocks
 from twnet_ros.net import residual
 from twnet_ros.segment.replay import decode
 
@@ -52,9 +52,7 @@ def inspect(path: str | os.PathLike[str]) -> Iterator[Inspection]:
         error = np.zeros((height, width, 3), np.float32)
         if frame.motion is not None:
             moved = frame.motion.dense(height, width)
-            coded = np.repeat(np.repeat(frame.motion.coded, BLOCK_PX, 0), BLOCK_PX, 1)[
-                :height, :width
-            ]
+            coded = spread_blocks(frame.motion.coded, height, width)
             if anchor is not None and anchor.shape == picture.shape:
                 past = torch.from_numpy(_past(frame.motion).dense(height, width))
                 compensated = residual(picture, anchor, past.permute(2, 0, 1)[None])

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from twnet_ros.codec import BLOCK_PX, BlockMotion, CodedFrame
+from twnet_ros.codec import BlockMotion, CodedFrame, spread_blocks
 from twnet_ros.segment.color import ycc_to_rgb
 
 Picture = NDArray[np.uint8]
@@ -58,7 +58,7 @@ def render_motion(
     value = np.where(motion.coded, 255, 0)
     hsv = np.stack([hue, 255 * length, value], -1).astype(np.uint8)
     blocks = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
-    return np.repeat(np.repeat(blocks, BLOCK_PX, 0), BLOCK_PX, 1)[:height, :width]
+    return spread_blocks(blocks, height, width)
 
 
 def render_residual(residual: NDArray[np.float32], gain: float = 4.0) -> Picture:
