@@ -132,7 +132,7 @@ def streets(options: argparse.Namespace) -> None:
 def train(options: argparse.Namespace) -> None:
     """Run one of the two training steps."""
     from twnet_ros.learn.loop import Schedule
-    from twnet_ros.learn.nonkey import Rollout
+    from twnet_ros.learn.rollout import Rollout
     from twnet_ros.learn.train import open_data, step_one, step_two
 
     data = open_data(options.data, options.classes, options.clip_size, options.hold_out)
@@ -255,7 +255,7 @@ def parser() -> argparse.ArgumentParser:
     example = "train nonkey --data streets --model runs/key/model.safetensors --out runs/nonkey"
     nonkey = command(train, example, kinds, "nonkey")
     nonkey.description = "Step 2: train the non-key-frame CNN along compressed clips."
-    _add_training(nonkey, iterations=1000, batch=8, rate=3e-4)
+    _add_training(nonkey, iterations=1000, batch=4, rate=5e-5)
     nonkey.add_argument("--model", required=True, help="checkpoint of step 1")
     nonkey.add_argument("--consistency", type=float, default=10.0, help="lambda of equation 8")
 

@@ -131,6 +131,7 @@ def test_scores_add_up_over_frames(network, panning):
     assert found.total().counts.sum() == 4 * 64 * 96
     assert found.over(range(1, 3)).counts.sum() == 2 * 64 * 96
     np.testing.assert_array_equal(found.over(range(2, 3)).counts, found.by_frame[2].counts)
+    np.testing.assert_array_equal(found.late().counts, found.by_frame[3].counts)
 
 
 def test_the_table_names_what_it_shows(network, panning):

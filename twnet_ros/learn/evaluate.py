@@ -53,6 +53,11 @@ class Score:
         """Return the confusion over all frames."""
         return self.over(range(len(self.by_frame)))
 
+    def late(self) -> Confusion:
+        """Return the confusion over the last quarter of the frames."""
+        count = len(self.by_frame)
+        return self.over(range(count - max(1, count // 4), count))
+
     def over(self, frames: range) -> Confusion:
         """Return the confusion over some frame numbers."""
         result = Confusion(len(self.by_frame[0].counts))

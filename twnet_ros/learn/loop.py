@@ -89,6 +89,11 @@ def optimise(
                 _store(run / "state.pt", schedule, step, model, optimiser, rate)
 
 
+def resumes(run: Path) -> bool:
+    """Tell whether ``optimise`` would go on in this folder rather than begin."""
+    return (run / "state.pt").is_file()
+
+
 def _settings(schedule: Schedule, model: TWNet) -> dict[str, object]:
     """Return what a resumed run must have in common with the one it resumes."""
     return {**dataclasses.asdict(schedule), "config": model.config.to_json()}

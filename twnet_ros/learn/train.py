@@ -10,7 +10,8 @@ from twnet_ros.learn.clip import Coding
 from twnet_ros.learn.evaluate import make_clips
 from twnet_ros.learn.key import train_key
 from twnet_ros.learn.loop import Schedule
-from twnet_ros.learn.nonkey import Rollout, train_nonkey
+from twnet_ros.learn.nonkey import train_nonkey
+from twnet_ros.learn.rollout import Rollout
 from twnet_ros.learn.source import Labelled, Source, StillSource, StreetSource
 from twnet_ros.learn.still import DataError, Stills
 from twnet_ros.net import Config, TWNet, load_checkpoint
@@ -101,7 +102,10 @@ def step_two(
             f"got {len(network.config.classes)}"
         )
     held_out = data.held_out
-    clips = make_clips(held_out, 4, 36, Coding(bits_per_pixel=0.3), 1) if held_out else []
+    clips = {}
+    if held_out:
+        clips["gop_12"] = make_clips(held_out, 6, 24, Coding(bits_per_pixel=0.3), 1)
+        clips["far"] = make_clips(held_out, 2, 101, Coding(gop=600, bits_per_pixel=0.3), 2)
     train_nonkey(network, data.source, clips, schedule, rollout, run, str(find_device(device)))
 
 

@@ -26,14 +26,18 @@ class ContextFeatureRectification(nn.Module):
 class ResidualGuidedAttention(nn.Module):
     """RGA (equation 6): one 3x3 convolution and a sigmoid turn the residual into attention.
 
-    The residual enters as its mean magnitude over the feature pixel: signs would cancel.
+    The residual enters as its mean magnitude over the feature pixel: signs would cancel. It
+    starts attending to everything alike.
     """
 
     LEVELS = 16.0  # brings residuals, a few 8-bit levels, to the order of one
+    START = 2.0  # before the sigmoid: open, and not so far that it could not learn to close
 
     def __init__(self) -> None:
         super().__init__()
         self.attend = nn.Conv2d(3, 1, 3, padding=1)
+        for parameter, start in zip(self.attend.parameters(), (0.0, self.START), strict=True):
+            nn.init.constant_(parameter, start)
 
     def forward(self, residual: Tensor, stride: int) -> Tensor:
         """Return attention (N, 1, H / stride, W / stride) in (0, 1) from (N, 3, H, W)."""

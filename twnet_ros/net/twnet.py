@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from twnet_ros.net.backbone import HeadFeatures
 from twnet_ros.net.config import Config
 from twnet_ros.net.correction import ContextFeatureRectification, ResidualGuidedAttention
 from twnet_ros.net.warp import to_grid, warp
@@ -59,17 +60,27 @@ class TWNet(nn.Module):
         """Segment a non-key frame from the state of the frame that its motion points to.
 
         ``motion`` is (N, 2, H, W) in input pixels, ``residual`` (N, 3, H, W) in 8-bit YCbCr
-        levels. The step computes equation 7 and consumes the state.
+        levels. The step consumes the state.
         """
         head = self.head(image)
+        state = self.carry(head, motion, residual, state)
+        return self.tail(state.context, head), state
+
+    def carry(
+        self, head: HeadFeatures, motion: Tensor, residual: Tensor, state: FeatureState
+    ) -> FeatureState:
+        """Warp the last frame's context to this frame and correct it (equation 7)."""
         context = warp(state.context, to_grid(motion, self.keyframe.stride))
         if self.corrects:
-            spatial = F.interpolate(
-                head.lateral[0], context.shape[-2:], mode="bilinear", align_corners=False
-            )
             attention = self.rga(residual, self.keyframe.stride)
-            context = context + attention * self.cfr(context, spatial)
-        return self.tail(context, head), FeatureState(context, state.distance + 1)
+            context = context + attention * self.cfr(context, self.spatial(head, context))
+        return FeatureState(context, state.distance + 1)
+
+    @staticmethod
+    def spatial(head: HeadFeatures, context: Tensor) -> Tensor:
+        """Bring the head's spatial feature to the context's grid (N, C, h, w)."""
+        size = context.shape[-2:]
+        return F.interpolate(head.lateral[0], size, mode="bilinear", align_corners=False)
 
     def copy_key_parts(self) -> None:
         """Make the non-key step's head and tail those of the key-frame CNN: NKFC without "FT"."""
