@@ -72,7 +72,7 @@ def test_only_the_correction_changes(fitted, unfitted):
 def test_fitted_contexts_come_closer_than_warped_ones(fitted, unfitted, stretches):
     errors, _ = walk(fitted, stretches(0))
     warped, _ = walk(unfitted(), stretches(0))
-    assert sum(errors[-8:]) < 0.8 * sum(warped[-8:])
+    assert sum(errors[-8:]) < 0.9 * sum(warped[-8:])
 
 
 def test_it_takes_back_what_disturbs_the_state(fitted, stretches):
@@ -80,7 +80,7 @@ def test_it_takes_back_what_disturbs_the_state(fitted, stretches):
     _, usual = walk(fitted, stretches(1))
     _, sizes = walk(fitted, stretches(1), start=5.0)
     assert max(sizes) < 5 * usual[0]
-    assert sizes[-1] == pytest.approx(usual[-1], rel=0.1)
+    assert abs(sizes[-1] - usual[-1]) < 0.1 * 4 * usual[0]
     assert max(usual) < 2 * usual[0]
 
 
@@ -96,9 +96,7 @@ def problem():
     planted.weight.copy_(0.2 * draw(2, 4, 3, 3))
     planted.bias.copy_(draw(2))
     warped, spatial = draw(4, 2, 40, 40), draw(4, 2, 40, 40)
-    attention = torch.sigmoid(draw(4, 1, 40, 40))
-    missing = attention * planted(torch.cat([warped, spatial], 1))
-    return planted, warped, spatial, attention, missing
+    return planted, warped, spatial, planted(torch.cat([warped, spatial], 1))
 
 
 def test_the_equations_find_the_convolution_that_made_the_data(problem, monkeypatch):
@@ -114,14 +112,14 @@ def test_the_equations_find_the_convolution_that_made_the_data(problem, monkeypa
 
 def test_the_disturbance_is_that_of_noise_on_the_warped_feature(problem, monkeypatch):
     """Against the same equations with noise drawn, many times over."""
-    _, warped, spatial, attention, missing = problem
+    _, warped, spatial, missing = problem
     expected = NormalEquations(2, "cpu")
-    expected.add(warped, spatial, attention, missing)
+    expected.add(warped, spatial, missing)
     monkeypatch.setattr("twnet_ros.learn.rectify.DISTURBANCE", 0.0)
     drawn = NormalEquations(2, "cpu")
     torch.manual_seed(1)
     for _ in range(1000):
         noise = disturb(warped) - warped
-        drawn.add(warped + noise, spatial, attention, missing - noise)
+        drawn.add(warped + noise, spatial, missing - noise)
     for found, wanted in zip(drawn.solve(), expected.solve(), strict=True):
         assert torch.allclose(found, wanted, atol=0.02)

@@ -45,6 +45,8 @@ def correcting(network):
             for part in (made.head, made.tail, *([made.cfr] if made.corrects else [])):
                 for parameter in part.parameters():
                     parameter.add_(0.05 * torch.randn_like(parameter))
+            for parameter in made.rga.parameters() if made.corrects else ():
+                parameter.normal_(std=0.5)
         return made
 
     return make

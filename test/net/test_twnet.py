@@ -166,7 +166,7 @@ def test_a_nonkey_step_is_equation_7(correcting, inputs, layer):
         cfr, rga = model.cfr.predict, model.rga.attend
         missing = F.conv2d(torch.cat([warped, spatial], 1), cfr.weight, cfr.bias, padding=1)
         energy = residual.abs().unfold(2, stride, stride).unfold(3, stride, stride).mean((-1, -2))
-        attention = 1 / (1 + torch.exp(-F.conv2d(energy / 16, rga.weight, rga.bias, padding=1)))
+        attention = 1 / (1 + torch.exp(-F.conv2d(energy / 4, rga.weight, rga.bias, padding=1)))
         expected = warped + attention * missing
         assert (expected - warped).abs().max() > 0.05  # there is something to check
         assert torch.allclose(after.context, expected, atol=1e-4)

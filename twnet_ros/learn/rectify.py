@@ -25,7 +25,7 @@ RIDGE = 1e-3  # of the inputs' mean square, on every weight
 
 
 class NormalEquations:
-    """Least squares for a 3x3 convolution: ``attention * conv([warped, spatial]) = missing``.
+    """Least squares for a 3x3 convolution: ``conv([warped, spatial]) = missing``.
 
     A row's columns are those of ``unfold``, channel by channel with nine taps each, and a one.
     """
@@ -36,18 +36,18 @@ class NormalEquations:
         self.gram = torch.zeros(columns, columns, device=device)
         self.moment = torch.zeros(columns, channels, device=device)
 
-    def add(self, warped: Tensor, spatial: Tensor, attention: Tensor, missing: Tensor) -> None:
-        """Add every pixel of features (N, C, h, w); attention is (N, 1, h, w)."""
+    def add(self, warped: Tensor, spatial: Tensor, missing: Tensor) -> None:
+        """Add every pixel of features (N, C, h, w)."""
         rows = F.unfold(torch.cat([warped, spatial], 1), 3, padding=1)
-        rows = torch.cat([rows, torch.ones_like(rows[:, :1])], 1) * attention.flatten(2)
+        rows = torch.cat([rows, torch.ones_like(rows[:, :1])], 1)
         rows = rows.transpose(1, 2).flatten(0, 1)
         self.gram += rows.T @ rows
         self.moment += rows.T @ missing.flatten(2).transpose(1, 2).flatten(0, 1)
         # What noise of that variance on every element of ``warped`` adds on average.
-        variance = DISTURBANCE * warped.square().mean()
+        added = len(rows) * DISTURBANCE * warped.square().mean()
         taps = torch.arange(self.channels * 9, device=rows.device)
-        self.gram[taps, taps] += variance * attention.square().sum()
-        self.moment[taps[4::9], taps[: self.channels]] -= variance * attention.sum()
+        self.gram[taps, taps] += added
+        self.moment[taps[4::9], taps[: self.channels]] -= added
 
     def solve(self) -> tuple[Tensor, Tensor]:
         """Return weight (C, 2 C, 3, 3) and bias (C,), solved in double precision."""
@@ -65,8 +65,9 @@ def fit_rectification(
 ) -> None:
     """Set the weights of CFR to the least-squares solution over ``count`` stretches a round.
 
-    Minimises equation 8's consistency term for attention as it stands. ``stretches`` go on from
-    round to round; head, tail and RGA stay as they are.
+    The solution minimises equation 8's consistency term where attention is one, along the states
+    that the model leads to with its own attention. ``stretches`` go on from round to round; head,
+    tail and RGA stay as they are.
     """
     predict = model.cfr.predict
     equations = NormalEquations(predict.out_channels, device)
@@ -96,6 +97,5 @@ def _step(
     head = model.head(image)
     target = model.keyframe.context(model.keyframe.head(image))
     warped = warp(context, to_grid(motion, model.keyframe.stride))
-    attention = model.rga(error, model.keyframe.stride)
-    equations.add(warped, model.spatial(head, warped), attention, target - warped)
+    equations.add(warped, model.spatial(head, warped), target - warped)
     return model.carry(head, motion, error, FeatureState(context, 0)).context
