@@ -2,16 +2,20 @@
 SHELL := bash
 ENTER := . .ci/environment && . install/local_setup.bash &&
 
-.PHONY: setup build test demo lint clean
+.PHONY: setup build interfaces test demo lint clean
 
 # Sets up and builds; does nothing where nothing has changed.
 setup:
 	@.ci/setup
 build: setup
 
+# The same, and the messages of other packages that only tests need.
+interfaces:
+	@.ci/setup interfaces
+
 # TEST=test/codec runs a part.
-test: build
-	$(ENTER) pytest $(TEST)
+test: interfaces
+	$(ENTER) . build/interfaces/install/local_setup.bash && pytest $(TEST)
 
 # VIDEO=file.mp4 shows a video of yours instead of a rendered drive.
 demo: build

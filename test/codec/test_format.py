@@ -50,6 +50,22 @@ OTHERS = [
 ]
 
 
+WITHOUT_VECTORS = [
+    "hevc",
+    "H.265",
+    "hevc_nvenc",
+    "libx265;yuv420p;bgr8;bgr8",
+    "hvc1",
+    "vp8",
+    "VP9",
+    "libvpx-vp9",
+    "av1",
+    "av1_vaapi",
+    "libsvtav1",
+    "libaom-av1",
+]
+
+
 @pytest.mark.parametrize(("text", "codec"), KNOWN.items())
 def test_known_names(text, codec):
     assert codec_of_format(text) == codec
@@ -61,6 +77,21 @@ def test_others_are_refused_with_what_was_expected(text):
         codec_of_format(text)
     assert "'h264' or 'mpeg4'" in str(error.value)
     assert repr(text) in str(error.value)
+
+
+@pytest.mark.parametrize("text", WITHOUT_VECTORS)
+def test_codecs_without_vectors_are_refused_with_the_reason(text):
+    with pytest.raises(CodecError) as error:
+        codec_of_format(text)
+    assert f"expected format 'h264' or 'mpeg4', got {text!r}" in str(error.value)
+    assert "no motion vectors" in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["jpeg", "png", "mjpeg", "h2645", "x2655", "av", "vp10", ""])
+def test_what_is_no_codec_gets_no_word_about_vectors(text):
+    with pytest.raises(CodecError) as error:
+        codec_of_format(text)
+    assert "vectors" not in str(error.value)
 
 
 @given(st.sampled_from(sorted(KNOWN)), st.text(), st.booleans())

@@ -1,4 +1,4 @@
-"""A small clip, a segmenter without a network, and a place where tickets come back."""
+"""Small clips, a segmenter without a network, senders, and where tickets and messages arrive."""
 
 import os
 import queue
@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
 
 from twnet_ros.codec import ClipEncoder
 from twnet_ros.codec.bitstream import headers_of
@@ -166,3 +170,58 @@ def ros(namespace):
     yield ros
     ros.destroy()
     rclpy.try_shutdown()
+
+
+class Sender:
+    """Publishes the video as a process of its own would.
+
+    In one context, all publishers and subscriptions of a topic have one type (Fast DDS).
+    """
+
+    def __init__(self, namespace, type):
+        self._context = rclpy.Context()
+        rclpy.init(args=["--ros-args", "-r", f"__ns:={namespace}"], context=self._context)
+        self._node = Node("sender", context=self._context)
+        publisher = self._node.create_publisher(type, "video", QoSProfile(depth=1000))
+        self.send, self.has_subscriber = publisher.publish, publisher.get_subscription_count
+
+    def leave(self):
+        self._node.destroy_node()
+        self._context.try_shutdown()
+
+
+@pytest.fixture
+def sender_of(namespace):
+    """Make senders of a message type that leave after the test, if they have not yet."""
+    senders = []
+
+    def make(type):
+        senders.append(Sender(namespace, type))
+        return senders[-1]
+
+    yield make
+    for sender in senders:
+        sender.leave()
+
+
+@pytest.fixture
+def message_of():
+    """Make messages of the three types; what the node must not trust in them are lies."""
+    # Of test/interfaces: a test that needs them fails without, the others do not.
+    from ffmpeg_image_transport_msgs.msg import FFMPEGPacket
+    from foxglove_msgs.msg import CompressedVideo
+
+    def make(name, data, text, sec):
+        header = Header(frame_id="front")
+        header.stamp.sec = sec
+        if name == "compressed_image":
+            message = CompressedImage(header=header, format=text)
+        elif name == "ffmpeg":
+            message = FFMPEGPacket(header=header, encoding=text, pts=2**64 - 1, flags=sec % 2)
+            message.width, message.height, message.is_bigendian = -1, 7, True
+        else:
+            message = CompressedVideo(timestamp=header.stamp, frame_id="front", format=text)
+        message.data.frombytes(data)
+        return message
+
+    return make

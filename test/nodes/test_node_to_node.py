@@ -18,12 +18,14 @@ from sensor_msgs.msg import Image
 from twnet_ros.codec import StreamDecoder, read_packets, write_clip
 from twnet_ros.msg import FrameStatus
 from twnet_ros.net import Config, TWNet, save_checkpoint
+from twnet_ros.nodes.intake import INPUT_TYPES
 from twnet_ros.nodes.topic import STATUS_QOS
 from twnet_ros.segment import CITYSCAPES, Segmenter
 
 CONFIG = Path(__file__).parents[2] / "config"
 FRAMES = 14
 ENDS_S = 60  # far more than it takes; only a test that fails waits for it
+FORMATS = ("H.264", "libx264;yuv420p;bgr8;bgr8", "h264")  # of the types in their order
 SETTINGS = {"device": "cpu", "precision": "fp32"}
 
 
@@ -135,6 +137,40 @@ def test_every_frame_comes_back_labelled_as_without_ros(ros, run, checkpoint, cl
     segment.send_signal(signal.SIGINT)
     _, stderr = segment.communicate()
     assert segment.returncode == 0 and "Traceback" not in stderr, stderr
+
+
+def test_the_same_clip_as_each_message_type_gives_the_same_labels(
+    ros, run, sender_of, message_of, checkpoint, clips
+):
+    run("segment_node", model=checkpoint, **SETTINGS)
+    collector = ros.add(Collector())
+    ros.spin_until(lambda: collector.images.get_publisher_count())
+    _, packets = read_packets(clips[1])
+    packets = [packet.data for packet in packets]
+    expected, _ = segment_directly(checkpoint, clips[1])
+    sec = 0
+    for kind, text in zip(INPUT_TYPES, FORMATS, strict=True):
+        sender = sender_of(kind.load())
+        ros.spin_until(sender.has_subscriber)
+        while not collector.labels:  # the node has not seen yet that somebody wants them
+            sec += 1
+            sender.send(message_of(kind.name, packets[0], text, sec))
+            ros.spin_until(lambda count=sec: len(collector.statuses) == count)
+            if collector.statuses[-1].path != FrameStatus.PATH_NONE:
+                ros.spin_until(lambda: collector.labels)
+        collector.labels.clear()
+        for data in packets:
+            sec += 1
+            sender.send(message_of(kind.name, data, text, sec))
+        ros.spin_until(lambda count=sec: len(collector.statuses) == count)
+        ros.spin_until(lambda: len(collector.labels) == FRAMES)
+        for message, labels in zip(collector.labels, expected, strict=True):
+            assert (CvBridge().imgmsg_to_cv2(message) == labels).all()
+            assert message.header.frame_id == "front"
+        stamps = [message.header.stamp.sec for message in collector.labels]
+        assert stamps == list(range(sec - FRAMES + 1, sec + 1))
+        sender.leave()
+        collector.labels.clear()
 
 
 def test_an_interrupt_in_full_work_ends_the_node(ros, run, checkpoint, clips):

@@ -57,6 +57,34 @@ def test_every_packet_is_labelled_in_order_under_its_own_header(codec, start, si
     assert tickets[-1].frames_skipped == tickets[-1].packets_dropped == 0
 
 
+def length_prefixed(data):
+    units = data.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1")[1:]
+    return b"".join(len(unit).to_bytes(4, "big") + unit for unit in units)
+
+
+def test_length_prefixed_packets_are_labelled_as_those_with_start_codes(start, sink, h264_packets):
+    push_all(start(), [length_prefixed(packet.data) for packet in h264_packets], "h264")
+    decoder = StreamDecoder("h264")
+    for packet, ticket in zip(h264_packets, sink.take(18), strict=True):
+        (frame,) = decoder.decode(packet.data)
+        assert (ticket.segmentation.labels == frame.y >> 6).all()
+        assert ticket.intact and not ticket.dropped
+
+
+def test_after_an_interruption_nothing_is_labelled_up_to_the_next_key_frame(
+    start, sink, fake_segmenter, mpeg4_packets
+):
+    pipeline = start()
+    push_all(pipeline, mpeg4_packets[:3])
+    pipeline.interrupt("another camera")
+    push_all(pipeline, mpeg4_packets[3:9], first=3)
+    tickets = sink.take(9)
+    labelled = [ticket.segmentation is not None for ticket in tickets]
+    assert labelled == [True] * 3 + [False] * 3 + [True] * 3
+    assert all("another camera" in ticket.reason for ticket in tickets[3:6])
+    assert fake_segmenter.resets
+
+
 @pytest.mark.parametrize("codec", ["mpeg4", "h264"])
 def test_after_a_truncated_packet_nothing_is_labelled_up_to_the_next_key_frame(
     codec, start, sink, request
@@ -172,6 +200,20 @@ def test_headers_in_dropped_packets_are_kept(start, sink, hold, headers_once):
     tickets = sink.take(9)
     assert [ticket.dropped for ticket in tickets] == [False] + [True] * 4 + [False] * 4
     assert [ticket.segmentation is not None for ticket in tickets] == [False] * 7 + [True] * 2
+
+
+def test_headers_in_dropped_length_prefixed_packets_are_kept(start, sink, hold, h264_packets):
+    headers = headers_of("h264", h264_packets[0].data)
+    packets = [packet.data.replace(headers, b"") for packet in h264_packets[:9]]
+    packets[1] = headers + packets[1]
+    entered, gate = hold
+    pipeline = start(queue_size=4)
+    push_all(pipeline, map(length_prefixed, packets[:1]), "h264")
+    entered.wait()
+    push_all(pipeline, map(length_prefixed, packets[1:]), "h264", first=1)  # 5 drops 1 to 4
+    gate.set()
+    labelled = [ticket.segmentation is not None for ticket in sink.take(9)]
+    assert labelled == [False] * 6 + [True] * 3
 
 
 def test_stamps_that_go_back_begin_the_stream_anew(start, sink, fake_segmenter, headers_once):

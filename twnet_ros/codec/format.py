@@ -23,6 +23,10 @@ _CODEC_OF_TOKEN: dict[str, CodecName] = {
 }
 # H.264 encoders are named after their hardware: h264_nvenc, h264_vaapi, h264_v4l2m2m, ...
 _ENCODER = re.compile(r"(h264|mpeg4)_[a-z0-9_]+")
+_WITHOUT_VECTORS = re.compile(
+    r"(hevc|h265|vp8|vp9|av1)(_[a-z0-9_]+)?|hev1|hvc1|vp08|vp09|av01|x265|libx265|libkvazaar"
+    r"|libvpx|libvpxvp9|libaomav1|libsvtav1|librav1e"
+)
 
 
 def codec_of_format(text: str) -> CodecName:
@@ -30,8 +34,10 @@ def codec_of_format(text: str) -> CodecName:
     Return 'h264' or 'mpeg4' for a `format` or `encoding` field.
 
     The name of a codec or of an encoder is a word of the text, in any case, in front of the first
-    `;` ('h264;yuv420p;bgr8;bgr8', 'H.264 baseline'). Anything else is a CodecError.
+    `;` ('h264;yuv420p;bgr8;bgr8', 'H.264 baseline'). Anything else is a CodecError, which says of
+    HEVC, VP8, VP9 and AV1 why they are not supported.
     """
+    expected = f"expected format 'h264' or 'mpeg4', got {text!r}"
     head = text.split(";", 1)[0].lower()
     # 'H.264' and 'mpeg-4' are the codecs' own names.
     for token in re.split(r"[\s,/]+", head.replace(".", "").replace("-", "")):
@@ -40,4 +46,9 @@ def codec_of_format(text: str) -> CodecName:
         encoder = _ENCODER.fullmatch(token)
         if encoder is not None:
             return cast(CodecName, encoder.group(1))
-    raise CodecError(f"expected format 'h264' or 'mpeg4', got {text!r}")
+        if _WITHOUT_VECTORS.fullmatch(token):
+            raise CodecError(
+                f"{expected}: FFmpeg gives no motion vectors of HEVC, VP8, VP9 and AV1, which are "
+                "not supported"
+            )
+    raise CodecError(expected)

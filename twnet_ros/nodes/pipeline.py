@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from twnet_ros.codec import CodecError, CodedFrame, FrameKind, StreamDecoder, codec_of_format
-from twnet_ros.codec.bitstream import headers_of, inspect_packet, is_key_picture
+from twnet_ros.codec.bitstream import CodecName, headers_of, inspect_packet, is_key_picture
+from twnet_ros.codec.payload import annexb_payload
 from twnet_ros.segment import Segmentation, Segmenter
 
 # Decoded frames that wait for the network hold their pictures: few, the rest waits as packets.
@@ -90,6 +91,7 @@ class Pipeline:
         self._packets: deque[_Packet] = deque()
         self._arrived = threading.Condition()
         self._stopped = False
+        self._gap = ""  # in front of the next packet
         self._stamps_ns: deque[int] = deque(maxlen=REORDERED_PACKETS)
         self._decoded: queue.Queue[_Decoded | None] = queue.Queue(DECODED_LIMIT)
         self._pending: dict[int, Ticket] = {}
@@ -106,6 +108,7 @@ class Pipeline:
         """Queue one packet; a full queue is dropped whole, up to the next key frame."""
         packet = _Packet(Ticket(header, stamp_ns, time.monotonic()), data, format)
         with self._arrived:
+            packet.gap, self._gap = self._gap, ""
             if self._goes_back(stamp_ns):
                 packet.gap = "the stamps went back"
             if len(self._packets) >= self._queue_size:
@@ -120,6 +123,11 @@ class Pipeline:
                 self._packets.clear()
             self._packets.append(packet)
             self._arrived.notify()
+
+    def interrupt(self, reason: str) -> None:
+        """Have what comes next wait for a key frame: it does not go on with what came before."""
+        with self._arrived:
+            self._gap = reason
 
     def _goes_back(self, stamp_ns: int) -> bool:
         """Tell whether a stamp goes back by more than reordering explains; 0 is no stamp."""
@@ -156,7 +164,7 @@ class Pipeline:
                 ticket = packet.ticket
                 work = _Decoded(ticket, number, packet.gap, packet.lost)
                 try:
-                    codec = codec_of_format(packet.format)
+                    codec, data = _open(packet)
                     if decoder is None or decoder.codec != codec:
                         decoder = StreamDecoder(codec)
                         work.gap = work.gap or f"the stream became {codec}"
@@ -165,10 +173,10 @@ class Pipeline:
                         decoder.lose(packet.gap, packet.headers)
                         key_sent = False
                     started = time.perf_counter()
-                    work.frames = decoder.decode(packet.data, pts=number)
+                    work.frames = decoder.decode(data, pts=number)
                     ticket.decode_ms = (time.perf_counter() - started) * 1e3
                     ticket.intact = not decoder.fault
-                    key_sent = key_sent or _sends_key_picture(decoder, packet.data)
+                    key_sent = key_sent or _sends_key_picture(decoder, data)
                     # With a key frame sent, the decoder merely holds the pictures for reordering.
                     if not (work.frames or key_sent):
                         ticket.reason = decoder.fault or NO_PICTURE
@@ -277,6 +285,11 @@ def _drop(ticket: Ticket, reason: str) -> None:
     ticket.dropped = ticket.fault = ticket.waiting = True
 
 
+def _open(packet: _Packet) -> tuple[CodecName, bytes]:
+    codec = codec_of_format(packet.format)
+    return codec, annexb_payload(packet.data) if codec == "h264" else packet.data
+
+
 def _sends_key_picture(decoder: StreamDecoder, data: bytes) -> bool:
     offset = inspect_packet(decoder.codec, data).picture
     return decoder.configured and offset >= 0 and is_key_picture(decoder.codec, data, offset)
@@ -284,7 +297,7 @@ def _sends_key_picture(decoder: StreamDecoder, data: bytes) -> bool:
 
 def _headers_in(packet: _Packet) -> bytes:
     try:
-        return headers_of(codec_of_format(packet.format), packet.data)
+        return headers_of(*_open(packet))
     except CodecError:
         return b""
 

@@ -18,8 +18,7 @@ from rclpy.lifecycle import (
 )
 from rclpy.logging import get_logger
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
-from rclpy.subscription import Subscription
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from twnet_ros.msg import ClassMasks, FrameStatus
@@ -32,9 +31,10 @@ from twnet_ros.nodes.conversion import (
     mask_topics,
     status_message,
 )
+from twnet_ros.nodes.intake import AUTO, INPUT_TYPES, TOPIC, Intake, accepted_types
 from twnet_ros.nodes.parameter import Parameter, Parameters
 from twnet_ros.nodes.pipeline import Pipeline, Ticket
-from twnet_ros.nodes.topic import STATUS_QOS, stamp_ns
+from twnet_ros.nodes.topic import STATUS_QOS
 from twnet_ros.segment import Segmenter, SegmentError
 
 THROTTLE_S = 5.0
@@ -74,6 +74,17 @@ TABLE = (
         f"[{ALL_CLASSES}] is every class.",
     ),
     Parameter(
+        "input_type",
+        AUTO,
+        "Message type of the video; auto takes the one that is published, which it waits for.",
+        choices=(AUTO, *(kind.name for kind in INPUT_TYPES)),
+    ),
+    Parameter(
+        "parse",
+        False,
+        "Messages are pieces of a byte stream, cut anywhere, and not one access unit each.",
+    ),
+    Parameter(
         "queue_size",
         30,
         "Packets that may wait for the decoder; one more drops them all, to the next key frame.",
@@ -97,8 +108,8 @@ class SegmentNode(LifecycleNode):
         super().__init__("segment")
         self._settings = Parameters(self, TABLE)
         self._pipeline: Pipeline | None = None
-        self._subscription: Subscription | None = None
-        self._topic = self.resolve_topic_name("video")
+        self._intake: Intake | None = None
+        self._topic = self.resolve_topic_name(TOPIC)
         self._outputs: list[LifecyclePublisher] = []
         self._classes: dict[int, LifecyclePublisher] = {}  # of ~/masks/<class>, by train id
         self._logged: dict[str, float] = {}  # when each reason was, time.monotonic()
@@ -128,6 +139,7 @@ class SegmentNode(LifecycleNode):
         return result
 
     def _prepare(self, values: dict[str, Any]) -> None:
+        self._accepted = accepted_types(values["input_type"])
         segmenter = Segmenter.load(
             values["model"],
             values["device"],
@@ -160,18 +172,17 @@ class SegmentNode(LifecycleNode):
         )
         try:
             result = super().on_activate(state)
-            self._subscription = self.create_subscription(
-                CompressedImage, "video", self._receive, qos
-            )
-            self._pipeline = Pipeline(
+            pipeline = self._pipeline = Pipeline(
                 self._segmenter, self._publish, self._anybody_listens, values["queue_size"]
+            )
+            self._intake = Intake(
+                self, self._accepted, qos, values["parse"], pipeline.push, pipeline.interrupt
             )
         except Exception as error:  # rclpy would say nothing
             self._stop()
             super().on_deactivate(state)
             self.get_logger().error(f"cannot activate: {type(error).__name__}: {error}")
             return TransitionCallbackReturn.FAILURE
-        self.get_logger().info(f"waiting for H.264 or MPEG-4 video on {self._topic}")
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -203,20 +214,14 @@ class SegmentNode(LifecycleNode):
         super().destroy_node()
 
     def _stop(self) -> None:
-        if self._subscription is not None:
-            self.destroy_subscription(self._subscription)
-            self._subscription = None
+        if self._intake is not None:
+            self._intake.stop()
+            self._intake = None
         if self._pipeline is not None:
             self._pipeline.stop()
             self._pipeline = None
 
-    # Packets in, tickets out
-
-    def _receive(self, message: CompressedImage) -> None:
-        if self._pipeline is not None:
-            self._pipeline.push(
-                bytes(message.data), message.format, message.header, stamp_ns(message.header)
-            )
+    # Tickets out
 
     def _anybody_listens(self) -> bool:
         publishers = (self._labels, self._masks, *self._classes.values())

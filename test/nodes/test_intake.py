@@ -1,0 +1,329 @@
+"""Three message types in: what each brings, which one is taken, and what is said where none is."""
+
+import sys
+
+import pytest
+from ffmpeg_image_transport_msgs.msg import FFMPEGPacket
+from foxglove_msgs.msg import CompressedVideo
+from lifecycle_msgs.msg import State
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from twnet_ros.nodes import segment_node
+from twnet_ros.nodes.intake import INPUT_TYPES, accepted_types, find_type
+from twnet_ros.nodes.segment_node import SegmentNode
+
+COMPRESSED_IMAGE, FFMPEG, FOXGLOVE = INPUT_TYPES
+CLASSES = {
+    "compressed_image": CompressedImage,
+    "ffmpeg": FFMPEGPacket,
+    "foxglove": CompressedVideo,
+}
+PACKAGES = {
+    "ffmpeg": ("ffmpeg_image_transport_msgs", "ffmpeg-image-transport-msgs"),
+    "foxglove": ("foxglove_msgs", "foxglove-msgs"),
+}
+
+
+# What the messages hold
+
+
+@pytest.mark.parametrize("kind", INPUT_TYPES, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("text", ["h264", "libx264;yuv420p;bgr8;bgr8", ""])
+def test_data_codec_and_header_of_each_type(kind, text, message_of):
+    message = message_of(kind.name, b"\x00\x00\x01\xb6 data", text, 5)
+    data, format, header = kind.read(message)
+    assert (data, format) == (b"\x00\x00\x01\xb6 data", text)
+    assert type(data) is bytes
+    expected = Header(frame_id="front")
+    expected.stamp.sec = 5
+    assert header == expected
+
+
+def test_each_value_of_the_parameter_accepts_its_type_and_auto_accepts_all():
+    for kind in INPUT_TYPES:
+        assert accepted_types(kind.name) == (kind,)
+        assert kind.load() is CLASSES[kind.name]
+        message = kind.load()()
+        assert kind.type_name == f"{message.__module__.split('.')[0]}/msg/{type(message).__name__}"
+    assert accepted_types("auto") == INPUT_TYPES
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_package_that_is_not_installed_is_named_only_where_it_is_needed(name, monkeypatch):
+    package, debian = PACKAGES[name]
+    monkeypatch.setitem(sys.modules, f"{package}.msg", None)
+    monkeypatch.setenv("ROS_DISTRO", "kilted")
+    with pytest.raises(ImportError, match=f"apt-get install ros-kilted-{debian}$"):
+        accepted_types(name)
+    assert accepted_types("auto") == INPUT_TYPES
+    monkeypatch.delenv("ROS_DISTRO")
+    with pytest.raises(ImportError, match=rf"ros-\$ROS_DISTRO-{debian}$"):
+        accepted_types(name)
+
+
+def test_a_package_that_is_too_old_is_named_too(monkeypatch):
+    monkeypatch.delattr("foxglove_msgs.msg.CompressedVideo")
+    with pytest.raises(ImportError, match=r"foxglove_msgs/msg/CompressedVideo.*-foxglove-msgs$"):
+        FOXGLOVE.load()
+
+
+@pytest.mark.parametrize(
+    ("published", "accepted", "expected"),
+    [
+        ([], INPUT_TYPES, None),
+        ([], (FFMPEG,), None),
+        ([FOXGLOVE.type_name], INPUT_TYPES, FOXGLOVE),
+        ([COMPRESSED_IMAGE.type_name], INPUT_TYPES, COMPRESSED_IMAGE),
+        (["sensor_msgs/msg/Image", FFMPEG.type_name], INPUT_TYPES, FFMPEG),
+        ([COMPRESSED_IMAGE.type_name, FFMPEG.type_name], (FFMPEG,), FFMPEG),
+    ],
+)
+def test_the_type_that_is_published_is_found(published, accepted, expected):
+    assert find_type(published, accepted) is expected
+
+
+@pytest.mark.parametrize(
+    ("published", "accepted", "expected"),
+    [
+        (["sensor_msgs/msg/Image"], INPUT_TYPES, "CompressedVideo, got sensor_msgs/msg/Image"),
+        ([FOXGLOVE.type_name], (FFMPEG,), "/FFMPEGPacket, got foxglove_msgs/msg/Compr"),
+        ([FOXGLOVE.type_name, FFMPEG.type_name], INPUT_TYPES, "one type of video.*set input_type"),
+    ],
+)
+def test_other_types_and_more_than_one_are_errors(published, accepted, expected):
+    with pytest.raises(ValueError, match=expected):
+        find_type(published, accepted)
+
+
+# The node
+
+
+@pytest.fixture
+def segment(ros, monkeypatch, fake_segmenter):
+    """A segment node with the fake segmenter, not started."""
+    monkeypatch.setattr(segment_node.Segmenter, "load", lambda *args, **kwargs: fake_segmenter)
+    return ros.add(SegmentNode())
+
+
+@pytest.fixture
+def labels(ros):
+    """The labels that arrive."""
+    labels = []
+    node = ros.add(Node("listener"))
+    node.create_subscription(Image, "segment/labels", labels.append, QoSProfile(depth=1000))
+    return labels
+
+
+@pytest.fixture
+def said(capfd):
+    """What the log has said so far, lines about the video only."""
+    lines = []
+
+    def said():
+        lines.extend(capfd.readouterr().err.splitlines())
+        return [line.split("]: ", 1)[1] for line in lines if "/video" in line and "]: " in line]
+
+    return said
+
+
+def is_active(node):
+    return node._state_machine.current_state[0] == State.PRIMARY_STATE_ACTIVE
+
+
+def set_parameter(node, name, value):
+    (result,) = node.set_parameters([Parameter(name, value=value)])
+    assert result.successful
+
+
+def seconds(labels):
+    return [message.header.stamp.sec for message in labels]
+
+
+@pytest.mark.parametrize("use_sim_time", [False, True])
+def test_auto_waits_for_a_publisher_and_follows_its_type(
+    use_sim_time, ros, segment, sender_of, labels, said, h264_packets, message_of
+):
+    set_parameter(segment, "use_sim_time", use_sim_time)  # and no /clock
+    segment.start()
+    assert is_active(segment)
+    assert not [s for s in segment.subscriptions if s.topic_name.endswith("/video")]
+    ros.spin_until(segment._labels.get_subscription_count)
+    sec = 0
+    for name in ("foxglove", "compressed_image", "ffmpeg", "ffmpeg"):
+        video = sender_of(CLASSES[name])
+        ros.spin_until(video.has_subscriber)
+        for packet in h264_packets:
+            sec += 1
+            video.send(message_of(name, packet.data, "h264", sec))
+        ros.spin_until(lambda count=sec: len(labels) == count)
+        video.leave()
+    assert seconds(labels) == list(range(1, sec + 1))
+    assert all(message.header.frame_id == "front" for message in labels)
+    lines = said()
+    assert "waiting for a publisher" in lines[0] and "foxglove_msgs" in lines[0]
+    found = [line.rpartition(" ")[2] for line in lines if "comes as" in line]
+    assert found[:3] == [FOXGLOVE.type_name, COMPRESSED_IMAGE.type_name, FFMPEG.type_name]
+
+
+def test_another_type_on_the_topic_starts_at_a_key_frame(
+    ros, segment, sender_of, labels, said, mpeg4_packets, message_of
+):
+    segment.start()
+    ros.spin_until(segment._labels.get_subscription_count)
+    for name, first, expected in (("ffmpeg", 0, [0, 1, 2]), ("foxglove", 3, [6, 7])):
+        labels.clear()
+        video = sender_of(CLASSES[name])
+        ros.spin_until(video.has_subscriber)
+        for sec in range(first, expected[-1] + 1):
+            video.send(message_of(name, mpeg4_packets[sec].data, "mpeg4", sec + 1))
+        wanted = [sec + 1 for sec in expected]
+        ros.spin_until(lambda wanted=wanted: seconds(labels) == wanted)
+        video.leave()
+    waits = [line for line in said() if "waiting for a key frame" in line]
+    assert len(waits) == 1 and "the video became foxglove_msgs/msg/CompressedVideo" in waits[0]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_type_that_is_set_is_subscribed_at_once(
+    name, ros, segment, sender_of, labels, h264_packets
+):
+    set_parameter(segment, "input_type", name)
+    segment.start()
+    topics = [s for s in segment.subscriptions if s.topic_name.endswith("/video")]
+    assert [s.msg_type for s in topics] == [CLASSES[name]]
+
+
+def test_a_publisher_of_another_type_is_named_once_and_the_right_one_is_taken(
+    ros, segment, sender_of, labels, said, h264_packets, message_of
+):
+    sender_of(Image)
+    ros.spin_until(lambda: segment.count_publishers("video"))
+    segment.start()
+    assert is_active(segment)
+    ros.spin_until(segment._labels.get_subscription_count)
+    segment._intake._look()
+    (line,) = said()
+    assert "/video: expected sensor_msgs/msg/CompressedImage or " in line
+    assert line.endswith("got sensor_msgs/msg/Image")
+    video = sender_of(FFMPEGPacket)
+    ros.spin_until(video.has_subscriber)
+    video.send(message_of("ffmpeg", h264_packets[0].data, "h264", 1))
+    ros.spin_until(lambda: labels)
+
+
+def test_a_publisher_of_another_type_than_the_one_set_is_named_once(ros, segment, sender_of, said):
+    sender_of(CompressedImage)
+    ros.spin_until(lambda: segment.count_publishers("video"))
+    set_parameter(segment, "input_type", "foxglove")
+    segment.start()
+    segment._intake._look()
+    (line,) = said()
+    assert "expected foxglove_msgs/msg/CompressedVideo, got sensor_msgs/msg/Compr" in line
+    video = sender_of(CompressedVideo)
+    ros.spin_until(video.has_subscriber)
+    ros.spin_until(lambda: any("comes as foxglove_msgs" in line for line in said()))
+
+
+def test_a_type_that_is_set_and_not_installed_keeps_the_node_unconfigured(
+    segment, monkeypatch, capfd
+):
+    monkeypatch.setitem(sys.modules, "foxglove_msgs.msg", None)
+    set_parameter(segment, "input_type", "foxglove")
+    segment.start()
+    assert segment._state_machine.current_state[0] == State.PRIMARY_STATE_UNCONFIGURED
+    (error,) = [line for line in capfd.readouterr().err.splitlines() if "[ERROR]" in line]
+    assert "cannot configure" in error and "-foxglove-msgs" in error
+    set_parameter(segment, "input_type", "ffmpeg")
+    assert segment.trigger_configure() == TransitionCallbackReturn.SUCCESS
+
+
+def test_a_published_type_that_is_not_installed_is_named_once_and_the_node_stays_up(
+    ros, segment, sender_of, labels, monkeypatch, said, h264_packets, message_of
+):
+    video = sender_of(CompressedVideo)
+    ros.spin_until(lambda: segment.count_publishers("video"))
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "foxglove_msgs.msg", None)
+        segment.start()
+        assert is_active(segment)
+        ros.spin_until(segment._labels.get_subscription_count)
+        segment._intake._look()
+        (line,) = said()
+        assert "foxglove_msgs/msg/CompressedVideo" in line and "apt-get install" in line
+    ros.spin_until(video.has_subscriber)  # it is there now
+    video.send(message_of("foxglove", h264_packets[0].data, "h264", 1))
+    ros.spin_until(lambda: labels)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("codec", ["h264", "mpeg4"])
+def test_a_byte_stream_in_pieces_is_labelled_under_the_header_its_pictures_begin_with(
+    name, codec, ros, segment, sender_of, labels, request, message_of
+):
+    packets = [packet.data for packet in request.getfixturevalue(f"{codec}_packets")]
+    stream, size = b"".join(packets), 300
+    set_parameter(segment, "input_type", name)
+    set_parameter(segment, "parse", True)
+    set_parameter(segment, "queue_size", 1000)  # so many may come at once
+    segment.start()
+    video = sender_of(CLASSES[name])
+    ros.spin_until(video.has_subscriber)
+    ros.spin_until(segment._labels.get_subscription_count)
+    for sec, place in enumerate(range(0, len(stream), size)):
+        video.send(message_of(name, stream[place : place + size], codec, sec))
+    starts = [data.index(b"\0\0\1") for data in packets[:-1]]
+    begins = [len(b"".join(packets[:i])) + start for i, start in enumerate(starts)]
+    ros.spin_until(lambda: len(labels) == len(begins))  # the last one never ends
+    assert seconds(labels) == [begin // size for begin in begins]
+
+
+def test_pieces_of_what_is_no_video_are_reported(
+    ros, segment, sender_of, labels, said, message_of
+):
+    set_parameter(segment, "input_type", "compressed_image")
+    set_parameter(segment, "parse", True)
+    segment.start()
+    video = sender_of(CompressedImage)
+    ros.spin_until(video.has_subscriber)
+    video.send(message_of("compressed_image", b"\xff\xd8\xff\xe0", "jpeg", 1))
+    ros.spin_until(lambda: any("got 'jpeg'" in line for line in said()))
+
+
+def test_the_codec_of_a_byte_stream_may_change(
+    ros, segment, sender_of, labels, h264_packets, mpeg4_packets, message_of
+):
+    set_parameter(segment, "input_type", "ffmpeg")
+    set_parameter(segment, "parse", True)
+    set_parameter(segment, "queue_size", 1000)
+    segment.start()
+    video = sender_of(FFMPEGPacket)
+    ros.spin_until(video.has_subscriber)
+    ros.spin_until(segment._labels.get_subscription_count)
+    sec = 0
+    for codec, packets in (("h264", h264_packets), ("mpeg4", mpeg4_packets)):
+        for packet in packets:
+            sec += 1
+            video.send(message_of("ffmpeg", packet.data, codec, sec))
+    ros.spin_until(lambda: len(labels) == sec - 1)
+    assert seconds(labels) == list(range(1, sec))
+
+
+def test_a_subscription_that_fails_is_reported_and_tried_again(
+    ros, segment, sender_of, monkeypatch, said
+):
+    def fail(*args, **kwargs):
+        raise RuntimeError("no more handles")
+
+    video = sender_of(FFMPEGPacket)
+    ros.spin_until(lambda: segment.count_publishers("video"))
+    with monkeypatch.context() as patched:
+        patched.setattr(segment, "create_subscription", fail)
+        segment.start()
+        assert is_active(segment)
+        assert any("no more handles" in line for line in said())
+    ros.spin_until(video.has_subscriber)

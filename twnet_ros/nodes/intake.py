@@ -1,0 +1,219 @@
+"""The video topic in, whichever of the message types it has: coded data under its header."""
+
+import os
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import QoSSubscriptionMatchedInfo, SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
+from std_msgs.msg import Header
+
+from twnet_ros.codec import CodecError, codec_of_format
+from twnet_ros.codec.payload import Assembler
+from twnet_ros.nodes.topic import stamp_ns
+
+TOPIC = "video"
+AUTO = "auto"
+LOOK_S = 1.0  # between looks at who publishes, as long as nobody does
+
+# Coded data, the text that names its codec, the header of its picture, and the stamp of that.
+Take = Callable[[bytes, str, Header, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class InputType:
+    """A message type that carries video, and where what counts of it stands."""
+
+    name: str  # as a value of the parameter input_type
+    package: str
+    message: str
+    read: Callable[[Any], tuple[bytes, str, Header]]  # coded data, text that names the codec
+
+    @property
+    def type_name(self) -> str:
+        """As the ROS graph has it."""
+        return f"{self.package}/msg/{self.message}"
+
+    def load(self) -> type:
+        """Return the message class; ImportError says which package to install."""
+        try:
+            loaded: type = getattr(import_module(f"{self.package}.msg"), self.message)
+        except (ModuleNotFoundError, AttributeError) as error:
+            distribution = os.environ.get("ROS_DISTRO", "$ROS_DISTRO")
+            raise ImportError(
+                f"expected {self.type_name}, got no such message: "
+                f"apt-get install ros-{distribution}-{self.package.replace('_', '-')}"
+            ) from error
+        return loaded
+
+
+def _read_compressed_image(message: Any) -> tuple[bytes, str, Header]:
+    return bytes(message.data), message.format, message.header
+
+
+def _read_ffmpeg(message: Any) -> tuple[bytes, str, Header]:
+    # flags and pts are whatever the sender made them: the stream itself says what it holds.
+    return bytes(message.data), message.encoding, message.header
+
+
+def _read_foxglove(message: Any) -> tuple[bytes, str, Header]:
+    header = Header(stamp=message.timestamp, frame_id=message.frame_id)
+    return bytes(message.data), message.format, header
+
+
+INPUT_TYPES = (
+    InputType("compressed_image", "sensor_msgs", "CompressedImage", _read_compressed_image),
+    InputType("ffmpeg", "ffmpeg_image_transport_msgs", "FFMPEGPacket", _read_ffmpeg),
+    InputType("foxglove", "foxglove_msgs", "CompressedVideo", _read_foxglove),
+)
+
+
+def accepted_types(input_type: str) -> tuple[InputType, ...]:
+    """Return what a value of the parameter accepts; ImportError where that is not installed.
+
+    For `auto`, what is not installed is an error only when somebody publishes it.
+    """
+    if input_type == AUTO:
+        return INPUT_TYPES
+    (accepted,) = (kind for kind in INPUT_TYPES if kind.name == input_type)
+    accepted.load()
+    return (accepted,)
+
+
+def find_type(published: Collection[str], accepted: Collection[InputType]) -> InputType | None:
+    """Return the accepted one of the types that are published on a topic, None without any.
+
+    ValueError if none of them is accepted, or more than one.
+    """
+    found = [kind for kind in accepted if kind.type_name in published]
+    if len(found) > 1:
+        raise ValueError(
+            f"expected one type of video, got {' and '.join(kind.type_name for kind in found)}: "
+            "set input_type"
+        )
+    if published and not found:
+        raise ValueError(
+            f"expected {' or '.join(kind.type_name for kind in accepted)}, "
+            f"got {' and '.join(sorted(set(published)))}"
+        )
+    return found[0] if found else None
+
+
+class Intake:
+    """Subscribes to the video and hands on what comes, from the node's executor.
+
+    As long as no publisher is matched, the graph is looked at once a second: for the type that is
+    published, or for why nothing arrives. What it finds is logged once. With `parse`, messages are
+    pieces of a byte stream; an access unit has the header of the message in which it begins.
+    `changed` is called, with the reason, where another type of message replaces one before it.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        accepted: tuple[InputType, ...],
+        qos: QoSProfile,
+        parse: bool,
+        take: Take,
+        changed: Callable[[str], None],
+    ) -> None:
+        self._node, self._accepted, self._qos = node, accepted, qos
+        self._parse, self._take, self._changed = parse, take, changed
+        self._topic = node.resolve_topic_name(TOPIC)
+        self._kind: InputType | None = None
+        self._subscription: Subscription | None = None
+        self._assembler: Assembler[Header] | None = None
+        self._format = ""  # of what the assembler holds
+        self._said = ""
+        if len(accepted) == 1:  # no need to see a publisher first
+            self._subscribe(accepted[0])
+        # Not on the node's clock, which stands still without /clock.
+        self._timer = node.create_timer(
+            LOOK_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self._look()
+
+    def stop(self) -> None:
+        """Stop listening."""
+        self._node.destroy_timer(self._timer)
+        self._unsubscribe()
+
+    def _look(self) -> None:
+        try:
+            publishers = self._node.get_publishers_info_by_topic(self._topic)
+            published = {publisher.topic_type for publisher in publishers}
+            kind = find_type(published, self._accepted)
+            if kind is not None and kind is not self._kind:
+                self._subscribe(kind)
+        except Exception as error:  # the node stays up: another publisher may be the right one
+            if self._node.context.ok():
+                self._say(f"{self._topic}: {error}", error=True)
+            return
+        if not published:
+            wanted = " or ".join(kind.type_name for kind in self._accepted)
+            self._say(f"waiting for a publisher of video on {self._topic}: {wanted}")
+
+    def _subscribe(self, kind: InputType) -> None:
+        loaded = kind.load()
+        if self._kind is not None:
+            self._unsubscribe()
+            self._changed(f"the video became {kind.type_name}")
+        self._subscription = self._node.create_subscription(
+            loaded,
+            TOPIC,
+            partial(self._receive, kind),
+            self._qos,
+            event_callbacks=SubscriptionEventCallbacks(matched=partial(self._match, kind)),
+        )
+        self._kind = kind
+
+    def _unsubscribe(self) -> None:
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+        self._kind = self._assembler = None
+
+    def _match(self, kind: InputType, info: QoSSubscriptionMatchedInfo) -> None:
+        if kind is not self._kind:  # of the subscription before
+            return
+        if info.current_count:
+            self._timer.cancel()
+            self._say(f"video on {self._topic} comes as {kind.type_name}")
+        else:
+            self._timer.reset()
+
+    def _say(self, text: str, error: bool = False) -> None:
+        if text == self._said:
+            return
+        self._said = text
+        logger = self._node.get_logger()
+        if error:  # rclpy takes one severity from each line of code
+            logger.error(text)
+        else:
+            logger.info(text)
+
+    def _receive(self, kind: InputType, message: Any) -> None:
+        data, format, header = kind.read(message)
+        if not self._parse:
+            self._take(data, format, header, stamp_ns(header))
+            return
+        try:
+            codec = codec_of_format(format)
+        except CodecError:  # whoever takes it says so, as without `parse`
+            self._take(data, format, header, stamp_ns(header))
+            return
+        if self._assembler is None or self._assembler.codec != codec:
+            self._hand_on(self._assembler.flush() if self._assembler else [])
+            self._assembler = Assembler(codec)
+        self._format = format
+        self._hand_on(self._assembler.push(data, header))
+
+    def _hand_on(self, units: list[tuple[bytes, Header]]) -> None:
+        for unit, header in units:
+            self._take(unit, self._format, header, stamp_ns(header))
