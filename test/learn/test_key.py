@@ -94,8 +94,8 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(source, network, tmp_p
 
     parts = network()
     with pytest.raises(Interrupted):
-        train_key(parts, source, Held(pictures, 1), schedule(3), CROP, tmp_path / "run")
-    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 1
+        train_key(parts, source, Held(pictures, 2), schedule(3), CROP, tmp_path / "run")
+    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["reached"][0] == 1
     parts = network(seed=9)  # nothing of it may be left
     held = Held(pictures, 2)
     train_key(parts, source, held, schedule(3), CROP, tmp_path / "run")
@@ -103,6 +103,29 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(source, network, tmp_p
     for name, tensor in whole.state_dict().items():
         if name.startswith("keyframe."):
             assert torch.equal(parts.state_dict()[name], tensor), name
+
+
+def test_the_checkpoint_is_the_model_that_scored_best(
+    source, network, tmp_path, pictures, monkeypatch
+):
+    """Whether the run was interrupted or not; 30 is better than before, but not the best."""
+    run, scores, shown = tmp_path / "run", [20.0, 50.0, 10.0, None, 30.0], []
+
+    def scored(model, pictures, device):
+        shown.append(model.keyframe.tail.classifier.weight.half().float())
+        value = scores[len(shown) - 1]
+        if value is None:
+            raise Interrupted
+        return value
+
+    monkeypatch.setattr("twnet_ros.learn.key.score_pictures", scored)
+    with pytest.raises(Interrupted):
+        train_key(network(), source, pictures, schedule(3), CROP, run)
+    train_key(network(), source, pictures, schedule(3), CROP, run)
+    assert len(shown) == 5
+    kept = load_checkpoint(run / "model.safetensors").keyframe.tail.classifier.weight
+    assert torch.equal(kept, shown[1])
+    assert not torch.equal(kept, shown[4])
 
 
 def test_a_finished_run_stays_as_it_is(source, network, tmp_path, pictures):

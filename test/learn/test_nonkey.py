@@ -86,26 +86,22 @@ def test_training_leaves_the_key_frame_cnn_as_it_is(source, network, tmp_path):
             assert torch.equal(buffer, before[f"{copied[part]}.{rest}"]), name
 
 
-def test_every_clip_of_the_training_begins_near_its_key_frame(
+def test_every_clip_of_the_training_begins_at_its_key_frame(
     source, network, tmp_path, monkeypatch
 ):
-    """Its context is that of the key step, disturbed by no more than its own size."""
     seen = []
 
     def watched(model, batch, context, weights, device):
         with torch.no_grad():
             expected = model.key(batch.key)[1].context
-        off = (context.float() - expected).square().mean((1, 2, 3))
-        seen.append((off / expected.square().mean((1, 2, 3))).sqrt())
+        seen.append((context.float() - expected).abs().mean() / expected.abs().mean())
         return rollout_losses(model, batch, context, weights, device)
 
     monkeypatch.setattr("twnet_ros.learn.nonkey.rollout_losses", watched)
     single = Rollout(frames=2, shortest=2, longest=2, fit=1)
-    train_nonkey(network(), source, {}, schedule(6), single, tmp_path / "run")
-    levels = torch.stack(seen)
-    assert levels.shape == (6, 2)
-    assert levels.max() < 1.05
-    assert levels.mean() == pytest.approx(0.5, abs=0.25)
+    train_nonkey(network(), source, {}, schedule(3), single, tmp_path / "run")
+    assert len(seen) == 3
+    assert max(seen) < 0.02  # half precision, where it is used
 
 
 def test_a_run_is_repeatable_and_can_be_loaded(source, network, tmp_path):
@@ -135,13 +131,13 @@ class Looks:
 def test_an_interrupted_run_goes_on_from_its_state(source, network, tmp_path, monkeypatch):
     """Lanes begin with new clips then, so the weights differ from an uninterrupted run's."""
     run, clips = tmp_path / "run", {"near": make_clips(source, 1, 2, Coding(), 0)}
-    looks = Looks(last=5)  # two methods are scored an iteration
+    looks = Looks(last=7)  # two methods are scored at the start and after each iteration
     monkeypatch.setattr("twnet_ros.learn.nonkey.score", looks)
     with pytest.raises(Interrupted):
         trained(network(), source, run, 3, clips)
     state = torch.load(run / "state.pt", weights_only=True)
-    assert state["step"] == 2
-    for name, tensor in looks.shown[3].items():
+    assert state["reached"][0] == 2
+    for name, tensor in looks.shown[5].items():
         assert torch.equal(state["model"][name], tensor)
 
     looks = Looks()
@@ -154,7 +150,7 @@ def test_an_interrupted_run_goes_on_from_its_state(source, network, tmp_path, mo
     moved = (resumed.cfr.predict.weight - state["model"]["cfr.predict.weight"]).abs().max()
     assert 0 < moved < 2e-3  # one step of about the learning rate
     after = torch.load(run / "state.pt", weights_only=True)
-    assert (after["step"], after["rate"]["last_epoch"]) == (3, 3)
+    assert (after["reached"][0], after["rate"]["last_epoch"]) == (3, 3)
 
 
 def test_a_finished_run_stays_as_it_is(source, network, tmp_path):

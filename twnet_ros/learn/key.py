@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from twnet_ros.learn.augment import SCALE, augment
-from twnet_ros.learn.loop import Losses, Schedule, mixed_precision, optimise
+from twnet_ros.learn.loop import Losses, Schedule, Scores, mixed_precision, optimise
 from twnet_ros.learn.loss import class_weights, segmentation_loss
 from twnet_ros.learn.metric import Confusion
 from twnet_ros.learn.source import Source
@@ -93,9 +93,9 @@ def train_key(
             logits, _ = model.key(normalise(rgb, model))
         return {"loss": segmentation_loss(logits, labels, weights)}
 
-    def validate() -> dict[str, float]:
+    def validate() -> Scores:
         model.copy_key_parts()  # the checkpoint that follows can run non-key steps, uncorrected
-        return {"miou": score_pictures(model, held_out, device)} if held_out else {}
+        return {"score": score_pictures(model, held_out, device)} if held_out else {}
 
     groups = [(1.0, list(model.keyframe.parameters()))]
     optimise(model, groups, schedule, batches, losses, validate, run)

@@ -1,6 +1,7 @@
 """The training loop that both steps share."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from twnet_ros.segment.device import has_bf16
 
 Group = tuple[float, list[nn.Parameter]]  # share of the schedule's rate, what it is for
 Losses = dict[str, Tensor]  # "loss" is what is minimised, the others are logged beside it
+Scores = dict[str, float]  # mIoU on held-out data; the best "score" is kept; empty without data
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,15 @@ def optimise(
     schedule: Schedule,
     batches: Callable[[int], Iterator[object]],
     losses: Callable[[object], Losses],
-    validate: Callable[[], dict[str, float]],
+    validate: Callable[[], Scores],
     run: Path,
 ) -> None:
     """Train with AdamW and a one-cycle rate; resume where ``run`` was left.
 
     Each of ``groups`` has its share of the schedule's rate. ``batches(start)`` iterates from
-    iteration ``start`` on. The folder ``run`` receives ``model.safetensors``, ``state.pt`` (to
-    resume) and TensorBoard logs.
+    iteration ``start`` on. The folder ``run`` receives ``model.safetensors``, the model that
+    scored best so far or the newest where nothing is held out, ``state.pt`` (to resume) and
+    TensorBoard logs. What training begins with is scored, too.
     """
     run.mkdir(parents=True, exist_ok=True)
     weights = [p for _, parameters in groups for p in parameters]
@@ -62,9 +65,26 @@ def optimise(
         total_steps=schedule.iterations,
         pct_start=0.1 if schedule.iterations >= 20 else 0.3,  # the rise must have steps
     )
-    start = _resume(run / "state.pt", schedule, model, optimiser, rate)
+    start, best = _resume(run / "state.pt", schedule, model, optimiser, rate)
     progress = tqdm(total=schedule.iterations, initial=start, unit="it", mininterval=5)
     with SummaryWriter(str(run)) as log, progress:
+
+        def keep(step: int) -> None:
+            nonlocal best
+            model.eval()
+            with torch.inference_mode():
+                scores = validate()
+            for name, value in scores.items():
+                log.add_scalar(f"held_out/{name}", value, step)
+            tqdm.write(f"{step}: " + ", ".join(f"{k} {v:.2f}" for k, v in scores.items()))
+            found = scores.get("score", math.inf)
+            if found >= best:
+                save_checkpoint(run / "model.safetensors", model)
+                best = found
+            _store(run / "state.pt", schedule, (step, best), model, optimiser, rate)
+
+        if not start:
+            keep(0)
         for step, batch in enumerate(batches(start), start + 1):
             values = losses(batch)
             optimiser.zero_grad()
@@ -79,14 +99,7 @@ def optimise(
                     log.add_scalar(f"train/{name}", value, step)
                 progress.set_postfix({k: f"{v:.3f}" for k, v in shown.items()})
             if step % schedule.validate_every == 0 or step == schedule.iterations:
-                model.eval()
-                with torch.inference_mode():
-                    scores = validate()
-                for name, value in scores.items():
-                    log.add_scalar(f"held_out/{name}", value, step)
-                tqdm.write(f"{step}: " + ", ".join(f"{k} {v:.2f}" for k, v in scores.items()))
-                save_checkpoint(run / "model.safetensors", model)
-                _store(run / "state.pt", schedule, step, model, optimiser, rate)
+                keep(step)
 
 
 def resumes(run: Path) -> bool:
@@ -102,14 +115,14 @@ def _settings(schedule: Schedule, model: TWNet) -> dict[str, object]:
 def _store(
     path: Path,
     schedule: Schedule,
-    step: int,
+    reached: tuple[int, float],
     model: TWNet,
     optimiser: torch.optim.Optimizer,
     rate: torch.optim.lr_scheduler.LRScheduler,
 ) -> None:
     state = {
         "settings": _settings(schedule, model),
-        "step": step,
+        "reached": reached,
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
         "rate": rate.state_dict(),
@@ -125,10 +138,10 @@ def _resume(
     model: TWNet,
     optimiser: torch.optim.Optimizer,
     rate: torch.optim.lr_scheduler.LRScheduler,
-) -> int:
-    """Load what ``_store`` wrote, if there is any, and return its iteration."""
+) -> tuple[int, float]:
+    """Load what ``_store`` wrote, if there is any; return its iteration and the best score."""
     if not path.is_file():
-        return 0
+        return 0, -math.inf
     state = torch.load(path, map_location="cpu", weights_only=True)
     wanted, stored = _settings(schedule, model), state["settings"]
     for name, value in wanted.items():
@@ -140,4 +153,5 @@ def _resume(
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
     rate.load_state_dict(state["rate"])
-    return int(state["step"])
+    step, best = state["reached"]
+    return int(step), float(best)

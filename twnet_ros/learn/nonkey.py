@@ -10,10 +10,10 @@ from torch.utils.data import DataLoader
 
 from twnet_ros.learn.evaluate import Clip, score
 from twnet_ros.learn.key import histogram
-from twnet_ros.learn.loop import Losses, Schedule, mixed_precision, optimise, resumes
+from twnet_ros.learn.loop import Losses, Schedule, Scores, mixed_precision, optimise, resumes
 from twnet_ros.learn.loss import class_weights, consistency_loss, segmentation_loss
 from twnet_ros.learn.rectify import fit_rectification
-from twnet_ros.learn.rollout import Lanes, Rollout, Stretch, disturb, restart
+from twnet_ros.learn.rollout import Lanes, Rollout, Stretch, restart
 from twnet_ros.learn.source import Source
 from twnet_ros.net import FeatureState, TWNet
 
@@ -55,17 +55,19 @@ def train_nonkey(
             raise TypeError(f"expected a Stretch, got {type(batch).__name__}")
         model.eval()
         with mixed_precision(device):
-            context = disturb(restart(model, batch, context, device))
+            context = restart(model, batch, context, device)
             total, context = rollout_losses(model, batch, context, weights, device)
         total["loss"] = total["segmentation"] + rollout.consistency * total["consistency"]
         return total
 
-    def validate() -> dict[str, float]:
-        return {
+    def validate() -> Scores:
+        scores = {
             f"{name}_{method}": score(model, clips, method, device).late().miou()
             for name, clips in held_out.items()
             for method in ("twnet", "per_frame")
         }
+        ours = [value for name, value in scores.items() if name.endswith("twnet")]
+        return scores | ({"score": sum(ours) / len(ours)} if ours else {})
 
     groups = [(1.0, [*model.head.parameters(), *model.tail.parameters()])]
     if model.corrects:

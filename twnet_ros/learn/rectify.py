@@ -3,9 +3,9 @@
 From zero, gradient steps first have to find out what the context lacks, and while they do the
 recurrence feeds their errors back: most starts grow without bound. But CFR is linear in its
 weights, so the weights that best predict what is missing follow from one set of normal equations.
-Two things keep the recurrence bounded. The solution has to take back what ``disturb`` adds to the
-contexts; without, it sharpens what warping has blurred, which compounds. And the second round
-walks along the states that the first round's solution leads to.
+Two things keep the recurrence bounded. The contexts count as disturbed by noise that the solution
+has to take back; without, it sharpens what warping has blurred, which compounds. And the second
+round walks along the states that the first round's solution leads to.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from twnet_ros.learn.rollout import Stretch, restart
 from twnet_ros.net import FeatureState, TWNet, to_grid, warp
 
 ROUNDS = 2
-DISTURBANCE = 1 / 3  # mean square of the level that ``disturb`` draws
+DISTURBANCE = 1 / 3  # variance of the noise, in mean squares of the contexts
 RIDGE = 1e-3  # of the inputs' mean square, on every weight
 
 
@@ -43,7 +43,7 @@ class NormalEquations:
         rows = rows.transpose(1, 2).flatten(0, 1)
         self.gram += rows.T @ rows
         self.moment += rows.T @ missing.flatten(2).transpose(1, 2).flatten(0, 1)
-        # What noise of that variance on every element of ``warped`` adds on average.
+        # What noise on every element of ``warped`` adds on average.
         added = len(rows) * DISTURBANCE * warped.square().mean()
         taps = torch.arange(self.channels * 9, device=rows.device)
         self.gram[taps, taps] += added

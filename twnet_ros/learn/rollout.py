@@ -118,14 +118,3 @@ def restart(model: TWNet, batch: Stretch, context: Tensor, device: str) -> Tenso
     context = context.clone()
     context[first.to(device)] = state.context.to(context.dtype)
     return context
-
-
-def disturb(context: Tensor) -> Tensor:
-    """Add noise to contexts (N, C, h, w): at most their own root mean square, often less.
-
-    A correction that has only seen its own small errors may amplify them, frame after frame.
-    One that has seen large ones in every direction learns to take them back.
-    """
-    level = torch.rand(len(context), 1, 1, 1, device=context.device)
-    rms = context.square().mean((1, 2, 3), keepdim=True).sqrt()
-    return context + level * rms * torch.randn_like(context)
