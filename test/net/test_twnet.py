@@ -235,11 +235,14 @@ def test_every_step_counts_the_distance(correcting, inputs):
 
 
 def test_finetuning_starts_from_copies_and_freezes_the_key_frame_cnn(network, inputs):
-    model = network()
+    model, new = network(), network()
     with torch.no_grad():
-        for parameter in model.keyframe.parameters():
-            parameter.add_(0.1)  # as a first training step would
+        for parameter in model.parameters():
+            parameter.add_(0.1)  # as trainings before would
     model.start_finetuning()
+    for part in ("cfr", "rga"):
+        found, expected = (getattr(m, part).state_dict() for m in (model, new))
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
     for name in ("head", "tail"):
         original, copy = getattr(model.keyframe, name), getattr(model, name)
         for a, b in zip(original.parameters(), copy.parameters(), strict=True):

@@ -88,6 +88,9 @@ class TWNet(nn.Module):
         self.tail.load_state_dict(self.keyframe.tail.state_dict())
 
     def start_finetuning(self) -> None:
-        """Begin the second training step: copy head and tail, freeze the key-frame CNN."""
+        """Begin the second training step: freeze the key-frame CNN, start the rest anew."""
         self.copy_key_parts()
+        if self.corrects:
+            self.cfr.reset()
+            self.rga.reset()
         self.keyframe.requires_grad_(False)
