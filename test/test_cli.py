@@ -14,7 +14,7 @@ from twnet_ros.segment import Segmenter
 from twnet_ros.segment.replay import decode
 
 COMMANDS = ["encode", "inspect", "segment", "streets", "train", "train key", "train nonkey"]
-COMMANDS += ["evaluate", "demo"]
+COMMANDS += ["evaluate", "demo", "chaos"]
 
 
 @pytest.fixture
@@ -122,6 +122,25 @@ def test_encode_inspect_and_segment(twnet, frames, tmp_path, model, codec, suffi
         np.testing.assert_array_equal(cv2.imread(str(file), cv2.IMREAD_UNCHANGED), ids)
     with av.open(str(overlay)) as container:
         assert len(list(container.decode(video=0))) == 5
+
+
+def test_chaos(twnet, clip, model, tmp_path):
+    status, out, _ = twnet("chaos", clip, "--loss", 1, "--seed", 0)
+    assert status == 0
+    summary = json.loads(out[-1])
+    assert (summary["sent"], summary["published"]) == (5, 0)
+    assert summary["accounted_for"] == {"lost": 5}
+    tiny = ("--model", model, "--device", "cpu", "--precision", "fp32")
+    whole, labels = tmp_path / "whole", tmp_path / "labels"
+    assert twnet("segment", clip, *tiny, "--labels", whole)[0] == 0
+    damage = ("--duplicate", 0.5, "--flip", 0, "--seed", 1)
+    status, out, _ = twnet("chaos", clip, *damage, "--labels", labels, *tiny)
+    assert status == 0
+    summary = json.loads(out[-1])
+    assert summary["published"] == 5
+    assert summary["sent"] == 5 + summary["faults"]["duplicate"]["noticed"]
+    for file in whole.iterdir():
+        assert (labels / file.name).read_bytes() == file.read_bytes()
 
 
 def test_inspect_prints_a_table(twnet, clip):
@@ -253,6 +272,8 @@ def test_bad_training_data(twnet, tmp_path):
         (["encode", "a", "b.mp4", "--gop", "0"], "expected a whole number of 1 or more"),
         (["encode", "a", "b.mp4", "--codec", "hevc"], "mpeg4"),
         (["streets"], "OUT_DIR"),
+        (["chaos", "a.mp4"], "--seed"),
+        (["chaos", "a.mp4", "--seed", "1", "--loss", "2"], "expected a probability from 0 to 1"),
         (["fly"], "invalid choice"),
         ([], "COMMAND"),
     ],

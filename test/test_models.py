@@ -54,6 +54,18 @@ def test_corrected_state_stays_bounded(street_scores):
     assert max(street_scores["twnet"].context_rms) < 2 * max(key_level)
 
 
+def test_far_from_the_key_frame_correcting_still_helps():
+    """Frames 76 to 100 of one long GOP, on a drive it has not seen."""
+    model = load_checkpoint(find_model("streets-mobilenetv1-layer1"))
+    source = StreetSource(HELD_OUT_SEEDS, (512, 256))
+    clips = make_clips(source, 1, 101, Coding(gop=101, bits_per_pixel=0.3), seed=1)
+    corrected, carried = (score(model, clips, method) for method in ("twnet", "warping"))
+    assert corrected.late().miou() > carried.late().miou() + 5
+    levels = corrected.context_rms
+    assert max(levels) < 1.5 * levels[0]
+    assert min(levels) > 0.5 * levels[0]
+
+
 @pytest.fixture(scope="module")
 def drive_labels(drive):
     """Labels of the real drive by the CamVid model, by frame."""

@@ -43,6 +43,17 @@ def count(text: str) -> int:
     return int(text)
 
 
+def probability(text: str) -> float:
+    """Parse a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a probability from 0 to 1, got {text!r}")
+    return value
+
+
 def encode(options: argparse.Namespace) -> None:
     """Encode a folder of pictures."""
     from tqdm import tqdm
@@ -117,6 +128,23 @@ def segment(options: argparse.Namespace) -> None:
         overlay=options.output,
         labels=options.labels,
         progress=lambda frames, total: tqdm(frames, total=total, unit="frame"),
+    )
+    print(json.dumps(summary))
+
+
+def chaos(options: argparse.Namespace) -> None:
+    """Damage a clip's packets at random and tell what is noticed and what is published."""
+    from twnet_ros.segment.chaos import FAULTS, run
+
+    summary = run(
+        options.clip,
+        {name: getattr(options, name) for name in FAULTS},
+        options.seed,
+        labels=options.labels,
+        model=options.model,
+        device=options.device,
+        precision=options.precision,
+        input_size=options.input_size,
     )
     print(json.dumps(summary))
 
@@ -215,19 +243,29 @@ def parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print one JSON list instead of a table")
     add("--dump", type=Path, metavar="DIR", help="write frame_00000.npz … with pixel-wise data")
 
-    add = command(segment, "segment drive.mp4 -o overlay.mp4").add_argument
+    made = command(segment, "segment drive.mp4 -o overlay.mp4")
+    add = made.add_argument
     add("clip", type=Path, metavar="CLIP", help="H.264 or MPEG-4 file")
     add("-o", "--output", type=Path, metavar="OVERLAY.mp4", help="write the overlay as a video")
     add("--labels", type=Path, metavar="DIR", help="write train ids as 00000.png …")
-    add(
-        "--model",
-        default="camvid-mobilenetv1-layer1",
-        help="shipped name or file, default: %(default)s",
-    )
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    add("--precision", default="auto", help="auto, fp32, bf16 or (CUDA) fp16")
-    add("--input-size", type=size, metavar="WxH", help="what the video is scaled to fit")
+    _add_model(made)
     add("--per-frame", action="store_true", help="take the key step for every frame")
+
+    made = command(chaos, "chaos drive.mp4 --loss 0.05 --flip 0.01 --seed 1")
+    add = made.add_argument
+    add("clip", type=Path, metavar="CLIP", help="H.264 or MPEG-4 file")
+    for fault, done in (
+        ("loss", "never arrives"),
+        ("duplicate", "arrives twice"),
+        ("reorder", "changes places with the next"),
+        ("truncate", "is cut anywhere"),
+        ("flip", "has one bit inverted"),
+    ):
+        text = f"probability that a packet {done}, default: %(default)s"
+        add(f"--{fault}", type=probability, default=0.0, metavar="P", help=text)
+    add("--seed", type=int, required=True, metavar="N", help="which packets are hit, and where")
+    add("--labels", type=Path, metavar="DIR", help="label what is published: 00000.png … by frame")
+    _add_model(made)
 
     add = command(streets, "streets drive/ --frames 120 --size 1024x512 --seed 7").add_argument
     add("out", type=Path, metavar="OUT_DIR", help="folder to write frames/ and labels/ to")
@@ -281,6 +319,18 @@ def parser() -> argparse.ArgumentParser:
     add("video", type=Path, nargs="?", help="H.264 or MPEG-4 file; without one, a rendered drive")
     add("--out", type=Path, default=Path("demo"), help="folder to write to, default: demo")
     return root
+
+
+def _add_model(made: argparse.ArgumentParser) -> None:
+    add = made.add_argument
+    add(
+        "--model",
+        default="camvid-mobilenetv1-layer1",
+        help="shipped name or file, default: %(default)s",
+    )
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add("--precision", default="auto", help="auto, fp32, bf16 or (CUDA) fp16")
+    add("--input-size", type=size, metavar="WxH", help="what the video is scaled to fit")
 
 
 def _add_data(made: argparse.ArgumentParser) -> None:

@@ -225,6 +225,72 @@ def test_a_lost_slice_is_noticed(pan):
 
 
 @pytest.mark.parametrize("codec", CODECS)
+def test_a_lost_packet_breaks_the_chain_until_the_next_i_frame(codec, pan, encode):
+    packets = [packet.data for packet in encode(codec, pan(20, dx=2), gop=8)]
+    decoder = StreamDecoder(codec)
+    for data in packets[:4]:
+        decoder.decode(data)
+        assert decoder.notice == ""
+    frames = decoder.decode(packets[5])
+    reason = {
+        "h264": "lost packets: expected frame_num 4, got 5",
+        "mpeg4": "lost packets: expected VOP times 1 apart, got 5 after 3",
+    }[codec]
+    assert decoder.notice == reason
+    assert decoder.fault == f"waiting for a key frame: {reason}"
+    frames += [frame for data in packets[6:8] for frame in decoder.decode(data)]
+    assert decoder.fault == f"waiting for a key frame: {reason}"
+    assert not any(frame.intact for frame in frames)
+    frames = [frame for data in packets[8:] for frame in decoder.decode(data)]
+    assert kinds(frames) == "IPPPPPPPIPPP"
+    assert all(frame.intact for frame in frames)
+    assert decoder.fault == decoder.notice == ""
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_loss_before_a_key_frame_is_none(codec, pan, encode):
+    packets = [packet.data for packet in encode(codec, pan(12), gop=6)]
+    decoder = StreamDecoder(codec)
+    for data in packets[:5]:
+        decoder.decode(data)
+    (frame,) = decoder.decode(packets[6])
+    assert frame.intact
+    assert decoder.fault == ""
+    # Only MPEG-4 has times that go on; an IDR picture begins anew.
+    assert bool(decoder.notice) == (codec == "mpeg4")
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_repeated_packet_is_left_out(codec, pan, encode, raw_decode):
+    packets = [packet.data for packet in encode(codec, pan(10), gop=5)]
+    pictures = raw_decode(codec, packets)
+    decoder = StreamDecoder(codec)
+    frames = []
+    for number, data in enumerate(packets):
+        frames += decoder.decode(data, number)
+        if number % 5:
+            assert decoder.decode(data, number) == []
+            assert decoder.notice.startswith("repeated packet")
+            assert decoder.fault == ""
+    assert [frame.pts for frame in frames] == list(range(10))
+    for frame, whole in zip(frames, pictures, strict=True):
+        assert frame.intact
+        np.testing.assert_array_equal(frame.y, whole.to_ndarray()[: frame.height])
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("lost", range(10, 34, 2))
+def test_frames_after_a_loss_among_b_frames_are_right_or_not_intact(codec, lost, pan):
+    packets = reordered(codec, pan(48, dx=1))
+    whole = decode_all(codec, list(enumerate(packets)))
+    assert len(whole) == 48
+    some = decode_all(codec, [(n, data) for n, data in enumerate(packets) if n != lost])
+    intact = [pts for pts, (frame, _) in some.items() if frame.intact]
+    assert all(some[pts][1] == whole[pts][1] for pts in intact)
+    assert len(intact) >= 48 - 24  # two GOPs at worst
+
+
+@pytest.mark.parametrize("codec", CODECS)
 def test_headers_in_a_packet_of_their_own(codec, pan, encode):
     data = encode(codec, pan(1))[0].data
     picture = data.rfind(b"\x00\x00\x01")
@@ -378,6 +444,51 @@ def sliced(frames):
     context.pix_fmt, context.framerate, context.thread_count = "yuv420p", 17, 1
     context.time_base = 1 / context.framerate
     context.options = {"tune": "zerolatency", "slices": "4", "refs": "1", "bf": "0"}
+    packets = []
+    for frame in frames:
+        packets += context.encode(av.VideoFrame.from_ndarray(frame, format="rgb24"))
+    return [bytes(packet) for packet in packets + context.encode(None)]
+
+
+def test_frames_held_back_outlive_a_broken_packet(pan):
+    packets = reordered("h264", noisy(pan(24, dx=1)))
+    whole = decode_all("h264", list(enumerate(packets)))
+    for broken in range(6, 12):
+        decoder = StreamDecoder("h264")
+        frames = []
+        for number, data in enumerate(packets[:broken]):
+            frames += decoder.decode(data, number)
+        before = len(frames)
+        with pytest.raises(CodecError):
+            decoder.decode(packets[broken][: len(packets[broken]) // 2], broken)
+        frames += decoder.flush()
+        intact = [frame for frame in frames if frame.intact]
+        assert len(intact) > before
+        assert {frame.pts for frame in intact} < set(range(broken + 1))
+        # FFmpeg itself drops the one that it would have shown with the broken packet.
+        assert len(intact) >= broken - 1
+        assert all(frame.y.tobytes() == whole[frame.pts][1] for frame in intact)
+
+
+def decode_all(codec, packets):
+    decoder = StreamDecoder(codec)
+    frames = []
+    for number, data in packets:
+        try:
+            frames += decoder.decode(data, number)
+        except CodecError:
+            continue
+    return {frame.pts: (frame, frame.y.tobytes()) for frame in frames + decoder.flush()}
+
+
+def reordered(codec, frames):
+    context = av.CodecContext.create({"h264": "libx264"}.get(codec, codec), "w")
+    context.height, context.width = frames[0].shape[:2]
+    context.pix_fmt, context.framerate, context.thread_count = "yuv420p", 17, 1
+    context.time_base = 1 / context.framerate
+    context.gop_size, context.max_b_frames = 12, 2
+    if codec == "h264":
+        context.options = {"x264-params": "open-gop=1:b-adapt=0:scenecut=0:bframes=2"}
     packets = []
     for frame in frames:
         packets += context.encode(av.VideoFrame.from_ndarray(frame, format="rgb24"))

@@ -101,6 +101,36 @@ def test_after_a_truncated_packet_nothing_is_labelled_up_to_the_next_key_frame(
     assert (tickets[-1].packets_dropped, tickets[-1].frames_skipped) == (1, 3)
 
 
+@pytest.mark.parametrize("codec", ["mpeg4", "h264"])
+def test_after_a_lost_packet_nothing_is_labelled_up_to_the_next_key_frame(
+    codec, start, sink, request
+):
+    packets = list(request.getfixturevalue(f"{codec}_packets"))
+    del packets[3]
+    push_all(start(), packets, codec)
+    tickets = sink.take(len(packets))
+    labelled = [ticket.segmentation is not None for ticket in tickets]
+    assert labelled == [True] * 3 + [False] * 2 + [True] * 12
+    for ticket in tickets[3:5]:
+        assert ticket.waiting and "lost packets: expected" in ticket.reason
+    assert (tickets[-1].packets_dropped, tickets[-1].frames_skipped) == (0, 2)
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "h264"])
+def test_a_repeated_packet_is_left_out(codec, start, sink, request):
+    packets = list(request.getfixturevalue(f"{codec}_packets"))
+    decoder = StreamDecoder(codec)
+    frames = [frame for packet in packets for frame in decoder.decode(packet.data)]
+    packets.insert(3, packets[2])
+    push_all(start(), packets, codec)
+    tickets = sink.take(len(packets))
+    repeated = tickets.pop(3)
+    assert repeated.segmentation is None
+    assert "repeated packet" in repeated.reason and not repeated.waiting
+    for ticket, frame in zip(tickets, frames, strict=True):
+        assert (ticket.segmentation.labels == frame.y >> 6).all()
+
+
 @pytest.mark.parametrize(
     ("data", "format", "expected"),
     [

@@ -26,6 +26,9 @@ _MPEG4_PREFIXES = frozenset({*range(0x30), 0xB0, 0xB1, 0xB2, 0xB3, 0xB5})
 # The start code and the two bytes that even a VOP without content has; FFmpeg takes shorter ones
 # for pictures to be skipped.
 _SHORTEST_PICTURE_BYTES = 6
+# Far more than a picture of as many slices as macroblock rows; a packet of nothing else would take
+# seconds to look through.
+_MOST_UNITS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def inspect_packet(codec: CodecName, data: bytes) -> Content:
             f"expected a whole packet of {_NAMES[codec]}, got {len(data)} bytes of one"
         )
     header = False
-    for offset, unit in _units(data):
+    for offset, unit in units(data):
         if codec == "h264":
             kind = unit & 0x1F
             known = not unit & 0x80 and kind in _H264_PREFIXES
@@ -98,7 +101,7 @@ def headers_of(codec: CodecName, data: bytes) -> bytes:
         # A group of VOPs has a time code: it belongs to its picture.
         group = data.find(START_CODE + bytes([_MPEG4_GROUP]), 0, end)
         return data[:end] if group < 0 else data[:group]
-    offsets = [*_units(data[:end]), (end, 0)]
+    offsets = [*units(data[:end]), (end, 0)]
     kept = [
         data[start:stop]
         for (start, unit), (stop, _) in pairwise(offsets)
@@ -128,9 +131,14 @@ def annexb_headers(extradata: bytes) -> bytes:
     return headers
 
 
-def _units(data: bytes) -> Iterator[tuple[int, int]]:
+def units(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the offset of each start code and the byte that follows it."""
     offset = data.find(START_CODE)
+    count = 0
     while 0 <= offset < len(data) - 3:
+        count += 1
+        if count > _MOST_UNITS:
+            raise CodecError(f"expected at most {_MOST_UNITS} units in a packet, got more")
         yield offset, data[offset + 3]
         offset = data.find(START_CODE, offset + 3)
 

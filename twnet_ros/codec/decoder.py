@@ -13,9 +13,11 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
 from twnet_ros.codec.bitstream import CodecName, inspect_packet
+from twnet_ros.codec.discontinuity import Discontinuity
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.frame import BlockMotion, CodedFrame, ColorMatrix, FrameKind
 from twnet_ros.codec.motion import fill_blocks
+from twnet_ros.codec.sequence import PacketSequence, sequence_of
 
 WAITING = "waiting for a key frame"
 
@@ -40,10 +42,11 @@ class StreamDecoder:
 
     Without B-frames every packet gives its frame at once. The picture type is read from the
     stream; the caller's pts is carried along and never interpreted. A frame is intact from an I
-    frame on, until a packet cannot be decoded without concealment or the size changes without
-    an I frame. A packet that was lost, or whose damage still decodes, cannot be noticed here:
-    `lose` tells of it. Any I picture ends a fault, although after a non-IDR one P pictures may
-    still refer to what is missing if the encoder used more than one reference.
+    frame on, until a packet cannot be decoded without concealment, the size changes without
+    an I frame, or a packet does not follow the one before (see H264Sequence, Mpeg4Sequence).
+    Damage that still decodes cannot be noticed here: `lose` tells of it. Any I picture ends a
+    fault, although after a non-IDR one P pictures may still refer to what is missing if the
+    encoder used more than one reference.
 
     Pictures held back for reordering come out with later packets, the last ones with `flush`.
 
@@ -57,12 +60,15 @@ class StreamDecoder:
         self._codec = cast(CodecName, codec)
         self._index = 0
         self._context: VideoCodecContext
+        self._sequence: PacketSequence
         self._fault: str
+        self._notice = ""
         self._configured: bool  # the decoder has seen an SPS or a video object layer
         self._headers: bytes  # headers that wait for the next picture
         self._size: tuple[int, int] | None
         self._sent: int
         self._pts: dict[int, int | None]
+        self._rescued: list[CodedFrame]  # from before a packet that could not be decoded
         self.reset()
 
     @property
@@ -76,6 +82,16 @@ class StreamDecoder:
         return self._fault
 
     @property
+    def notice(self) -> str:
+        """
+        What the last packet told about those before it; '' when it follows them.
+
+        It need not be a fault: repeated packets, and late ones that nothing refers to, are left
+        out, and nothing refers to what was lost before a key frame.
+        """
+        return self._notice
+
+    @property
     def configured(self) -> bool:
         """Whether headers have come, without which no picture can be decoded."""
         return self._configured
@@ -85,9 +101,13 @@ class StreamDecoder:
         Decode one packet and return the frames that are ready, in display order.
 
         CodecError for a packet that is empty, of another format, broken or truncated; the chain
-        is then broken until the next I frame. Packets before the first headers give nothing.
+        is then broken until the next I frame. Packets before the first headers give nothing, nor
+        do those that repeat another (`notice`). When packets are missing before this one, or the
+        last one was broken, the frames held back from before come first.
         """
         started = time.perf_counter()
+        self._notice = ""
+        sent, (frames, self._rescued) = self._sent, (self._rescued, [])
         try:
             content = inspect_packet(self._codec, data)
             if self._headers:
@@ -95,11 +115,17 @@ class StreamDecoder:
             self._configured = self._configured or content.header
             if content.picture < 0:
                 self._headers = data[-_HEADERS_KEPT_BYTES:]
-                return []
+                return frames
             if not self._configured:
-                return []
-            return self._collect(self._send(data, pts), started)
+                return frames
+            gap = self._sequence.follow(data)
+            if gap is not None:
+                frames += self._heed(gap, started)
+                if gap.superfluous:
+                    return frames
+            return frames + self._collect(self._send(data, pts), started)
         except CodecError as error:
+            self._rescued = frames + self._rescue(sent, started)
             self._break(str(error))
             raise
 
@@ -112,6 +138,7 @@ class StreamDecoder:
             self._break(str(error))
             raise
         self._break(WAITING)
+        frames, self._rescued = self._rescued + frames, []
         return frames
 
     def lose(self, reason: str, headers: bytes = b"") -> None:
@@ -128,12 +155,35 @@ class StreamDecoder:
     def reset(self) -> None:
         """Forget the stream, its headers included, and wait for its next key frame."""
         self._context = _open(self._codec)
+        self._sequence = sequence_of(self._codec)
         self._fault = WAITING
         self._configured = False
         self._headers = b""
         self._size = None
         self._sent = 0
         self._pts = {}
+        self._rescued = []
+
+    def _rescue(self, sent: int, started: float) -> list[CodedFrame]:
+        """Return the frames held back of the first `sent` packets; only H.264 tells them apart."""
+        if self._codec != "h264":
+            return []
+        try:
+            pictures = self._receive(None)
+            whole = [one for one in pictures if one.pts is not None and one.pts < sent]
+            return self._collect([one for one in whole if not one.is_corrupt], started)
+        except CodecError:
+            return []  # the packet's own error is the one to tell
+
+    def _heed(self, gap: Discontinuity, started: float) -> list[CodedFrame]:
+        """Break the chain where the gap does; return the frames from before it."""
+        self._notice = gap.reason
+        if not gap.breaks:
+            return []
+        # A gap in H.264 shows at once; in MPEG-4 what the decoder still holds may lie behind it.
+        frames = self._collect(self._receive(None), started) if self._codec == "h264" else []
+        self._interrupt(self._fault or f"{WAITING}: {gap.reason}")
+        return frames
 
     def _send(self, data: bytes, pts: int | None) -> list[VideoFrame]:
         # Packet(bytes) would borrow the bytes without the zeroed padding that FFmpeg's bit
@@ -161,6 +211,8 @@ class StreamDecoder:
         frames = []
         for picture in pictures:
             kind = _KINDS.get(PictureType(picture.pict_type))
+            if kind is None and self._fault and picture.pict_type == PictureType.NONE:
+                continue  # made up by the decoder in place of a missing one
             if kind is None:
                 raise CodecError(
                     "decode error: expected an I, P or B picture, "
@@ -205,6 +257,10 @@ class StreamDecoder:
         return frames
 
     def _break(self, reason: str) -> None:
+        self._sequence.forget()
+        self._interrupt(reason)
+
+    def _interrupt(self, reason: str) -> None:
         self._fault = reason
         self._pts.clear()
         # Old references must not leak into what follows; parameter sets stay.
@@ -213,7 +269,7 @@ class StreamDecoder:
 
 def _open(codec: CodecName) -> VideoCodecContext:
     context = av.CodecContext.create(codec, "r")
-    context.options = {"flags2": "+export_mvs", "err_detect": "explode"}
+    context.options = {"flags2": "+export_mvs", "err_detect": "explode+aggressive"}
     # Frame threads would each add a frame of delay; with more than one slice thread FFmpeg no
     # longer notices that a slice of an H.264 picture is missing.
     context.thread_type = "SLICE"

@@ -176,11 +176,15 @@ class Pipeline:
                     work.frames = decoder.decode(data, pts=number)
                     ticket.decode_ms = (time.perf_counter() - started) * 1e3
                     ticket.intact = not decoder.fault
+                    if decoder.notice and decoder.fault:
+                        key_sent = False
                     key_sent = key_sent or _sends_key_picture(decoder, data)
                     # With a key frame sent, the decoder merely holds the pictures for reordering.
                     if not (work.frames or key_sent):
                         ticket.reason = decoder.fault or NO_PICTURE
                         ticket.waiting = True
+                    elif not work.frames and decoder.notice:  # the packet was left out
+                        ticket.reason = decoder.notice
                 except Exception as error:  # mostly a CodecError
                     key_sent = False
                     _drop(ticket, _describe(error))

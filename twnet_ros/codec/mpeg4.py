@@ -1,0 +1,91 @@
+"""What MPEG-4 part 2 headers say about the time of pictures (ISO/IEC 14496-2 clause 6.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from twnet_ros.codec.bit import BitReader
+from twnet_ros.codec.error import CodecError
+
+LAYERS = frozenset(range(0x20, 0x30))  # start codes of video object layers
+GROUP = 0xB3
+VOP = 0xB6
+
+# Start code excluded; headers longer than this have a modulo_time_base of minutes.
+_HEADER_BYTES = 64
+_EXTENDED_ASPECT_RATIO = 15
+_GRAYSCALE = 3
+_KINDS: tuple[Literal["I", "P", "B", "S"], ...] = ("I", "P", "B", "S")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A video object layer: the clock of its pictures."""
+
+    resolution: int  # ticks a second, vop_time_increment_resolution
+    step: int | None  # ticks from picture to picture where the rate is fixed
+    low_delay: bool | None  # no B-VOPs; None where it is not said
+
+
+@dataclass(frozen=True, slots=True)
+class Vop:
+    """The head of a video object plane."""
+
+    kind: Literal["I", "P", "B", "S"]
+    seconds: int  # modulo_time_base: since the second of the picture it counts from
+    increment: int  # ticks, vop_time_increment
+    coded: bool
+
+
+def read_layer(unit: bytes) -> Layer:
+    """Read a video object layer (6.2.3) from the byte after its start code."""
+    bits = BitReader(unit[:_HEADER_BYTES])
+    bits.read(9)  # random_accessible_vol, video_object_type_indication
+    version = 1
+    if bits.flag():
+        version = bits.read(4)
+        bits.read(3)
+    if bits.read(4) == _EXTENDED_ASPECT_RATIO:
+        bits.read(16)
+    low_delay = None
+    if bits.flag():
+        bits.read(2)  # chroma_format
+        low_delay = bits.flag()
+        if bits.flag():
+            bits.read(79)  # vbv_parameters
+    if bits.read(2) == _GRAYSCALE and version != 1:
+        bits.read(4)
+    bits.flag()
+    resolution = bits.read(16)
+    bits.flag()
+    if not resolution:
+        raise CodecError("expected a vop_time_increment_resolution of 1 or more, got 0")
+    step = bits.read(_increment_bits(resolution)) if bits.flag() else None
+    return Layer(resolution, step or None, low_delay)
+
+
+def read_group(unit: bytes) -> int:
+    """Read a group's time code (6.2.4) in seconds, from the byte after its start code."""
+    bits = BitReader(unit[:_HEADER_BYTES])
+    hours, minutes = bits.read(5), bits.read(6)
+    bits.flag()
+    return 3600 * hours + 60 * minutes + bits.read(6)
+
+
+def read_vop(unit: bytes, layer: Layer) -> Vop:
+    """Read a picture's head (6.2.5) as far as vop_coded, from the byte after its start code."""
+    bits = BitReader(unit[:_HEADER_BYTES])
+    kind = _KINDS[bits.read(2)]
+    seconds = 0
+    while bits.flag():
+        seconds += 1
+    bits.flag()
+    increment = bits.read(_increment_bits(layer.resolution))
+    bits.flag()
+    return Vop(kind, seconds, increment, bits.flag())
+
+
+def _increment_bits(resolution: int) -> int:
+    """Return how many bits an increment takes (6.3.5): enough for 0 to resolution - 1."""
+    return max(1, (resolution - 1).bit_length())
