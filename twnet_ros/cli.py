@@ -164,7 +164,13 @@ def train(options: argparse.Namespace) -> None:
     from twnet_ros.learn.train import open_data, step_one, step_two
 
     data = open_data(options.data, options.classes, options.clip_size, options.hold_out)
-    schedule = Schedule(options.iterations, options.batch, options.rate, seed=options.seed)
+    schedule = Schedule(
+        options.iterations,
+        options.batch,
+        options.rate,
+        validate_every=options.validate_every,
+        seed=options.seed,
+    )
     if options.step == "key":
         step_one(
             data,
@@ -351,6 +357,13 @@ def _add_training(
     add("--iterations", type=count, default=iterations, help="default: %(default)s")
     add("--batch", type=count, default=batch, help="default: %(default)s")
     add("--rate", type=float, default=rate, help="peak learning rate, default: %(default)s")
+    add(
+        "--validate-every",
+        type=count,
+        default=500,
+        metavar="N",
+        help="score the model on held-out data every N iterations, default: %(default)s",
+    )
     add("--seed", type=int, default=0, help="of data and initialisation")
 
 
