@@ -7,20 +7,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from twnet_ros.codec import h264, mpeg4
 from twnet_ros.codec.error import CodecError
 
 CodecName = Literal["h264", "mpeg4"]
 START_CODE = b"\x00\x00\x01"
 
-_H264_SLICES = frozenset({1, 2, 5})
-_H264_IDR = 5
-_H264_SPS = 7
 _H264_PARAMETER_SETS = frozenset({7, 8, 13, 15})
 # SEI, parameter sets, delimiters, filler, reserved: what may stand in front of a picture.
 _H264_PREFIXES = frozenset(range(6, 19))
-_MPEG4_VOP = 0xB6
-_MPEG4_GROUP = 0xB3
-_MPEG4_LAYERS = frozenset(range(0x20, 0x30))
 # Video objects and layers, sequence, user data, group of VOPs, visual object.
 _MPEG4_PREFIXES = frozenset({*range(0x30), 0xB0, 0xB1, 0xB2, 0xB3, 0xB5})
 # The start code and the two bytes that even a VOP without content has; FFmpeg takes shorter ones
@@ -63,12 +58,12 @@ def inspect_packet(codec: CodecName, data: bytes) -> Content:
         if codec == "h264":
             kind = unit & 0x1F
             known = not unit & 0x80 and kind in _H264_PREFIXES
-            picture = not unit & 0x80 and kind in _H264_SLICES
-            header = header or (known and kind == _H264_SPS)
+            picture = not unit & 0x80 and kind in h264.SLICES
+            header = header or (known and kind == h264.SPS)
         else:
             known = unit in _MPEG4_PREFIXES
-            picture = unit == _MPEG4_VOP
-            header = header or unit in _MPEG4_LAYERS
+            picture = unit == mpeg4.VOP
+            header = header or unit in mpeg4.LAYERS
         if picture:
             if len(data) - offset < _SHORTEST_PICTURE_BYTES:
                 raise CodecError(
@@ -87,7 +82,7 @@ def inspect_packet(codec: CodecName, data: bytes) -> Content:
 def is_key_picture(codec: CodecName, data: bytes, offset: int) -> bool:
     """Tell whether the picture at `offset` is an IDR (7.4.1) or an I-VOP (6.2.5)."""
     if codec == "h264":
-        return data[offset + 3] & 0x1F == _H264_IDR
+        return data[offset + 3] & 0x1F == h264.IDR
     return len(data) > offset + 4 and data[offset + 4] >> 6 == 0
 
 
@@ -99,7 +94,7 @@ def headers_of(codec: CodecName, data: bytes) -> bytes:
     end = content.picture if content.picture >= 0 else len(data)
     if codec == "mpeg4":
         # A group of VOPs has a time code: it belongs to its picture.
-        group = data.find(START_CODE + bytes([_MPEG4_GROUP]), 0, end)
+        group = data.find(START_CODE + bytes([mpeg4.GROUP]), 0, end)
         return data[:end] if group < 0 else data[:group]
     offsets = [*units(data[:end]), (end, 0)]
     kept = [

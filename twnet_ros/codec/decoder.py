@@ -107,7 +107,8 @@ class StreamDecoder:
         """
         started = time.perf_counter()
         self._notice = ""
-        sent, (frames, self._rescued) = self._sent, (self._rescued, [])
+        sent = self._sent
+        frames, self._rescued = self._rescued, []
         try:
             content = inspect_packet(self._codec, data)
             if self._headers:

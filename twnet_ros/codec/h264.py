@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from twnet_ros.codec.bit import BitReader
 
 SLICES = frozenset({1, 2, 5})  # nal_unit_type: non-IDR, data partition A, IDR
+IDR = 5
 SPS = 7
 PPS = 8
 # What is read of a slice header takes at most 26 bytes; parameter sets are a few dozen bytes long.
 SLICE_HEADER_BYTES = 48
 PARAMETER_SET_BYTES = 1024
 MOST_REORDERED = 16  # the largest decoded picture buffer (A.3.1)
-_IDR = 5
 _INTRA = (2, 4)  # slice_type modulo 5: I, SI
 
 # Profiles whose SPS has the chroma format and scaling lists (7.3.2.1.1).
@@ -132,7 +132,7 @@ def read_slice(unit: bytes, sequence: Sequence) -> Picture:
     if not sequence.frames_only:
         is_field = bits.flag()
         bottom = is_field and bits.flag()
-    idr = unit[0] & 0x1F == _IDR
+    idr = unit[0] & 0x1F == IDR
     return Picture(
         reference=bool(unit[0] & 0x60),
         idr=idr,

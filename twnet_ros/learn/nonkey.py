@@ -92,8 +92,7 @@ def rollout_losses(
     last = batch.image.shape[1] - 1
     consistency, square = [], []
     for t in range(last + 1):
-        image = batch.image[:, t].to(device, memory_format=torch.channels_last)
-        motion, error = batch.motion[:, t].to(device), batch.residual[:, t].to(device)
+        image, motion, error = batch.frame(t, device)
         with torch.set_grad_enabled(t == last):
             head = model.head(image)
         state = model.carry(head, motion, error, state)

@@ -92,8 +92,7 @@ def _step(
     device: str,
 ) -> Tensor:
     """Add a frame to the equations and return its context, corrected as far as known."""
-    image = stretch.image[:, t].to(device, memory_format=torch.channels_last)
-    motion, error = stretch.motion[:, t].to(device), stretch.residual[:, t].to(device)
+    image, motion, error = stretch.frame(t, device)
     head = model.head(image)
     target = model.keyframe.context(model.keyframe.head(image))
     warped = warp(context, to_grid(motion, model.keyframe.stride))

@@ -47,6 +47,11 @@ class Stretch:
     residual: Tensor  # (N, T, 3, H, W) 8-bit levels
     labels: Tensor  # (N, T, H, W) train ids
 
+    def frame(self, t: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Return image, motion and residual of the frame number ``t`` on a device."""
+        image = self.image[:, t].to(device, memory_format=torch.channels_last)
+        return image, self.motion[:, t].to(device), self.residual[:, t].to(device)
+
 
 class Lanes(IterableDataset[Stretch]):
     """Batches of stretches, one lane beside the other, each along its own random clips."""
