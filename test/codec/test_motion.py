@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twnet_ros.codec import BlockMotion, StreamDecoder, read_packets
-from twnet_ros.codec.motion import fill_blocks
+from twnet_ros.codec.motion import compose, fill_blocks
 
 CODECS = ["mpeg4", "h264"]
 VECTOR = np.dtype(
@@ -181,3 +181,53 @@ def test_shared_drive_has_vectors_in_every_p_frame(drive):
     shares = [motion.coded.mean() for motion in motions]
     assert min(shares) > 0.25
     assert np.mean(shares) > 0.75
+
+
+def motion_grids(shape):
+    """Random motion into the past, some blocks intra, vectors that leave the picture."""
+
+    def build(seed):
+        rng = np.random.default_rng(seed)
+        displacement = (rng.integers(-100, 101, (*shape, 2)) / 4).astype(np.float32)
+        intra = rng.random(shape) < 0.2
+        displacement[intra] = 0
+        return BlockMotion(displacement, np.where(intra, np.int8(0), np.int8(-1)))
+
+    return st.integers(0, 2**32 - 1).map(build)
+
+
+@given(motion_grids((5, 7)), motion_grids((5, 7)))
+@settings(max_examples=50, deadline=None)
+def test_composed_motion_follows_each_block_s_centre(later, earlier):
+    both = compose(later, earlier)
+    for row in range(5):
+        for col in range(7):
+            dx, dy = later.displacement[row, col]
+            x, y = 8 * col + 4 + dx, 8 * row + 4 + dy  # where the centre comes from
+            found = min(max(y // 8, 0), 4), min(max(x // 8, 0), 6)
+            there = tuple(int(i) for i in found)
+            if later.reference[row, col] and earlier.reference[there]:
+                assert both.reference[row, col] == -1
+                expected = later.displacement[row, col] + earlier.displacement[there]
+                np.testing.assert_array_equal(both.displacement[row, col], expected)
+            else:
+                assert both.reference[row, col] == 0
+                assert not both.displacement[row, col].any()
+
+
+@given(motion_grids((4, 6)))
+@settings(max_examples=20, deadline=None)
+def test_composing_with_no_motion_changes_nothing(motion):
+    still = BlockMotion(np.zeros((4, 6, 2), np.float32), np.full((4, 6), -1, np.int8))
+    for both in (compose(motion, still), compose(still, motion)):
+        np.testing.assert_array_equal(both.displacement, motion.displacement)
+        np.testing.assert_array_equal(both.reference, motion.reference)
+
+
+def test_motion_of_pictures_of_different_sizes_does_not_compose():
+    small, large = (
+        BlockMotion(np.zeros((*grid, 2), np.float32), np.zeros(grid, np.int8))
+        for grid in ((2, 3), (2, 4))
+    )
+    with pytest.raises(ValueError, match=r"expected motion of \(2, 3\) blocks.*got \(2, 4\)"):
+        compose(small, large)

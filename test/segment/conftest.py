@@ -1,7 +1,9 @@
 """Tiny models, clips with motion, and frames made by hand."""
 
+from fractions import Fraction
 from functools import partial
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from twnet_ros.codec import (
     write_clip,
 )
 from twnet_ros.net import Config, TWNet, save_checkpoint
+from twnet_ros.segment import Segmenter
 
 NAMES = ("road", "sky", "traffic light", "car", "person")
 COLORS = ((128, 64, 128), (70, 130, 180), (250, 170, 30), (0, 0, 142), (220, 20, 60))
@@ -59,6 +62,16 @@ def model(tmp_path_factory):
     return path
 
 
+@pytest.fixture
+def engine(model):
+    """Make an engine of the tiny model on the CPU."""
+
+    def make(**settings):
+        return Segmenter.load(model, **{"device": "cpu", "precision": "fp32", **settings})
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def pan(pan_over):
     """Make RGB frames of a camera that pans over a smooth texture by (dx, dy) px a frame."""
@@ -85,6 +98,28 @@ def coded(packets):
         decoder = StreamDecoder(codec)
         data = packets(frames, codec, **settings)
         return [frame for one in data for frame in decoder.decode(one)]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def coded_with_b():
+    """Encode RGB frames in H.264 with two B-frames between anchors, and decode them again."""
+
+    def run(frames):
+        height, width = frames[0].shape[:2]
+        encoder = av.CodecContext.create("libx264", "w")
+        encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+        encoder.framerate, encoder.time_base = Fraction(17), Fraction(1, 17)
+        encoder.options = {
+            "x264-params": "keyint=99:bframes=2:b-adapt=0:b-pyramid=0:scenecut=0:ref=1:weightp=0"
+        }
+        pictures = [av.VideoFrame.from_ndarray(rgb, "rgb24") for rgb in frames]
+        for number, picture in enumerate(pictures):
+            picture.pts = number
+        packets = [bytes(p) for one in (*pictures, None) for p in encoder.encode(one)]
+        decoder = StreamDecoder("h264")
+        return [f for data in packets for f in decoder.decode(data)] + decoder.flush()
 
     return run
 

@@ -1,12 +1,13 @@
 """The streaming engine: which step runs when, what it keeps, and what it refuses."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from twnet_ros.codec import CodecError, FrameKind, StreamDecoder
+from twnet_ros.codec import BlockMotion, CodecError, FrameKind, StreamDecoder
 from twnet_ros.learn.streets import Street
 from twnet_ros.net import residual
 from twnet_ros.segment import Path, Segmenter, SegmentError, find_model
@@ -14,14 +15,9 @@ from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.output import label
 
 
-@pytest.fixture
-def engine(model):
-    """Make an engine of the tiny model on the CPU."""
-
-    def make(**settings):
-        return Segmenter.load(model, **{"device": "cpu", "precision": "fp32", **settings})
-
-    return make
+def uniform(grid, vector):
+    displacement = np.broadcast_to(np.array(vector, np.float32), (*grid, 2)).copy()
+    return BlockMotion(displacement, np.full(grid, -1, np.int8))
 
 
 def run(segmenter, frames):
@@ -326,3 +322,58 @@ def test_the_callers_network_stays_as_it_is(network):
     for name, tensor in made.state_dict().items():
         assert tensor.dtype == before[name].dtype
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
+
+
+def test_skipped_frames_lend_their_motion(engine, coded, pan):
+    """Two frames that move by 8 px each and one that moves by 16 px are the same."""
+    frames = coded(pan(3, dx=8), gop=12)
+    vector = [8.0, 0.0]
+    for number in (1, 2):
+        grid = frames[number].motion.reference.shape
+        frames[number] = replace(frames[number], motion=uniform(grid, vector))
+    segmenter = engine()
+    segmenter.step(frames[0])
+    assert segmenter.skip(frames[1]) == []
+    (found,) = segmenter.step(frames[2])
+    assert (found.path, found.distance, found.index) == (Path.NONKEY, 2, 2)
+    jump = replace(frames[2], index=1, motion=uniform(grid, [16.0, 0.0]))
+    expected = run(engine(), [frames[0], jump])[1]
+    np.testing.assert_array_equal(found.labels, expected.labels)
+
+
+def test_past_a_skipped_key_frame_the_next_takes_the_key_step(engine, coded, pan):
+    frames = coded(pan(5), gop=3)  # I P P I P
+    segmenter = engine()
+    run(segmenter, frames[:3])
+    segmenter.skip(frames[3])
+    (result,) = segmenter.step(frames[4])
+    assert (result.path, result.distance) == (Path.KEY, 0)
+
+
+def test_b_frames_are_skipped_with_the_frame_they_wait_for(engine, coded_with_b, pan):
+    frames = coded_with_b(pan(10))
+    segmenter = engine()
+    segmenter.step(frames[0])
+    for frame in frames[1:3]:
+        assert segmenter.step(frame) == []
+    segmenter.skip(frames[3])
+    results = run(segmenter, frames[4:7])
+    assert [(r.index, r.path) for r in results] == [
+        (4, Path.NONKEY),
+        (5, Path.NONKEY),
+        (6, Path.NONKEY),
+    ]
+    segmenter = engine()
+    segmenter.step(frames[0])
+    for frame in frames[1:4]:
+        segmenter.skip(frame)
+    same(run(segmenter, frames[4:7]), results)
+
+
+def test_a_broken_frame_is_not_skipped_unnoticed(engine, coded, pan):
+    frames = coded(pan(4), gop=12)
+    segmenter = engine()
+    segmenter.step(frames[0])
+    segmenter.skip(replace(frames[1], intact=False, fault="lost"))
+    assert segmenter.waiting == "lost"
+    assert segmenter.state is None

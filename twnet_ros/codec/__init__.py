@@ -6,6 +6,7 @@ from twnet_ros.codec.encoder import ClipEncoder, write_clip
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.format import codec_of_format
 from twnet_ros.codec.frame import BLOCK_PX, BlockMotion, CodedFrame, FrameKind, spread_blocks
+from twnet_ros.codec.motion import compose
 from twnet_ros.codec.packet import Packet
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "StreamDecoder",
     "VideoInfo",
     "codec_of_format",
+    "compose",
     "read_packets",
     "spread_blocks",
     "write_clip",

@@ -42,6 +42,29 @@ def fill_blocks(vectors: npt.NDArray[Any] | None, height: int, width: int) -> Bl
     )
 
 
+def compose(later: BlockMotion, earlier: BlockMotion) -> BlockMotion:
+    """
+    Return the motion of two successive frames as one, past the frame between them.
+
+    `later` points from frame t to t - 1 and `earlier` from t - 1 to t - 2, both into the past; the
+    result points from t to t - 2. The centre of each block is followed to the block that it comes
+    from, at the picture's border to the outermost. A chain through an intra block has no vector.
+    """
+    rows, cols = later.reference.shape
+    if earlier.reference.shape != (rows, cols):
+        raise ValueError(
+            f"expected motion of {(rows, cols)} blocks to compose with, "
+            f"got {earlier.reference.shape}"
+        )
+    moved = np.floor(later.displacement / BLOCK_PX + 0.5).astype(np.intp)
+    col = np.clip(np.arange(cols) + moved[..., 0], 0, cols - 1)
+    row = np.clip(np.arange(rows)[:, None] + moved[..., 1], 0, rows - 1)
+    coded = later.coded & earlier.coded[row, col]
+    displacement = later.displacement + earlier.displacement[row, col]
+    displacement[~coded] = 0
+    return BlockMotion(displacement, np.where(coded, np.int8(-1), np.int8(0)))
+
+
 def _write(
     vectors: npt.NDArray[Any],
     sign: int,

@@ -96,3 +96,8 @@ class InputPass:
         blocks = torch.from_numpy(motion.displacement).to(self.device) * self.scale
         dense = blocks[self.rows[:, None], self.columns]
         return dense.permute(2, 0, 1)[None]
+
+    def ahead(self, motion: BlockMotion) -> Tensor:
+        """Return (1, 1, H, W): 1 where the motion points to a later frame, else 0."""
+        blocks = torch.from_numpy(np.greater(motion.reference, 0)).to(self.device)
+        return blocks[self.rows[:, None], self.columns].float()[None, None]

@@ -4,16 +4,18 @@ import copy
 import os
 import pathlib
 import time
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from twnet_ros.codec import CodedFrame, FrameKind
+from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, compose
 from twnet_ros.net import CheckpointError, FeatureState, TWNet, load_checkpoint, residual
 from twnet_ros.segment.device import PRECISIONS, choose
 from twnet_ros.segment.input import Geometry, InputPass
+from twnet_ros.segment.leaf import two_sided_context, two_sided_residual
 from twnet_ros.segment.output import label
 from twnet_ros.segment.segmentation import Path, Segmentation, SegmentError
 
@@ -34,11 +36,20 @@ def find_model(model: str | os.PathLike[str]) -> pathlib.Path:
     return path
 
 
+@dataclass(frozen=True, slots=True)
+class _Anchor:
+    """An I or P frame as its step left it: what later motion points to."""
+
+    state: FeatureState
+    picture: Tensor  # (1, 3, H, W), YCbCr levels at the network's size
+    key_index: int  # of the frame that the feature was computed at
+
+
 class Segmenter:
     """Labels the frames of one stream, in the order the decoder returns them.
 
-    It holds the only state there is: the context feature and the decoded picture of the frame
-    that the next one's motion points to.
+    It holds the only state there is: the last I or P frame's context feature and decoded picture,
+    the motion of the frames skipped since, and the B-frames that wait for the next anchor.
     """
 
     def __init__(
@@ -100,61 +111,140 @@ class Segmenter:
     @property
     def state(self) -> FeatureState | None:
         """What the next non-key frame starts from, for watching; None before a key frame."""
-        return self._state
+        return self._anchor.state if self._anchor else None
 
     def reset(self) -> None:
-        """Forget the stream: the next frame takes the key step."""
-        self._state: FeatureState | None = None
-        self._previous: Tensor | None = None
-        self._next_index: int | None = None  # of the only frame that the state may serve
-        self._key_index = 0
+        """Forget the stream, with the B-frames that wait: the next frame takes the key step."""
+        self._anchor: _Anchor | None = None
+        self._skipped: BlockMotion | None = None  # from the last skipped frame to the anchor
+        self._held: list[CodedFrame] = []  # the B-frames that wait for the next anchor
+        self._next_index: int | None = None  # of the only frame that the anchor may serve
         self.waiting = ""
-
-    def flush(self) -> list[Segmentation]:
-        """Return what is still held back at the end of a stream: nothing, as B-frames are not."""
-        return []
 
     @torch.inference_mode()
     def step(self, frame: CodedFrame) -> list[Segmentation]:
         """Label the next frame.
 
         Returns nothing while the frame's reference chain is broken; ``waiting`` then says why.
-        A frame that does not follow the last one takes the key step, as the first one does. A
-        B-frame is labelled by the key step and leaves no state behind.
+        A frame that does not follow the last one takes the key step, as the first one does, and
+        so does one without motion. A B-frame waits for the next I or P frame, which it may be
+        predicted from, and comes out in front of it; it leaves no state behind. Where the stream
+        breaks before that, the key step labels it.
         """
-        if frame.index != self._next_index:
-            self.reset()
+        left = self._follow(frame)
         if not frame.intact:
+            return left
+        if frame.kind is FrameKind.B and not self.per_frame:
+            self._held.append(frame)
+            return left
+        held, self._held = self._held, []
+        past, self._anchor = self._anchor, None  # a step that fails leaves no state behind
+        # The step consumes the state that the B-frames start from, too.
+        kept = replace(past, state=past.state.clone()) if past and held else None
+        labelled, anchor = self._label(frame, past)
+        leaves = [self._label_leaf(one, kept, anchor) for one in held]
+        self._anchor, self._skipped = anchor, None
+        return [*left, *leaves, labelled]
+
+    def skip(self, frame: CodedFrame) -> list[Segmentation]:
+        """Go past the next frame without labelling it, at next to no cost.
+
+        Its motion becomes part of the next one's, which goes on from the last frame labelled; past
+        a key frame, or one without motion, the next takes the key step. B-frames that wait for
+        this frame are skipped with it. Returns what a break in the stream before this frame left.
+        """
+        left = self._follow(frame)
+        if frame.kind is FrameKind.B or not frame.intact:
+            return left
+        self._held.clear()
+        if frame.motion is None:
+            self._anchor = self._skipped = None
+        elif self._anchor is not None:
+            self._skipped = self._since_anchor(frame.motion)
+        return left
+
+    @torch.inference_mode()
+    def flush(self) -> list[Segmentation]:
+        """Return the B-frames that still wait at the end of a stream, labelled by the key step."""
+        held, self._held = self._held, []
+        return [self._label(frame, None)[0] for frame in held]
+
+    def _follow(self, frame: CodedFrame) -> list[Segmentation]:
+        """Start anew where the frame does not go on with the stream; return what was held."""
+        video = (frame.width, frame.height)
+        same = self._input is not None and self._input.geometry.video == video
+        left: list[Segmentation] = []
+        if not (same and frame.intact and frame.index == self._next_index):
+            left = self.flush()
             self.reset()
-            self.waiting = frame.fault
-            return []
-        self.waiting = ""
+        if not same:
+            geometry = Geometry.of(video, self.input_size)
+            self._input = InputPass(geometry, self.config, self._device, self._dtype)
+        self.waiting = frame.fault
+        self._next_index = frame.index + 1
+        return left
+
+    def _since_anchor(self, motion: BlockMotion) -> BlockMotion:
+        return motion if self._skipped is None else compose(motion, self._skipped)
+
+    def _label(self, frame: CodedFrame, past: _Anchor | None) -> tuple[Segmentation, _Anchor]:
+        """Label a frame from the anchor before it, or by the key step where there is none."""
         start = time.perf_counter()
-        source = self._input_of(frame)
+        source = self._source
         picture = source.picture(frame)
         image = source.image(picture, frame)
-        carried = None
-        if not (self.per_frame or frame.key or frame.kind is FrameKind.B):
-            carried = self._carried(source, picture, frame)
-        prepared = self._now()
-
-        kept = self._state, self._previous, self._key_index
-        self._state = None  # consumed; a step that fails leaves none behind
-        if carried is None:
-            path, self._key_index = Path.KEY, frame.index
+        if past is None or frame.motion is None or self.per_frame:
+            prepared = self._now()
+            path, key_index = Path.KEY, frame.index
             logits, state = self._network.key(image)
         else:
-            path = Path.NONKEY
-            logits, state = self._network.nonkey(image, *carried)
-        distance = frame.index - self._key_index
-        if frame.kind is FrameKind.B:
-            self._state, self._previous, self._key_index = kept
-        else:
-            self._state, self._previous = state, picture
-        self._next_index = frame.index + 1
-        computed = self._now()
+            motion = source.motion(self._since_anchor(frame.motion))
+            error = residual(picture, past.picture, motion)
+            prepared = self._now()
+            path, key_index = Path.NONKEY, past.key_index
+            logits, state = self._network.nonkey(image, motion, error, past.state)
+        labelled = self._finish(frame, logits, path, frame.index - key_index, start, prepared)
+        return labelled, _Anchor(state, picture, key_index)
 
-        labels = label(logits, source.geometry)
+    def _label_leaf(
+        self, frame: CodedFrame, past: _Anchor | None, future: _Anchor
+    ) -> Segmentation:
+        """Label a B-frame from the anchors on both sides of it."""
+        if past is None or frame.motion is None:
+            return self._label(frame, None)[0]
+        start = time.perf_counter()
+        source = self._source
+        picture = source.picture(frame)
+        image = source.image(picture, frame)
+        motion, ahead = source.motion(frame.motion), source.ahead(frame.motion)
+        error = two_sided_residual(picture, past.picture, future.picture, motion, ahead)
+        context = two_sided_context(
+            past.state.context, future.state.context, motion, ahead, self._network.keyframe.stride
+        )
+        prepared = self._now()
+        # The context is at its place already.
+        state = FeatureState(context, past.state.distance)
+        logits, _ = self._network.nonkey(image, torch.zeros_like(motion), error, state)
+        distance = frame.index - past.key_index
+        return self._finish(frame, logits, Path.NONKEY, distance, start, prepared)
+
+    @property
+    def _source(self) -> InputPass:
+        assert self._input is not None  # made by _follow before any frame is labelled
+        return self._input
+
+    def _finish(
+        self,
+        frame: CodedFrame,
+        logits: Tensor,
+        path: Path,
+        distance: int,
+        start: float,
+        prepared: float,
+    ) -> Segmentation:
+        """Turn a frame's logits into its result; the times are those of ``perf_counter``."""
+        computed = self._now()
+        labels = label(logits, self._source.geometry)
         end = time.perf_counter()
         times = {
             "decode": frame.decode_ms,
@@ -163,25 +253,7 @@ class Segmenter:
             "output": 1e3 * (end - computed),
             "total": 1e3 * (end - start) + frame.decode_ms,
         }
-        return [Segmentation(labels, frame.index, frame.pts, frame.kind, path, distance, times)]
-
-    def _input_of(self, frame: CodedFrame) -> InputPass:
-        """Return the pass in for the frame's size; a new size forgets the stream."""
-        video = (frame.width, frame.height)
-        if self._input is None or self._input.geometry.video != video:
-            self.reset()
-            geometry = Geometry.of(video, self.input_size)
-            self._input = InputPass(geometry, self.config, self._device, self._dtype)
-        return self._input
-
-    def _carried(
-        self, source: InputPass, picture: Tensor, frame: CodedFrame
-    ) -> tuple[Tensor, Tensor, FeatureState] | None:
-        """Return motion, residual and state of a non-key frame, or None where there is none."""
-        if self._state is None or self._previous is None or frame.motion is None:
-            return None
-        motion = source.motion(frame.motion)
-        return motion, residual(picture, self._previous, motion), self._state
+        return Segmentation(labels, frame.index, frame.pts, frame.kind, path, distance, times)
 
     def _now(self) -> float:
         if self._device.type == "cuda":
