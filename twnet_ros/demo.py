@@ -23,7 +23,8 @@ STREET_MODEL, VIDEO_MODEL = "streets-mobilenetv1-layer1", "camvid-mobilenetv1-la
 SEED = 1_000_003  # a street no model has seen
 FRAMES, SIZE, FPS, BITRATE = 96, (1024, 512), 17.0, 3_000_000
 SHEET_ROWS = 5
-B_FRAME_WINDOW = 8  # packets sent ahead for a video that may have B-frames
+# Packets sent ahead where B-frames wait for later ones: more than a decoder may hold back.
+B_FRAME_WINDOW = 18
 
 
 def demonstrate(video: Path | None, out: Path) -> str:
@@ -45,10 +46,12 @@ def demonstrate(video: Path | None, out: Path) -> str:
         old.unlink()
     find_model(model)  # a missing model would leave the node unconfigured
     print(f"streaming {clip} through the segment node with {model}", flush=True)
+    info, packets = read_packets(clip)
+    packets.close()
     collection = stream(
         clip,
         model,
-        1 if video is None else B_FRAME_WINDOW,
+        B_FRAME_WINDOW if info.reorders else 1,
         lambda number, ids: write_png(labels / f"{number:05d}.png", ids),
     )
     published = _labels_of_pictures(labels, collection)

@@ -48,6 +48,7 @@ def test_info(clip):
     info, packets = read_packets(path)
     assert (info.codec, info.width, info.height, info.fps) == (codec, 176, 144, 20.0)
     assert info.frames in (11, None)
+    assert not info.reorders
     packets.close()
 
 
@@ -86,6 +87,12 @@ def test_shared_drives(name, drive):
     assert (info.width, info.height, info.fps, len(packets)) == (2048, 1024, 17.0, 30)
     assert [packet.key for packet in packets] == [i % 12 == 0 for i in range(30)]
     assert_decodes_from_every_key_packet(info.codec, packets, pictures(drive(name)))
+
+
+def test_a_file_with_b_frames_says_so(drive):
+    info, packets = read_packets(drive("street_2048x1024_h264_bframes.mp4"))
+    packets.close()
+    assert info.reorders
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("mpeg4", ".m4v"), ("h264", ".h264")])

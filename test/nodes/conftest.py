@@ -33,13 +33,20 @@ class FakeSegmenter:
     def __init__(self):
         self.waiting = ""
         self.resets = 0
-        self.stepped = []
+        self.stepped, self.skipped = [], []
         self.distance = None
 
     def reset(self):
         self.resets += 1
         self.waiting = ""
         self.distance = None
+
+    def flush(self):
+        return []
+
+    def skip(self, frame):
+        self.skipped.append(frame.index)
+        return []
 
     def step(self, frame):
         self.stepped.append(frame.index)

@@ -107,7 +107,9 @@ def test_other_types_and_more_than_one_are_errors(published, accepted, expected)
 def segment(ros, monkeypatch, fake_segmenter):
     """A segment node with the fake segmenter, not started."""
     monkeypatch.setattr(segment_node.Segmenter, "load", lambda *args, **kwargs: fake_segmenter)
-    return ros.add(SegmentNode())
+    made = ros.add(SegmentNode())
+    assert made.set_parameters([Parameter("skip", value=False)])[0].successful
+    return made
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ def test_every_frame_comes_back_labelled_as_without_ros(ros, run, checkpoint, cl
 def test_the_same_clip_as_each_message_type_gives_the_same_labels(
     ros, run, sender_of, message_of, checkpoint, clips
 ):
-    run("segment_node", model=checkpoint, **SETTINGS)
+    run("segment_node", model=checkpoint, skip=False, **SETTINGS)
     collector = ros.add(Collector())
     ros.spin_until(lambda: collector.images.get_publisher_count())
     _, packets = read_packets(clips[1])

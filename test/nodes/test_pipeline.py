@@ -7,7 +7,7 @@ import pytest
 
 from twnet_ros.codec import FrameKind, StreamDecoder
 from twnet_ros.codec.bitstream import headers_of
-from twnet_ros.nodes.pipeline import NOBODY, Pipeline
+from twnet_ros.nodes.pipeline import NOBODY, SKIPPED, Pipeline
 from twnet_ros.segment import Path
 
 SECOND_NS = 1_000_000_000
@@ -18,8 +18,8 @@ def start(fake_segmenter, sink):
     """Make pipelines that are stopped after the test."""
     made = []
 
-    def make(wanted=lambda: True, queue_size=100):
-        made.append(Pipeline(fake_segmenter, sink, wanted, queue_size))
+    def make(wanted=lambda: True, queue_size=100, max_latency_ms=None):
+        made.append(Pipeline(fake_segmenter, sink, wanted, queue_size, max_latency_ms))
         return made[-1]
 
     yield make
@@ -407,6 +407,138 @@ def test_stop_ends_the_threads_with_work_left(start, sink, fake_segmenter, mpeg4
     gate.set()
     stopper.join()
     assert no_threads()
+
+
+@pytest.fixture
+def busy(fake_segmenter):
+    """Hold the network's first step until the gate opens."""
+    entered, gate = threading.Event(), threading.Event()
+    step = fake_segmenter.step
+
+    def wait(frame):
+        entered.set()
+        gate.wait()
+        return step(frame)
+
+    fake_segmenter.step = wait
+    yield entered, gate
+    gate.set()
+
+
+def test_what_is_late_is_skipped_for_the_newest(start, sink, fake_segmenter, busy, mpeg4_packets):
+    entered, gate = busy
+    pipeline = start(max_latency_ms=0)
+    push_all(pipeline, mpeg4_packets[:1])
+    entered.wait()
+    push_all(pipeline, mpeg4_packets[1:12], first=1)
+    gate.set()
+    tickets = sink.take(12)
+    assert [ticket.header for ticket in tickets] == [f"header {i}" for i in range(12)]
+    assert [t.segmentation is not None for t in tickets] == [True] + [False] * 10 + [True]
+    assert fake_segmenter.stepped == [0, 11]
+    assert fake_segmenter.skipped == list(range(1, 11))  # decoded, every one
+    for ticket in tickets[1:11]:
+        assert ticket.reason == SKIPPED
+        assert ticket.intact and not (ticket.fault or ticket.waiting or ticket.dropped)
+    assert tickets[-1].frames_skipped == 10
+
+
+def test_within_the_latency_nothing_is_skipped(start, sink, fake_segmenter, busy, mpeg4_packets):
+    entered, gate = busy
+    pipeline = start(max_latency_ms=1e9)
+    push_all(pipeline, mpeg4_packets[:1])
+    entered.wait()
+    push_all(pipeline, mpeg4_packets[1:12], first=1)
+    gate.set()
+    assert all(ticket.segmentation is not None for ticket in sink.take(12))
+    assert fake_segmenter.skipped == []
+
+
+def test_a_lone_frame_is_labelled_however_late_it_is(start, sink, fake_segmenter, mpeg4_packets):
+    pipeline = start(max_latency_ms=0)
+    for number in range(8):
+        push_all(pipeline, mpeg4_packets[number : number + 1], first=number)
+        (ticket,) = sink.take(1)
+        assert ticket.segmentation is not None
+    assert fake_segmenter.skipped == []
+
+
+def test_skipping_does_not_hide_a_fault(start, sink, fake_segmenter, busy, mpeg4_packets):
+    entered, gate = busy
+    packets = [packet.data for packet in mpeg4_packets[:12]]
+    packets[8] = packets[8][: len(packets[8]) // 2]
+    pipeline = start(max_latency_ms=0)
+    push_all(pipeline, packets[:1])
+    entered.wait()
+    push_all(pipeline, packets[1:], first=1)
+    gate.set()
+    tickets = sink.take(12)
+    assert tickets[8].dropped and tickets[8].fault
+    assert all(ticket.waiting and not ticket.intact for ticket in tickets[9:])
+    assert [ticket.segmentation is not None for ticket in tickets] == [True] + [False] * 11
+
+
+def test_skipped_b_frames_are_handed_back_in_display_order(
+    start, sink, fake_segmenter, reordered_packets
+):
+    gate = threading.Event()
+    pipeline = start(wanted=gate.wait, max_latency_ms=0)
+    for time, data in reordered_packets:
+        pipeline.push(data, "h264", time, SECOND_NS + time)
+    gate.set()  # the newest is still in the decoder: all that is out of it is older
+    tickets = sink.take(len(reordered_packets) - 4)
+    assert [ticket.header for ticket in tickets] == list(range(len(tickets)))
+    assert {ticket.kind for ticket in tickets} == set(FrameKind)
+    assert {ticket.reason for ticket in tickets} == {SKIPPED}
+    assert fake_segmenter.stepped == []
+
+
+def test_a_queue_has_a_bound_in_bytes(start, sink, hold, mpeg4_packets, monkeypatch):
+    entered, gate = hold
+    monkeypatch.setattr("twnet_ros.nodes.pipeline.QUEUE_BYTES", 1000)
+    pipeline = start()
+    push_all(pipeline, mpeg4_packets[:1])
+    entered.wait()
+    pipeline.push(bytes(600), "mpeg4", "first", SECOND_NS)
+    pipeline.push(bytes(600), "mpeg4", "second", SECOND_NS)
+    pipeline.push(bytes(300), "mpeg4", "third", SECOND_NS)
+    gate.set()
+    _, first, *others = sink.take(4)
+    assert first.header == "first" and first.dropped and "overflowed" in first.reason
+    assert not any("overflowed" in ticket.reason and ticket.dropped for ticket in others[1:])
+
+
+def test_b_frames_that_wait_come_out_when_the_stream_is_interrupted(
+    start, sink, fake_segmenter, reordered_packets
+):
+    """The engine holds them; what it says at the end of a stream is handed back."""
+    step = fake_segmenter.step
+    held = []
+
+    def hold_b(frame):
+        if frame.kind is FrameKind.B:
+            held.append(frame)
+            return []
+        results = [step(one)[0] for one in held]
+        held.clear()
+        return [*results, *step(frame)]
+
+    def flush():
+        results = [step(one)[0] for one in held]
+        held.clear()
+        return results
+
+    fake_segmenter.step, fake_segmenter.flush = hold_b, flush
+    pipeline = start()
+    for time, data in reordered_packets:
+        pipeline.push(data, "h264", time, SECOND_NS + time)
+    pipeline.interrupt("another camera")
+    pipeline.push(b"\0", "h264", "last", SECOND_NS)
+    *tickets, last = sink.take(len(reordered_packets) + 1)
+    labelled = [ticket.header for ticket in tickets if ticket.segmentation is not None]
+    assert labelled == list(range(len(labelled)))
+    assert len(labelled) >= len(reordered_packets) - 4
+    assert last.header == "last" and last.fault
 
 
 def test_frames_that_the_decoder_reorders_keep_their_own_headers(start, sink, reordered_packets):

@@ -48,7 +48,9 @@ class Camera(Node):
 def segment(ros, monkeypatch, fake_segmenter):
     """A segment node with the fake segmenter, not started."""
     monkeypatch.setattr(segment_node.Segmenter, "load", lambda *args, **kwargs: fake_segmenter)
-    return ros.add(SegmentNode())
+    made = ros.add(SegmentNode())
+    assert made.set_parameters([Parameter("skip", value=False)])[0].successful
+    return made
 
 
 @pytest.fixture
@@ -114,6 +116,39 @@ def test_nothing_without_a_subscriber_is_computed(
     ros.spin_until(lambda: len(camera.received["status"]) == 2)
     assert "nobody subscribes" in camera.received["status"][1].reason
     assert len(fake_segmenter.stepped) == stepped
+
+
+def test_frames_that_would_be_late_are_skipped_and_that_is_said(
+    ros, segment, connect, mpeg4_packets, fake_segmenter, capfd
+):
+    for name, value in (("skip", True), ("max_latency_ms", 0.0)):
+        assert segment.set_parameters([Parameter(name, value=value)])[0].successful
+    entered, gate = threading.Event(), threading.Event()
+    step = fake_segmenter.step
+
+    def wait(frame):
+        entered.set()
+        gate.wait()
+        return step(frame)
+
+    fake_segmenter.step = wait
+    camera = connect("labels")
+    try:
+        camera.send(mpeg4_packets[0].data, 1)
+        ros.spin_until(entered.is_set)
+        for sec in range(2, 7):
+            camera.send(mpeg4_packets[sec - 1].data, sec)
+        ros.spin_until(lambda: segment._pipeline._pushed == 6)
+    finally:
+        gate.set()
+    statuses, labels = camera.received["status"], camera.received["labels"]
+    ros.spin_until(lambda: len(statuses) == 6 and len(labels) == 2)
+    assert [message.header.stamp.sec for message in labels] == [1, 6]
+    assert all("max_latency_ms" in status.reason for status in statuses[1:5])
+    assert not any(status.waiting for status in statuses)
+    assert statuses[-1].frames_skipped == 4
+    warnings = [line for line in capfd.readouterr().err.splitlines() if "[WARN]" in line]
+    assert len([line for line in warnings if "skipped for a newer frame" in line]) == 1
 
 
 def test_what_is_no_video_is_reported_and_the_node_stays_up(

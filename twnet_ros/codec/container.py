@@ -37,6 +37,7 @@ class VideoInfo:
     height: int  # px
     fps: float
     frames: int | None  # None where the container does not count them
+    reorders: bool  # B-frames may make a picture wait for later packets
 
 
 def read_packets(
@@ -60,7 +61,14 @@ def read_packets(
         rate = stream.guessed_rate or stream.average_rate
         if not rate:
             raise CodecError(f"expected a video with a frame rate, got none in {path}")
-        info = VideoInfo(codec, stream.width, stream.height, float(rate), stream.frames or None)
+        info = VideoInfo(
+            codec,
+            stream.width,
+            stream.height,
+            float(rate),
+            stream.frames or None,
+            stream.codec_context.has_b_frames,
+        )
     return info, _read(path, Fraction(rate))
 
 

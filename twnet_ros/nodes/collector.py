@@ -85,7 +85,10 @@ def stream(
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         stack.callback(executor.shutdown)
-        segmenting = stack.enter_context(_running("segment_node", "segment.yaml", model=model))
+        segmenting = stack.enter_context(
+            # Sent as fast as it is answered: nothing is late, and every frame is wanted.
+            _running("segment_node", "segment.yaml", model=model, skip=False)
+        )
         until = time.monotonic() + START_S
         while not node.count_publishers(f"{SEGMENT}/labels"):
             _alive(segmenting)

@@ -7,13 +7,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from twnet_ros.codec import CodecError, CodedFrame, FrameKind, StreamDecoder, codec_of_format
 from twnet_ros.codec.bitstream import CodecName, headers_of, inspect_packet, is_key_picture
 from twnet_ros.codec.payload import annexb_payload
 from twnet_ros.segment import Segmentation, Segmenter
 
+# Packets that wait for the decoder, together.
+QUEUE_BYTES = 1 << 26
 # Decoded frames that wait for the network hold their pictures: few, the rest waits as packets.
 DECODED_LIMIT = 2
 # Packets whose pictures the decoder may hold back for reordering, in H.264.
@@ -24,8 +26,10 @@ REORDERED_NS = 2_000_000_000
 
 NOBODY = "nobody subscribes to labels or masks"
 NO_PICTURE = "no picture came out of this packet"
+SKIPPED = "skipped for a newer frame, to keep within max_latency_ms"
 
 _logger = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
 
 
 @dataclass(slots=True)
@@ -51,6 +55,7 @@ class Ticket:
 @dataclass(slots=True)
 class _Packet:
     ticket: Ticket
+    number: int  # counts all packets from 1; the pts under which its frame comes out
     data: bytes
     format: str
     gap: str = ""  # why the packets before it are missing, or the stream begins anew
@@ -61,7 +66,7 @@ class _Packet:
 @dataclass(slots=True)
 class _Decoded:
     ticket: Ticket
-    number: int  # the pts under which the ticket's frame comes out
+    number: int
     gap: str
     lost: list[Ticket]  # to be handed back before this one
     frames: list[CodedFrame] = field(default_factory=list)
@@ -74,6 +79,11 @@ class Pipeline:
     and in the order of the frames. `wanted`, on the same thread, says whether anybody wants labels
     now; without that, frames are decoded only. What `sink` raises is logged.
 
+    With `max_latency_ms`, a frame that could not be labelled within that time of its packet's
+    arrival is skipped for the newest there is, which then takes one step: its motion is composed
+    with theirs. None never skips. What waits in the queue is bounded by `queue_size` packets and
+    QUEUE_BYTES.
+
     Without more packets, the last pictures of a stream with B-frames stay in the decoder.
     """
 
@@ -83,18 +93,27 @@ class Pipeline:
         sink: Callable[[Ticket], None],
         wanted: Callable[[], bool],
         queue_size: int,
+        max_latency_ms: float | None = None,
     ) -> None:
         self._segmenter = segmenter
         self._sink = sink
         self._wanted = wanted
         self._queue_size = queue_size
+        self._max_latency_s = None if max_latency_ms is None else max_latency_ms / 1e3
         self._packets: deque[_Packet] = deque()
+        self._pushed = 0
+        self._queued_bytes = 0
         self._arrived = threading.Condition()
         self._stopped = False
         self._gap = ""  # in front of the next packet
         self._stamps_ns: deque[int] = deque(maxlen=REORDERED_PACKETS)
         self._decoded: queue.Queue[_Decoded | None] = queue.Queue(DECODED_LIMIT)
         self._pending: dict[int, Ticket] = {}
+        self._catch_up_to = 0  # the packet before whose frame all are skipped
+        self._step_s = {
+            True: 0.0,
+            False: 0.0,
+        }  # what the last one took, by whether it was for an I
         self._frames_skipped = 0
         self._packets_dropped = 0
         self._threads = [
@@ -106,13 +125,16 @@ class Pipeline:
 
     def push(self, data: bytes, format: str, header: Any, stamp_ns: int) -> None:
         """Queue one packet; a full queue is dropped whole, up to the next key frame."""
-        packet = _Packet(Ticket(header, stamp_ns, time.monotonic()), data, format)
+        ticket = Ticket(header, stamp_ns, time.monotonic())
         with self._arrived:
-            packet.gap, self._gap = self._gap, ""
+            self._pushed += 1
+            packet = _Packet(ticket, self._pushed, data, format, self._gap)
+            self._gap = ""
             if self._goes_back(stamp_ns):
                 packet.gap = "the stamps went back"
-            if len(self._packets) >= self._queue_size:
-                packet.gap = f"the queue of {self._queue_size} packets overflowed"
+            self._queued_bytes += len(data)
+            if self._packets and (full := self._overflow()):
+                packet.gap = full
                 for lost in self._packets:
                     _drop(
                         lost.ticket, f"{packet.gap}: packets come faster than they are segmented"
@@ -121,8 +143,17 @@ class Pipeline:
                     if lost.format == format:
                         packet.headers = _headers_in(lost) or lost.headers or packet.headers
                 self._packets.clear()
+                self._queued_bytes = len(data)
             self._packets.append(packet)
             self._arrived.notify()
+
+    def _overflow(self) -> str:
+        """Say which bound of the queue the newest packet passes; '' for none."""
+        if len(self._packets) >= self._queue_size:
+            return f"the queue of {self._queue_size} packets overflowed"
+        if self._queued_bytes > QUEUE_BYTES:
+            return f"the queue of {QUEUE_BYTES >> 20} MiB overflowed"
+        return ""
 
     def interrupt(self, reason: str) -> None:
         """Have what comes next wait for a key frame: it does not go on with what came before."""
@@ -156,13 +187,11 @@ class Pipeline:
 
     def _decode_all(self) -> None:
         decoder: StreamDecoder | None = None
-        number = 0
         key_sent = False  # since the stream began or broke
         try:
             while (packet := self._next_packet()) is not None:
-                number += 1
                 ticket = packet.ticket
-                work = _Decoded(ticket, number, packet.gap, packet.lost)
+                work = _Decoded(ticket, packet.number, packet.gap, packet.lost)
                 try:
                     codec, data = _open(packet)
                     if decoder is None or decoder.codec != codec:
@@ -173,7 +202,7 @@ class Pipeline:
                         decoder.lose(packet.gap, packet.headers)
                         key_sent = False
                     started = time.perf_counter()
-                    work.frames = decoder.decode(data, pts=number)
+                    work.frames = decoder.decode(data, pts=packet.number)
                     ticket.decode_ms = (time.perf_counter() - started) * 1e3
                     ticket.intact = not decoder.fault
                     if decoder.notice and decoder.fault:
@@ -197,7 +226,11 @@ class Pipeline:
     def _next_packet(self) -> _Packet | None:
         with self._arrived:
             self._arrived.wait_for(lambda: self._packets or self._stopped)
-            return None if self._stopped else self._packets.popleft()
+            if self._stopped:
+                return None
+            packet = self._packets.popleft()
+            self._queued_bytes -= len(packet.data)
+            return packet
 
     # The network's thread
 
@@ -222,11 +255,12 @@ class Pipeline:
         for frame in work.frames:
             if frame.kind is not FrameKind.B:
                 self._give_up_before(frame)
-            self._segment(frame)
+            self._segment(frame, work.ticket.arrival_s)
         while len(self._pending) > PENDING_LIMIT:
             self._finish(next(iter(self._pending)), NO_PICTURE)
 
     def _begin_anew(self, reason: str) -> None:
+        self._hand_on(self._attempt(self._segmenter.flush))
         self._segmenter.reset()
         for number in list(self._pending):
             self._finish(number, f"{NO_PICTURE}: {reason}")
@@ -236,38 +270,78 @@ class Pipeline:
 
         Whatever is decoded before an I or P frame is also shown before it.
         """
-        for number in [n for n in self._pending if frame.pts is not None and n < frame.pts]:
+        seen = frame.pts or 0
+        for number in [n for n, t in self._pending.items() if n < seen and t.kind is None]:
             self._finish(number, NO_PICTURE)
 
-    def _segment(self, frame: CodedFrame) -> None:
+    def _segment(self, frame: CodedFrame, released_s: float) -> None:
+        """Label or skip a frame that came out of the decoder with the packet of `released_s`."""
         number = frame.pts
         ticket = None if number is None else self._pending.get(number)
         if number is None or ticket is None:  # of a packet that was given up
             return
         ticket.kind = frame.kind
         ticket.intact = frame.intact
-        try:
-            segmentations = self._segmenter.step(frame) if self._wanted() else None
-        except Exception as error:  # out of memory, a device that is gone: the node stays up
-            self._fail(number, _describe(error))
+        wanted = self._attempt(self._wanted)
+        if wanted is None:
             return
-        if segmentations is None:
+        if not wanted:
             # The state would go stale; the next frame that is wanted starts a new one.
             self._segmenter.reset()
-            self._finish(number, NOBODY)
-            return
-        for segmentation in segmentations:
+            self._finish_seen(NOBODY)
+        elif frame.intact and self._is_late(frame, number, released_s):
+            self._hand_on(self._attempt(lambda: self._segmenter.skip(frame)))
+            # B-frames before this one wait for the next anchor; an anchor takes them with it.
+            self._finish_seen(SKIPPED, number if frame.kind is FrameKind.B else None)
+        else:
+            started = time.monotonic()
+            self._hand_on(self._attempt(lambda: self._segmenter.step(frame)))
+            self._step_s[frame.key] = time.monotonic() - started
+            if self._segmenter.waiting and number in self._pending:
+                ticket.waiting = True
+                self._finish(number, self._segmenter.waiting)
+
+    def _is_late(self, frame: CodedFrame, number: int, released_s: float) -> bool:
+        """Tell whether to skip a frame, and all up to the newest packet there is now.
+
+        That one is labelled however late it is: a slow decoder shall not silence the node. The
+        wait of a picture for its turn among B-frames is the stream's own and makes none late.
+        """
+        if self._max_latency_s is None:
+            return False
+        if number < self._catch_up_to:
+            return True
+        late = time.monotonic() - released_s + self._step_s[frame.key] > self._max_latency_s
+        if frame.kind is FrameKind.B:
+            return late and number < self._pushed
+        caught_up, self._catch_up_to = self._catch_up_to > 0, 0
+        if late and number < self._pushed and not caught_up:
+            self._catch_up_to = self._pushed
+        return number < self._catch_up_to
+
+    def _attempt(self, work: Callable[[], _Result]) -> _Result | None:
+        """Return what the engine or its user says; when it fails, give up what it has seen."""
+        try:
+            return work()
+        except Exception as error:  # out of memory, a device that is gone: the node stays up
+            self._segmenter.reset()
+            for ticket in self._pending.values():
+                ticket.fault = ticket.kind is not None
+            self._finish_seen(f"the network failed: {_describe(error)}")
+            return None
+
+    def _hand_on(self, segmentations: list[Segmentation] | None) -> None:
+        for segmentation in segmentations or ():
             if segmentation.pts in self._pending:
                 self._pending[segmentation.pts].segmentation = segmentation
                 self._finish(segmentation.pts)
-        if self._segmenter.waiting and number in self._pending:
-            ticket.waiting = True
-            self._finish(number, self._segmenter.waiting)
 
-    def _fail(self, number: int, reason: str) -> None:
-        self._segmenter.reset()
-        self._pending[number].fault = True
-        self._finish(number, f"the network failed: {reason}")
+    def _finish_seen(self, reason: str, only: int | None = None) -> None:
+        """Finish packets whose frames came out, the B-frames before what they wait for."""
+        seen = [n for n, ticket in self._pending.items() if ticket.kind is not None]
+        for number in sorted(seen, key=lambda n: self._pending[n].kind is not FrameKind.B):
+            if only in (None, number):
+                self._finish(number, reason)
 
     def _finish(self, number: int, reason: str = "") -> None:
         ticket = self._pending.pop(number)

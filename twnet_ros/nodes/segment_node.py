@@ -33,7 +33,7 @@ from twnet_ros.nodes.conversion import (
 )
 from twnet_ros.nodes.intake import AUTO, INPUT_TYPES, TOPIC, Intake, accepted_types
 from twnet_ros.nodes.parameter import Parameter, Parameters
-from twnet_ros.nodes.pipeline import Pipeline, Ticket
+from twnet_ros.nodes.pipeline import SKIPPED, Pipeline, Ticket
 from twnet_ros.nodes.topic import STATUS_QOS
 from twnet_ros.segment import Segmenter, SegmentError
 
@@ -89,6 +89,18 @@ TABLE = (
         30,
         "Packets that may wait for the decoder; one more drops them all, to the next key frame.",
         range=(1, 1000),
+    ),
+    Parameter(
+        "skip",
+        True,
+        "Skip frames that cannot be labelled within max_latency_ms; every packet is decoded.",
+    ),
+    Parameter(
+        "max_latency_ms",
+        200.0,
+        "Time from a packet's arrival to its labels, in milliseconds, beyond which frames are "
+        "skipped for the newest one; 0 always takes the newest.",
+        range=(0.0, 60_000.0),
     ),
     Parameter(
         "reliability",
@@ -173,7 +185,11 @@ class SegmentNode(LifecycleNode):
         try:
             result = super().on_activate(state)
             pipeline = self._pipeline = Pipeline(
-                self._segmenter, self._publish, self._anybody_listens, values["queue_size"]
+                self._segmenter,
+                self._publish,
+                self._anybody_listens,
+                values["queue_size"],
+                values["max_latency_ms"] if values["skip"] else None,
             )
             self._intake = Intake(
                 self, self._accepted, qos, values["parse"], pipeline.push, pipeline.interrupt
@@ -239,7 +255,7 @@ class SegmentNode(LifecycleNode):
             return  # the process is on its way out
         if ticket.fault and self._is_news(ticket.reason):
             self.get_logger().error(f"{self._topic}: {ticket.reason}")
-        elif ticket.waiting and self._is_news(ticket.reason):
+        elif (ticket.waiting or ticket.reason == SKIPPED) and self._is_news(ticket.reason):
             self.get_logger().warning(
                 f"{self._topic}: {ticket.reason}, {ticket.packets_dropped} packets dropped and "
                 f"{ticket.frames_skipped} frames skipped so far"
