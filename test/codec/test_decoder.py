@@ -177,10 +177,11 @@ def test_what_is_no_packet_breaks_the_chain_until_the_next_i_frame(
         decoder.decode(packet.data)
     with pytest.raises(CodecError, match=expected) as error:
         decoder.decode(bad)
-    assert decoder.fault == str(error.value)
+    reason = f"waiting for a key frame: {error.value}"
+    assert decoder.fault == reason
     frames = [frame for packet in packets[2:] for frame in decoder.decode(packet.data)]
     start = next(i for i, frame in enumerate(frames) if frame.key)
-    assert all(frame.fault == str(error.value) for frame in frames[:start])
+    assert all(frame.fault == reason for frame in frames[:start])
     assert not any(frame.intact for frame in frames[:start])
     assert kinds(frames[start:]) == "IPPPIP"
     assert all(frame.intact for frame in frames[start:])
@@ -403,13 +404,6 @@ def test_color_matrix_is_the_streams_or_by_convention(codec, size, colorspace, m
 def test_full_range_is_read_from_the_stream():
     (frame,) = StreamDecoder("h264").decode(gray("h264", (64, 64), "yuvj420p", 2, 2))
     assert frame.full_range
-
-
-def test_other_pixel_formats_are_refused():
-    decoder = StreamDecoder("h264")
-    with pytest.raises(CodecError, match=r"expected 8-bit 4:2:0 \(yuv420p\), got yuv444p"):
-        decoder.decode(gray("h264", (64, 64), "yuv444p", 2, 1))
-    assert decoder.fault
 
 
 def test_other_matrices_are_refused():

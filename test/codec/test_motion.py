@@ -77,7 +77,7 @@ def vector_sets(draw):
     return np.array(records, VECTOR), height, width
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(vector_sets())
 def test_fill_equals_painting_one_vector_at_a_time(case):
     vectors, height, width = case
@@ -197,7 +197,7 @@ def motion_grids(shape):
 
 
 @given(motion_grids((5, 7)), motion_grids((5, 7)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_composed_motion_follows_each_block_s_centre(later, earlier):
     both = compose(later, earlier)
     for row in range(5):
@@ -216,7 +216,7 @@ def test_composed_motion_follows_each_block_s_centre(later, earlier):
 
 
 @given(motion_grids((4, 6)))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_composing_with_no_motion_changes_nothing(motion):
     still = BlockMotion(np.zeros((4, 6, 2), np.float32), np.full((4, 6), -1, np.int8))
     for both in (compose(motion, still), compose(still, motion)):

@@ -28,7 +28,9 @@ class Bits:
         return int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8), "big")
 
 
-def layer(resolution=25, *, low_delay=1, step=None, version=1):
+def layer(
+    resolution=25, *, low_delay=1, step=None, version=1, shape=0, interlaced=0, sprite=0, odd=0
+):
     bits = Bits().u(1, 0).u(8, 1).u(1, version != 1)
     if version != 1:
         bits.u(4, version).u(3, 1)
@@ -36,10 +38,48 @@ def layer(resolution=25, *, low_delay=1, step=None, version=1):
     bits.u(1, low_delay is not None)
     if low_delay is not None:
         bits.u(2, 1).u(1, low_delay).u(1, 1).u(79, 0)
-    bits.u(2, 0).u(1, 1).u(16, resolution).u(1, 1).u(1, step is not None)
+    bits.u(2, shape)
+    if shape == 3 and version != 1:
+        bits.u(4, 0)
+    bits.u(1, 1).u(16, resolution).u(1, 1).u(1, step is not None)
     if step is not None:
         bits.u(max(1, (resolution - 1).bit_length()), step)
-    return START + b"\x20" + bits.u(40, 0).end()
+    bits.u(1, 1).u(13, 64).u(1, 1).u(13, 48).u(1, 1).u(1, interlaced).u(1, 1)
+    bits.u(1 if version == 1 else 2, sprite)
+    if sprite == 2:
+        bits.u(6, 3).u(2, 0).u(1, odd)  # warping points, accuracy, brightness
+    return START + b"\x20" + bits.u(1, odd).u(40, 0).end()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize(
+    ("settings", "caveats", "unsupported"),
+    [
+        ({}, [], ""),
+        ({"interlaced": 1}, ["interlaced"], ""),
+        ({"sprite": 1}, [], "expected moving pictures, got a static sprite"),
+        ({"sprite": 2}, ["global motion"], ""),
+        ({"sprite": 2, "interlaced": 1}, ["interlaced", "global motion"], ""),
+        ({"sprite": 2, "odd": 1}, ["global motion"], "changes of brightness"),
+        ({"odd": 1}, [], "expected 8 bits a sample"),
+        ({"shape": 1}, [], "rectangular shape, got binary"),
+        ({"shape": 2}, [], "rectangular shape, got binary only"),
+        ({"shape": 3}, [], "rectangular shape, got grayscale"),
+    ],
+)
+def test_what_layers_may_hold(version, settings, caveats, unsupported):
+    if version == 1 and settings.get("sprite") == 2:
+        return  # such a layer has one bit for it
+    sequence = sequence_of("mpeg4")
+    packets = [layer(version=version, **settings) + vop("I", 0, 0), vop("P", 0, 1)]
+    for data in packets:
+        if unsupported:
+            with pytest.raises(CodecError, match=unsupported):
+                sequence.follow(data)
+        else:
+            assert sequence.follow(data) is None
+    found = sequence.caveat.split("; ") if sequence.caveat else []
+    assert [one.split(":")[0].split(" (")[0] for one in found] == caveats
 
 
 def vop(kind, seconds, increment, *, resolution=25, coded=1, fill=0):
@@ -79,7 +119,8 @@ def test_layers_and_their_pictures(resolution, low_delay, step, version):
     step = None if resolution == 1 else step
     unit = layer(resolution, low_delay=low_delay, step=step, version=version)[4:]
     read = mpeg4.read_layer(unit)
-    assert read == mpeg4.Layer(resolution, step, None if low_delay is None else bool(low_delay))
+    expected = (resolution, step, None if low_delay is None else bool(low_delay))
+    assert (read.resolution, read.step, read.low_delay) == expected
     for kind in "IPBS":
         unit = vop(kind, 3, resolution - 1, resolution=resolution, coded=0)[4:]
         assert mpeg4.read_vop(unit, read) == mpeg4.Vop(kind, 3, resolution - 1, False)
@@ -181,7 +222,7 @@ def test_whatever_came_before_a_constant_cadence_is_learnt(before):
 
 @given(st.binary(max_size=40))
 def test_any_bytes_are_read_or_refused(data):
-    whole = mpeg4.Layer(30, None, None)
+    whole = mpeg4.read_layer(layer(30)[4:])
     for read in (mpeg4.read_layer, mpeg4.read_group, lambda unit: mpeg4.read_vop(unit, whole)):
         try:
             read(data)

@@ -90,7 +90,7 @@ def test_real_drives_raise_no_alarm(name, drive):
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_loss_repetition_or_exchange_is_noticed(data):
     codec, options, choices = data.draw(
         st.sampled_from(

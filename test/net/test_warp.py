@@ -68,7 +68,7 @@ def test_half_a_pixel_is_the_mean_of_two():
     assert out.flatten().tolist() == [5, 25, 40]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=st.integers(2, 12),
     width=st.integers(2, 12),

@@ -115,6 +115,7 @@ def test_status_of_a_labelled_frame():
         100.0,
         kind=FrameKind.P,
         intact=True,
+        caveat="several references",
         decode_ms=1.5,
         segmentation=segmentation,
         frames_skipped=2,
@@ -124,7 +125,7 @@ def test_status_of_a_labelled_frame():
     assert status.header == header()
     assert (status.frame_type, status.path) == (FrameStatus.FRAME_P, FrameStatus.PATH_NONKEY)
     assert (status.frames_since_key, status.chain_intact) == (4, True)
-    assert (status.waiting, status.reason) == (False, "")
+    assert (status.waiting, status.reason, status.caveat) == (False, "", "several references")
     assert (status.frames_skipped, status.packets_dropped) == (2, 1)
     assert (status.decode_ms, status.inference_ms) == (1.5, 36.0)
     assert (status.total_ms, status.age_ms) == (125.0, 250.0)

@@ -324,6 +324,14 @@ def test_the_callers_network_stays_as_it_is(network):
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
 
 
+def test_a_frame_without_motion_takes_the_key_step(engine, coded, pan):
+    frames = coded(pan(4), gop=12)
+    frames[2] = replace(frames[2], motion=None)
+    results = run(engine(), frames)
+    assert [r.path for r in results] == [Path.KEY, Path.NONKEY, Path.KEY, Path.NONKEY]
+    assert [r.distance for r in results] == [0, 1, 0, 1]
+
+
 def test_skipped_frames_lend_their_motion(engine, coded, pan):
     """Two frames that move by 8 px each and one that moves by 16 px are the same."""
     frames = coded(pan(3, dx=8), gop=12)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any, cast
 
 import av
-import numpy as np
-import numpy.typing as npt
+from av.codec.context import Flags
 from av.sidedata.sidedata import SideDataContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
+from av.video.reformatter import VideoReformatter
 
 from twnet_ros.codec.bitstream import CodecName, inspect_packet
 from twnet_ros.codec.discontinuity import Discontinuity
 from twnet_ros.codec.error import CodecError
-from twnet_ros.codec.frame import BlockMotion, CodedFrame, ColorMatrix, FrameKind
+from twnet_ros.codec.frame import BlockMotion, CodedFrame, FrameKind
+from twnet_ros.codec.h264_parameter import MOST_PIXELS
 from twnet_ros.codec.motion import fill_blocks
+from twnet_ros.codec.plane import color_matrix, is_full_range, read_planes
 from twnet_ros.codec.sequence import PacketSequence, sequence_of
+from twnet_ros.codec.trait import Traits
 
 WAITING = "waiting for a key frame"
 
@@ -25,15 +29,22 @@ _KINDS = {
     PictureType.I: FrameKind.I,
     PictureType.P: FrameKind.P,
     PictureType.B: FrameKind.B,
+    PictureType.S: FrameKind.P,  # of MPEG-4, with global motion
 }
-# Matrix coefficients of ISO/IEC 23091-2; 2 and 3 say nothing.
-_MATRICES: dict[int, ColorMatrix] = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601"}
-_UNSPECIFIED = (2, 3)
-_FULL_RANGE = 2
-_HD_ROWS = 720
 # More than any decoder holds back (16 reference pictures), so no live entry is ever dropped.
-_PTS_KEPT = 64
+_SENT_KEPT = 64
 _HEADERS_KEPT_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What is kept of a packet while its picture is in the decoder."""
+
+    pts: int | None
+    traits: Traits
+
+
+_UNKNOWN = _Sent(None, Traits())  # a picture of no packet that is known
 
 
 class StreamDecoder:
@@ -41,17 +52,21 @@ class StreamDecoder:
     Decode one stream, packet by packet, in order; each packet is one access unit.
 
     Without B-frames every packet gives its frame at once. The picture type is read from the
-    stream; the caller's pts is carried along and never interpreted. A frame is intact from an I
-    frame on, until a packet cannot be decoded without concealment, the size changes without
-    an I frame, or a packet does not follow the one before (see H264Sequence, Mpeg4Sequence).
-    Damage that still decodes cannot be noticed here: `lose` tells of it. Any I picture ends a
-    fault, although after a non-IDR one P pictures may still refer to what is missing if the
-    encoder used more than one reference.
+    stream; the caller's pts is carried along and never interpreted. A frame is intact from a key
+    picture on, until a packet cannot be decoded without concealment, the size changes without
+    one, or a packet does not follow the one before (see H264Sequence, Mpeg4Sequence). Damage
+    that still decodes cannot be noticed here: `lose` tells of it. A fault ends in MPEG-4 with any
+    I picture, in H.264 where nothing refers to what is missing (see Recovery): with an IDR
+    picture or a completed recovery point, which may be a P picture.
+
+    A frame comes without motion where FFmpeg's vectors would not mean what BlockMotion says:
+    interlaced and GMC pictures, H.264 that is cropped at the left or top or refers past the
+    picture before (see References). `caveat` tells of it, and of what is approximate. What FFmpeg
+    would decode wrongly is refused, as are pictures of more than 8192x8192 px.
 
     Pictures held back for reordering come out with later packets, the last ones with `flush`.
 
-    The colour matrix is the stream's where signalled; otherwise BT.601 for MPEG-4 and
-    for fewer than 720 rows, BT.709 above.
+    Planes and colours are those of the stream (see plane.py).
     """
 
     def __init__(self, codec: str) -> None:
@@ -67,7 +82,9 @@ class StreamDecoder:
         self._headers: bytes  # headers that wait for the next picture
         self._size: tuple[int, int] | None
         self._sent: int
-        self._pts: dict[int, int | None]
+        self._in_decoder: dict[int, _Sent]
+        self._reformatter = VideoReformatter()
+        self._stale: bool  # FFmpeg holds pictures from before a fault
         self._rescued: list[CodedFrame]  # from before a packet that could not be decoded
         self.reset()
 
@@ -92,6 +109,15 @@ class StreamDecoder:
         return self._notice
 
     @property
+    def caveat(self) -> str:
+        """
+        What of this stream is only approximate or costs more, as text for a person; '' if nothing.
+
+        It tells of what has come so far, and anew after other headers.
+        """
+        return self._sequence.caveat
+
+    @property
     def configured(self) -> bool:
         """Whether headers have come, without which no picture can be decoded."""
         return self._configured
@@ -100,10 +126,10 @@ class StreamDecoder:
         """
         Decode one packet and return the frames that are ready, in display order.
 
-        CodecError for a packet that is empty, of another format, broken or truncated; the chain
-        is then broken until the next I frame. Packets before the first headers give nothing, nor
-        do those that repeat another (`notice`). When packets are missing before this one, or the
-        last one was broken, the frames held back from before come first.
+        CodecError for a packet that is empty, of another format, broken, truncated or not
+        supported; the chain is then broken until the next key frame. Packets before the first
+        headers give nothing, nor do those that repeat another (`notice`). When packets are missing
+        before this one, or the last one was broken, the frames held back from before come first.
         """
         started = time.perf_counter()
         self._notice = ""
@@ -124,10 +150,19 @@ class StreamDecoder:
                 frames += self._heed(gap, started)
                 if gap.superfluous:
                     return frames
+            self._renew()
             return frames + self._collect(self._send(data, pts), started)
         except CodecError as error:
-            self._rescued = frames + self._rescue(sent, started)
-            self._break(str(error))
+            if self._is_recovering():
+                # FFmpeg keeps its references: a recovery point does without I pictures, not
+                # without the pictures after it.
+                self._rescued = frames
+                self._sequence.forget()
+                self._fault = f"{WAITING}: {error}"
+                self._stale = True
+            else:
+                self._rescued = frames + self._rescue(sent, started)
+                self._break(f"{WAITING}: {error}")
             raise
 
     def flush(self) -> list[CodedFrame]:
@@ -162,8 +197,20 @@ class StreamDecoder:
         self._headers = b""
         self._size = None
         self._sent = 0
-        self._pts = {}
+        self._in_decoder = {}
+        self._stale = False
         self._rescued = []
+
+    def _renew(self) -> None:
+        """Begin anew with an I picture that ends a fault."""
+        traits = self._sequence.traits
+        if self._stale and traits.whole and traits.kind is FrameKind.I:
+            self._interrupt(self._fault)
+
+    def _is_recovering(self) -> bool:
+        """Tell whether no frame is to come that is intact; never so of MPEG-4."""
+        whole = any(sent.traits.whole for sent in self._in_decoder.values())
+        return self._codec == "h264" and bool(self._fault) and not whole
 
     def _rescue(self, sent: int, started: float) -> list[CodedFrame]:
         """Return the frames held back of the first `sent` packets; only H.264 tells them apart."""
@@ -192,10 +239,10 @@ class StreamDecoder:
         packet = av.Packet(len(data))
         packet.update(data)
         packet.pts = packet.dts = self._sent
-        self._pts[self._sent] = pts
+        self._in_decoder[self._sent] = _Sent(pts, self._sequence.traits)
         self._sent += 1
-        if len(self._pts) > _PTS_KEPT:
-            del self._pts[next(iter(self._pts))]
+        if len(self._in_decoder) > _SENT_KEPT:
+            del self._in_decoder[next(iter(self._in_decoder))]
         return self._receive(packet)
 
     def _receive(self, packet: av.Packet[Any] | None) -> list[VideoFrame]:
@@ -211,43 +258,47 @@ class StreamDecoder:
     def _collect(self, pictures: list[VideoFrame], started: float) -> list[CodedFrame]:
         frames = []
         for picture in pictures:
-            kind = _KINDS.get(PictureType(picture.pict_type))
-            if kind is None and self._fault and picture.pict_type == PictureType.NONE:
+            picture_type = PictureType(picture.pict_type)
+            if picture_type is PictureType.NONE and self._fault:
                 continue  # made up by the decoder in place of a missing one
-            if kind is None:
+            sent = self._in_decoder.pop(-1 if picture.pts is None else picture.pts, _UNKNOWN)
+            if picture_type not in _KINDS:
                 raise CodecError(
-                    "decode error: expected an I, P or B picture, "
-                    f"got {PictureType(picture.pict_type).name}"
+                    f"decode error: expected an I, P or B picture, got {picture_type.name}"
                 )
+            kind = sent.traits.kind or _KINDS[picture_type]
             if picture.is_corrupt:
                 raise CodecError(
                     f"decode error: expected a whole {kind.value} picture, "
                     "got one that the decoder had to conceal"
                 )
-            y, u, v = _planes(picture)
-            if kind is FrameKind.I:
+            matrix, full_range = color_matrix(picture, self._codec), is_full_range(picture)
+            y, u, v = read_planes(picture, matrix, full_range, self._reformatter)
+            key, whole = kind is FrameKind.I, sent.traits.whole
+            if key if whole is None else whole:
                 self._fault = ""
-            elif self._size is not None and self._size != y.shape:
+            if not key and self._size not in (None, y.shape):
                 self._fault = (
                     f"expected {self._size[1]}x{self._size[0]} px up to the next key frame, "
                     f"got {y.shape[1]}x{y.shape[0]}"
                 )
+                self._sequence.forget()
             self._size = (y.shape[0], y.shape[1])
-            motion = None if kind is FrameKind.I else _motion(picture)
             now = time.perf_counter()
             frames.append(
                 CodedFrame(
                     index=self._index,
-                    pts=self._pts.pop(picture.pts, None) if picture.pts is not None else None,
+                    pts=sent.pts,
                     kind=kind,
-                    key=kind is FrameKind.I,
+                    key=key,
                     y=y,
                     u=u,
                     v=v,
-                    color_matrix=_color_matrix(picture, self._codec),
-                    full_range=picture.format.name == "yuvj420p"
-                    or picture.color_range == _FULL_RANGE,
-                    motion=motion,
+                    color_matrix=matrix,
+                    full_range=full_range,
+                    motion=_motion(picture, self._codec)
+                    if sent.traits.motion and not key
+                    else None,
                     intact=not self._fault,
                     fault=self._fault,
                     decode_ms=(now - started) * 1e3,
@@ -263,14 +314,21 @@ class StreamDecoder:
 
     def _interrupt(self, reason: str) -> None:
         self._fault = reason
-        self._pts.clear()
+        self._in_decoder.clear()
+        self._stale = False
         # Old references must not leak into what follows; parameter sets stay.
         self._context.flush_buffers()
 
 
 def _open(codec: CodecName) -> VideoCodecContext:
     context = av.CodecContext.create(codec, "r")
-    context.options = {"flags2": "+export_mvs", "err_detect": "explode+aggressive"}
+    context.options = {
+        "flags2": "+export_mvs",
+        "err_detect": "explode+aggressive",
+        "max_pixels": str(MOST_PIXELS),
+    }
+    # Otherwise a picture cropped at the left comes with columns that are not to be shown.
+    context.flags |= Flags.unaligned
     # Frame threads would each add a frame of delay; with more than one slice thread FFmpeg no
     # longer notices that a slice of an H.264 picture is missing.
     context.thread_type = "SLICE"
@@ -278,31 +336,11 @@ def _open(codec: CodecName) -> VideoCodecContext:
     return context
 
 
-def _planes(picture: VideoFrame) -> list[npt.NDArray[np.uint8]]:
-    if picture.format.name not in ("yuv420p", "yuvj420p"):
-        raise CodecError(f"expected 8-bit 4:2:0 (yuv420p), got {picture.format.name}")
-    views = []
-    for plane in picture.planes:
-        rows = np.frombuffer(cast(Any, plane), np.uint8).reshape(plane.height, plane.line_size)
-        views.append(rows[:, : plane.width])
-    return views
-
-
-def _motion(picture: VideoFrame) -> BlockMotion:
+def _motion(picture: VideoFrame, codec: CodecName) -> BlockMotion | None:
+    if codec == "mpeg4" and (picture.interlaced_frame or picture.pict_type == PictureType.S):
+        return None
     # picture.side_data would keep a container that refers back to the picture: a cycle that holds
     # megabytes until the garbage collector runs.
     exported = cast(Any, SideDataContainer)(picture).get("MOTION_VECTORS")
     vectors = None if exported is None else exported.to_ndarray()
     return fill_blocks(vectors, picture.height, picture.width)
-
-
-def _color_matrix(picture: VideoFrame, codec: CodecName) -> ColorMatrix:
-    if picture.colorspace in _UNSPECIFIED:
-        return "bt601" if codec == "mpeg4" or picture.height < _HD_ROWS else "bt709"
-    matrix = _MATRICES.get(picture.colorspace)
-    if matrix is None:
-        raise CodecError(
-            "expected colour matrix BT.601 or BT.709, "
-            f"got matrix coefficients {picture.colorspace}"
-        )
-    return matrix

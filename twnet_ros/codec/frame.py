@@ -16,7 +16,7 @@ ColorMatrix = Literal["bt601", "bt709"]
 
 
 class FrameKind(enum.Enum):
-    """The picture type, read from the stream."""
+    """The picture type, read from the stream; a B picture predicted from the past alone is P."""
 
     I = "I"  # noqa: E741 (the field's own name)
     P = "P"
@@ -69,8 +69,8 @@ class CodedFrame:
     """
     One decoded picture with what the bitstream said about it.
 
-    The planes are 8-bit 4:2:0 views on the decoder's own picture, which later pictures are
-    predicted from: read them, never write to them.
+    The planes are 8-bit 4:2:0, most often views on the decoder's own picture, which later
+    pictures are predicted from: read them, never write to them.
     """
 
     index: int  # counts decoded frames from 0 since the decoder was made, in output order
@@ -82,7 +82,7 @@ class CodedFrame:
     v: npt.NDArray[np.uint8]  # (ceil(H/2), ceil(W/2)), Cr
     color_matrix: ColorMatrix
     full_range: bool
-    motion: BlockMotion | None  # None for I frames
+    motion: BlockMotion | None  # None for I frames and where the stream gives none to be used
     intact: bool  # every picture this one is predicted from was decoded without a fault
     fault: str  # '' or why the frame is not intact
     decode_ms: float
@@ -103,8 +103,8 @@ class CodedFrame:
                 )
         if self.key != (self.kind is FrameKind.I):
             raise ValueError(f"expected key only for I frames, got {self.key} for {self.kind}")
-        if self.key != (self.motion is None):
-            raise ValueError(f"expected motion for all but I frames, got {self.kind}")
+        if self.key and self.motion is not None:
+            raise ValueError(f"expected no motion of I frames, got some for {self.kind}")
         if self.intact == bool(self.fault):
             raise ValueError(
                 f"expected a fault for broken frames only, got {self.fault!r} "

@@ -1,46 +1,33 @@
-"""What H.264 headers say about the order of pictures (ITU-T H.264 clause 7.3)."""
+"""What H.264 headers say about pictures (ITU-T H.264 clauses 7.3.3 and D.1.8)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from twnet_ros.codec.bit import BitReader
+from twnet_ros.codec.error import CodecError
+from twnet_ros.codec.frame import FrameKind
+from twnet_ros.codec.h264_parameter import Parameters, Sequence, unescape
 
 SLICES = frozenset({1, 2, 5})  # nal_unit_type: non-IDR, data partition A, IDR
+PARTITION = 2
 IDR = 5
+SEI = 6
 SPS = 7
 PPS = 8
-# What is read of a slice header takes at most 26 bytes; parameter sets are a few dozen bytes long.
-SLICE_HEADER_BYTES = 48
-PARAMETER_SET_BYTES = 1024
-MOST_REORDERED = 16  # the largest decoded picture buffer (A.3.1)
-_INTRA = (2, 4)  # slice_type modulo 5: I, SI
-
-# Profiles whose SPS has the chroma format and scaling lists (7.3.2.1.1).
-_HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
-_BASELINE = 66
-_YUV444 = 3
-_EXTENDED_ASPECT_RATIO = 255
-
-
-@dataclass(frozen=True, slots=True)
-class Sequence:
-    """A sequence parameter set: how its pictures are numbered."""
-
-    id: int
-    separate_planes: bool
-    frame_num_bits: int
-    order_type: int  # pic_order_cnt_type
-    order_bits: int  # of pic_order_cnt_lsb, 0 unless the type is 0
-    gaps_allowed: bool  # gaps_in_frame_num_value_allowed_flag
-    frames_only: bool  # frame_mbs_only_flag
-    reordered: int  # most pictures decoded before and shown after another
+SLICE_HEADER_BYTES = 256  # more than any has up to its weights
+SEI_BYTES = 4096
+# slice_type modulo 5; the other two, SP and SI, are for switching between streams.
+_KINDS = {0: FrameKind.P, 1: FrameKind.B, 2: FrameKind.I}
+_RECOVERY_POINT = 6  # payloadType
+_SUBTRACTED, _ADDED, _LAST = 0, 1, 3  # modification_of_pic_nums_idc
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What the slice headers of one picture have in common and tell it from others (7.4.1.2.4)."""
+    """A picture, by the header of one of its slices (7.4.3)."""
 
+    # What all its slices have in common and tells it from others (7.4.1.2.4):
     reference: bool  # nal_ref_idc is not 0: other pictures may be predicted from it
     idr: bool
     parameters: int  # pic_parameter_set_id
@@ -49,67 +36,43 @@ class Picture:
     bottom: bool
     idr_id: int  # idr_pic_id, 0 unless IDR
     order: int  # pic_order_cnt_lsb, 0 unless the order's type is 0
-    intra: bool = field(compare=False)  # this slice is I or SI
+    # Of this slice, and different in others of the picture:
+    kind: FrameKind = field(compare=False)
+    # Reference pictures in use, of the list that has more; at least 2 of B slices that name them.
+    active: int = field(compare=False)
+    # frame_num of the first reference picture of a P slice that names it, -1 for a long-term one.
+    named: int | None = field(compare=False)
+    weighted: bool = field(compare=False)  # some prediction has weights of its own
+
+    def is_shown_before(self, other: Picture, sequence: Sequence) -> bool:
+        """Compare the order counts of pictures that are near each other; of type 0 only."""
+        values = 1 << sequence.order_bits
+        return (self.order - other.order) % values >= values // 2
 
 
-def unescape(data: bytes) -> bytes:
-    """Remove the emulation prevention bytes of a NAL unit (7.4.1.1)."""
-    return data.replace(b"\x00\x00\x03", b"\x00\x00")
+def read_recovery(unit: bytes) -> int | None:
+    """
+    Return recovery_frame_cnt of an SEI unit's recovery point (D.1.8), None without one.
 
-
-def read_sps(unit: bytes) -> Sequence:
-    """Read a sequence parameter set (7.3.2.1.1) from the byte after its NAL unit header."""
-    bits = BitReader(unescape(unit))
-    profile = bits.read(8)
-    bits.read(16)  # constraint flags, level
-    number = bits.unsigned()
-    separate = False
-    if profile in _HIGH_PROFILES:
-        chroma = bits.unsigned()
-        separate = chroma == _YUV444 and bits.flag()
-        bits.unsigned(), bits.unsigned(), bits.flag()  # bit depths, transform bypass
-        if bits.flag():
-            for index in range(12 if chroma == _YUV444 else 8):
-                if bits.flag():
-                    _skip_scaling_list(bits, 16 if index < 6 else 64)
-    frame_num_bits = bits.unsigned() + 4
-    order_type = bits.unsigned()
-    order_bits = 0
-    if order_type == 0:
-        order_bits = bits.unsigned() + 4
-    elif order_type == 1:
-        bits.flag(), bits.signed(), bits.signed()
-        for _ in range(bits.unsigned()):
-            bits.signed()
-    bits.unsigned()  # max_num_ref_frames
-    gaps = bits.flag()
-    bits.unsigned(), bits.unsigned()  # width and height
-    frames_only = bits.flag()
-    if not frames_only:
-        bits.flag()
-    bits.flag()  # direct_8x8_inference_flag
-    if bits.flag():  # cropping
-        for _ in range(4):
-            bits.unsigned()
-    reordered = _read_reordered(bits) if bits.flag() else MOST_REORDERED
-    if profile == _BASELINE or order_type == 2:
-        reordered = 0
-    return Sequence(
-        number,
-        separate,
-        frame_num_bits,
-        order_type,
-        order_bits,
-        gaps,
-        frames_only,
-        min(reordered, MOST_REORDERED),
-    )
-
-
-def read_pps(unit: bytes) -> tuple[int, int]:
-    """Read the ids of a picture parameter set and of its sequence's (7.3.2.2)."""
-    bits = BitReader(unescape(unit))
-    return bits.unsigned(), bits.unsigned()
+    `unit` begins after the NAL unit header; what lies behind its end is not read.
+    """
+    data = unescape(unit)
+    offset = 0
+    while offset + 2 < len(data):
+        sizes = []
+        for _ in range(2):  # payloadType, payloadSize
+            size = 0
+            while offset < len(data) and data[offset] == 0xFF:
+                size, offset = size + 0xFF, offset + 1
+            if offset == len(data):
+                return None
+            sizes.append(size + data[offset])
+            offset += 1
+        kind, length = sizes
+        if kind == _RECOVERY_POINT:
+            return BitReader(data[offset : offset + length]).unsigned()
+        offset += length
+    return None
 
 
 def read_parameters_id(unit: bytes) -> int:
@@ -119,12 +82,19 @@ def read_parameters_id(unit: bytes) -> int:
     return bits.unsigned()
 
 
-def read_slice(unit: bytes, sequence: Sequence) -> Picture:
-    """Read a slice header (7.3.3) as far as the order count; `unit` is the whole NAL unit."""
+def read_slice(unit: bytes, sequence: Sequence, parameters: Parameters) -> Picture:
+    """
+    Read a slice header (7.3.3) as far as its references; `unit` is the whole NAL unit.
+
+    CodecError for a slice that FFmpeg would decode wrongly: SP and SI ones.
+    """
     bits = BitReader(unescape(unit[1:]))
     bits.unsigned()  # first_mb_in_slice
-    intra = bits.unsigned() % 5 in _INTRA
-    parameters = bits.unsigned()
+    slice_type = bits.unsigned()
+    kind = _KINDS.get(slice_type % 5)
+    if kind is None:
+        raise CodecError(f"expected I, P and B slices, got slice_type {slice_type} (SP or SI)")
+    bits.unsigned()  # pic_parameter_set_id
     if sequence.separate_planes:
         bits.read(2)
     frame_num = bits.read(sequence.frame_num_bits)
@@ -133,60 +103,74 @@ def read_slice(unit: bytes, sequence: Sequence) -> Picture:
         is_field = bits.flag()
         bottom = is_field and bits.flag()
     idr = unit[0] & 0x1F == IDR
+    idr_id = bits.unsigned() if idr else 0
+    order = bits.read(sequence.order_bits)
+    deltas = parameters.frame_deltas and not is_field
+    if (sequence.order_type == 0 and deltas) or sequence.order_deltas:
+        bits.signed()
+    if sequence.order_deltas and deltas:
+        bits.signed()
+    if parameters.redundant:
+        bits.unsigned()
+    active, named, weighted = 0, None, False
+    if kind is not FrameKind.I:
+        two = kind is FrameKind.B
+        counts = _read_counts(bits, two, parameters)
+        names = [_read_names(bits) for _ in counts]
+        active = max(counts)
+        if two and any(names):
+            active = max(active, 2)
+        elif names[0]:
+            named = _frame_num_of(names[0][0], frame_num, sequence)
+        if parameters.weighted[two]:
+            weighted = _read_weighted(bits, counts, sequence)
     return Picture(
         reference=bool(unit[0] & 0x60),
         idr=idr,
-        parameters=parameters,
+        parameters=parameters.id,
         frame_num=frame_num,
         is_field=is_field,
         bottom=bottom,
-        idr_id=bits.unsigned() if idr else 0,
-        order=bits.read(sequence.order_bits),
-        intra=intra,
+        idr_id=idr_id,
+        order=order,
+        kind=kind,
+        active=active,
+        named=named,
+        weighted=weighted,
     )
 
 
-def _skip_scaling_list(bits: BitReader, size: int) -> None:
-    last = following = 8
-    for _ in range(size):
-        if following:
-            following = (last + bits.signed()) % 256
-        last = following or last
+def _read_counts(bits: BitReader, two: bool, parameters: Parameters) -> list[int]:
+    """Read on from direct_spatial_mv_pred_flag; return the active references of each list."""
+    if two:
+        bits.flag()
+    counts = list(parameters.active[: 1 + two])
+    return [bits.unsigned() + 1 for _ in counts] if bits.flag() else counts
 
 
-def _read_reordered(bits: BitReader) -> int:
-    """Read max_num_reorder_frames out of the VUI (E.1.1); without it, anything goes (E.2.1)."""
-    if bits.flag() and bits.read(8) == _EXTENDED_ASPECT_RATIO:
-        bits.read(32)
-    if bits.flag():  # overscan
-        bits.flag()
-    if bits.flag():  # video signal type
-        bits.read(4)
-        if bits.flag():
-            bits.read(24)
-    if bits.flag():  # chroma location
-        bits.unsigned(), bits.unsigned()
-    if bits.flag():  # timing
-        bits.read(65)
-    nal, vcl = _skip_hrd(bits), _skip_hrd(bits)
-    if nal or vcl:
-        bits.flag()
-    bits.flag()  # pic_struct_present_flag
-    if not bits.flag():
-        return MOST_REORDERED
-    bits.flag()
-    for _ in range(4):
+def _read_names(bits: BitReader) -> list[tuple[int, int]]:
+    """Read a list's ref_pic_list_modification (7.3.3.1)."""
+    names: list[tuple[int, int]] = []
+    if bits.flag():
+        while (command := bits.unsigned()) != _LAST:
+            names.append((command, bits.unsigned()))
+    return names
+
+
+def _frame_num_of(name: tuple[int, int], frame_num: int, sequence: Sequence) -> int:
+    """Return which picture a list's first name means (8.2.4.3.1), -1 for a long-term one."""
+    command, value = name
+    if command not in (_SUBTRACTED, _ADDED):
+        return -1
+    step = value + 1 if command == _ADDED else -value - 1
+    return (frame_num + step) % (1 << sequence.frame_num_bits)
+
+
+def _read_weighted(bits: BitReader, counts: list[int], sequence: Sequence) -> bool:
+    """Read pred_weight_table (7.3.3.2); tell whether any weight is not the default."""
+    bits.unsigned()
+    if sequence.colored:
         bits.unsigned()
-    return bits.unsigned()
-
-
-def _skip_hrd(bits: BitReader) -> bool:
-    """Skip the parameters of a reference decoder (E.1.2); tell whether there were any."""
-    if not bits.flag():
-        return False
-    count = bits.unsigned() + 1
-    bits.read(8)
-    for _ in range(count):
-        bits.unsigned(), bits.unsigned(), bits.flag()
-    bits.read(20)
-    return True
+    # One flag a reference for luma and one for chroma, and nothing else while none is set.
+    flags = (1 + sequence.colored) * sum(counts)
+    return any(bits.flag() for _ in range(flags))

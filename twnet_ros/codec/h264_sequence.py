@@ -4,24 +4,49 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from twnet_ros.codec.bitstream import START_CODE, units
 from twnet_ros.codec.discontinuity import Discontinuity, worst
 from twnet_ros.codec.error import CodecError
+from twnet_ros.codec.frame import FrameKind
 from twnet_ros.codec.h264 import (
-    MOST_REORDERED,
-    PARAMETER_SET_BYTES,
+    PARTITION,
     PPS,
+    SEI,
+    SEI_BYTES,
     SLICE_HEADER_BYTES,
     SLICES,
     SPS,
     Picture,
-    Sequence,
     read_parameters_id,
-    read_pps,
+    read_recovery,
     read_slice,
+)
+from twnet_ros.codec.h264_parameter import (
+    MOST_REORDERED,
+    PARAMETER_SET_BYTES,
+    Parameters,
+    Sequence,
+    read_pps,
     read_sps,
 )
+from twnet_ros.codec.h264_recovery import Recovery
+from twnet_ros.codec.h264_reference import References
+from twnet_ros.codec.trait import Traits
+
+
+@dataclass(slots=True)
+class _Coded:
+    """The slices of one picture."""
+
+    slices: list[Picture]
+    sequence: Sequence
+
+    @property
+    def picture(self) -> Picture:
+        return replace(self.slices[0], kind=_most_predicted(one.kind for one in self.slices))
 
 
 class H264Sequence:
@@ -37,13 +62,24 @@ class H264Sequence:
 
     def __init__(self) -> None:
         self._sequences: dict[int, Sequence] = {}
-        self._parameters: dict[int, int] = {}  # picture parameter sets: the id of their sequence's
+        self._parameters: dict[int, Parameters] = {}
         self._data = b""
         self._last: Picture | None = None
         self._reference: int | None = None  # frame_num of the last reference picture
         self._order = _Order()
-        self._broken = True  # up to the next I picture
-        self._resumed: int | None = None  # the order count of that one, while it may matter
+        self._recovery = Recovery()
+        self._references = References()
+        self._traits = Traits(motion=False)
+
+    @property
+    def caveat(self) -> str:
+        """What of the stream is approximate or costs more, as text for a person, or ''."""
+        return self._references.caveat
+
+    @property
+    def traits(self) -> Traits:
+        """What is known of the last packet's picture."""
+        return self._traits
 
     def forget(self) -> None:
         """Expect nothing of the next picture; parameter sets stay."""
@@ -51,35 +87,38 @@ class H264Sequence:
         self._last = None
         self._reference = None
         self._order.stop()
-        self._broken = True
+        self._recovery.lose()
+        self._references.forget()
 
     def follow(self, data: bytes) -> Discontinuity | None:
-        """Compare a packet, headers included, with those before; None when it follows them."""
+        """
+        Compare a packet, headers included, with those before; None when it follows them.
+
+        CodecError for a picture that FFmpeg would decode wrongly, or that is too large.
+        """
         repeated = data == self._data
         self._data = data
-        found: list[Discontinuity] = []
-        pictures: list[Picture] = []
+        self._traits = Traits(motion=False)
+        announced: int | None = None
+        pictures: list[_Coded] = []
         for offset, byte in units(data):
             start, kind = offset + 3, byte & 0x1F
             if kind == SPS:
                 self._keep_sequence(_unit(data, start + 1, PARAMETER_SET_BYTES))
             elif kind == PPS:
                 self._keep_parameters(_unit(data, start + 1, PARAMETER_SET_BYTES))
+            elif kind == SEI and announced is None:
+                announced = read_recovery(_unit(data, start + 1, SEI_BYTES))
             elif kind in SLICES:
-                unit = _unit(data, start, SLICE_HEADER_BYTES)
-                sequence = self._sequence_of(unit)
-                if sequence is None:  # the decoder will say so
-                    self.forget()
-                    continue
-                picture = read_slice(unit, sequence)
-                if pictures and picture == pictures[-1]:  # another slice of it
-                    continue
-                pictures.append(picture)
-                gap = self._next(picture, sequence, repeated)
-                gap = self._before_key(picture, sequence, gap) or gap
-                if gap is not None:
-                    found.append(gap)
-        return worst(found, len(pictures))
+                self._keep_slice(_unit(data, start, SLICE_HEADER_BYTES), pictures)
+        taken = [self._take(coded, announced, repeated) for coded in pictures]
+        if taken:  # FFmpeg decodes one frame of a packet
+            self._traits = Traits(
+                kind=_most_predicted(traits.kind or FrameKind.I for _, traits in taken),
+                whole=all(traits.whole for _, traits in taken),
+                motion=len(taken) == 1 and taken[0][1].motion,
+            )
+        return worst([gap for gap, _ in taken if gap is not None], len(taken))
 
     def _keep_sequence(self, unit: bytes) -> None:
         try:
@@ -87,19 +126,56 @@ class H264Sequence:
         except CodecError:  # the decoder will say so
             self._sequences.clear()
         else:
+            if self._sequences.get(sequence.id) != sequence:
+                self._references = References()
             self._sequences[sequence.id] = sequence
 
     def _keep_parameters(self, unit: bytes) -> None:
         try:
-            number, sequence = read_pps(unit)
+            parameters = read_pps(unit)
         except CodecError:  # the decoder will say so
             self._parameters.clear()
         else:
-            self._parameters[number] = sequence
+            self._parameters[parameters.id] = parameters
 
-    def _sequence_of(self, unit: bytes) -> Sequence | None:
-        number = self._parameters.get(read_parameters_id(unit))
-        return None if number is None else self._sequences.get(number)
+    def _keep_slice(self, unit: bytes, pictures: list[_Coded]) -> None:
+        parameters = self._parameters.get(read_parameters_id(unit))
+        sequence = None if parameters is None else self._sequences.get(parameters.sequence)
+        if parameters is None or sequence is None:  # the decoder will say so
+            self.forget()
+            return
+        unsupported = sequence.unsupported or parameters.unsupported
+        if unit[0] & 0x1F == PARTITION:
+            unsupported = "expected whole slices, got data partitions (Extended profile)"
+        if unsupported:
+            raise CodecError(unsupported)
+        picture = read_slice(unit, sequence, parameters)
+        if pictures and picture == pictures[-1].slices[0]:
+            pictures[-1].slices.append(picture)
+        else:
+            pictures.append(_Coded([picture], sequence))
+
+    def _take(
+        self, coded: _Coded, announced: int | None, repeated: bool
+    ) -> tuple[Discontinuity | None, Traits]:
+        """Return how the next picture follows, and what is known of it."""
+        picture, sequence = coded.picture, coded.sequence
+        unknown = Traits(picture.kind, whole=False, motion=False)
+        gap = self._next(picture, sequence, repeated)
+        if gap is not None and gap.breaks:
+            self._recovery.lose()
+            self._references.forget()
+        if gap is not None and gap.superfluous:
+            return gap, unknown
+        if not self._recovery.wants(picture, sequence):
+            reason = "expected pictures after the key picture, got one shown before it"
+            return Discontinuity(reason, superfluous=True), unknown
+        whole = self._recovery.add(picture, sequence, announced)
+        usable = [self._references.add(one, sequence) for one in coded.slices]
+        if picture.kind is FrameKind.B and self._references.is_newest(picture, sequence):
+            picture = replace(picture, kind=FrameKind.P)  # by what it is predicted from
+        self._references.end(picture)
+        return gap, Traits(picture.kind, whole, all(usable))
 
     def _next(self, picture: Picture, sequence: Sequence, repeated: bool) -> Discontinuity | None:
         last, reference = self._last, self._reference
@@ -141,25 +217,6 @@ class H264Sequence:
                 return Discontinuity(reason, superfluous=True)
         self._anchor(picture, sequence)
         return Discontinuity(reason, breaks=True)
-
-    def _before_key(
-        self, picture: Picture, sequence: Sequence, gap: Discontinuity | None
-    ) -> Discontinuity | None:
-        """Leave out what is shown before the I picture that ends a fault: it may need the past."""
-        if gap is not None and gap.breaks:
-            self._broken, self._resumed = True, None
-        if picture.idr:
-            self._broken, self._resumed = False, None
-        elif self._broken and picture.intra:
-            self._broken = False
-            self._resumed = picture.order if sequence.order_type == 0 else None
-        elif self._resumed is not None:
-            values = 1 << sequence.order_bits
-            if (picture.order - self._resumed) % values >= values // 2:
-                reason = "expected pictures after the key picture, got one shown before it"
-                return Discontinuity(reason, superfluous=True)
-            self._resumed = None
-        return None
 
     def _anchor(self, picture: Picture, sequence: Sequence) -> None:
         """Go on from a picture whose predecessors are not known."""
@@ -244,6 +301,10 @@ def _is_second_field(last: Picture, picture: Picture) -> bool:
         and (last.idr or not picture.idr)
         and (last.reference or not picture.reference)
     )
+
+
+def _most_predicted(kinds: Iterable[FrameKind]) -> FrameKind:
+    return max(kinds, key=(FrameKind.I, FrameKind.P, FrameKind.B).index)
 
 
 def _repeats(picture: Picture) -> str:

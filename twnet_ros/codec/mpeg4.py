@@ -15,7 +15,9 @@ VOP = 0xB6
 # Start code excluded; headers longer than this have a modulo_time_base of minutes.
 _HEADER_BYTES = 64
 _EXTENDED_ASPECT_RATIO = 15
-_GRAYSCALE = 3
+_RECTANGULAR, _GRAYSCALE = 0, 3
+_SHAPES = ("rectangular", "binary", "binary only", "grayscale")
+_STATIC_SPRITE, _GLOBAL_MOTION = 1, 2
 _KINDS: tuple[Literal["I", "P", "B", "S"], ...] = ("I", "P", "B", "S")
 
 
@@ -26,6 +28,9 @@ class Layer:
     resolution: int  # ticks a second, vop_time_increment_resolution
     step: int | None  # ticks from picture to picture where the rate is fixed
     low_delay: bool | None  # no B-VOPs; None where it is not said
+    interlaced: bool  # macroblocks may be predicted field by field
+    global_motion: bool  # S(GMC)-VOPs may come, which have no vectors of their own
+    unsupported: str  # '' or what FFmpeg would decode wrongly
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,8 @@ def read_layer(unit: bytes) -> Layer:
         low_delay = bits.flag()
         if bits.flag():
             bits.read(79)  # vbv_parameters
-    if bits.read(2) == _GRAYSCALE and version != 1:
+    shape = bits.read(2)
+    if shape == _GRAYSCALE and version != 1:
         bits.read(4)
     bits.flag()
     resolution = bits.read(16)
@@ -62,7 +68,18 @@ def read_layer(unit: bytes) -> Layer:
     if not resolution:
         raise CodecError("expected a vop_time_increment_resolution of 1 or more, got 0")
     step = bits.read(_increment_bits(resolution)) if bits.flag() else None
-    return Layer(resolution, step or None, low_delay)
+    interlaced, sprite, unsupported = False, 0, ""
+    if shape == _RECTANGULAR:
+        bits.read(29)  # width and height
+        interlaced = bits.flag()
+        bits.flag()  # obmc_disable
+        sprite = bits.read(1 if version == 1 else 2)
+        unsupported = _read_unsupported(bits, sprite)
+    else:
+        unsupported = f"expected a video object of rectangular shape, got {_SHAPES[shape]}"
+    return Layer(
+        resolution, step or None, low_delay, interlaced, sprite == _GLOBAL_MOTION, unsupported
+    )
 
 
 def read_group(unit: bytes) -> int:
@@ -84,6 +101,19 @@ def read_vop(unit: bytes, layer: Layer) -> Vop:
     increment = bits.read(_increment_bits(layer.resolution))
     bits.flag()
     return Vop(kind, seconds, increment, bits.flag())
+
+
+def _read_unsupported(bits: BitReader, sprite: int) -> str:
+    """Read on after sprite_enable; return what FFmpeg would decode wrongly, '' for nothing."""
+    if sprite == _STATIC_SPRITE:
+        return "expected moving pictures, got a static sprite"
+    if sprite == _GLOBAL_MOTION:
+        bits.read(8)  # warping points and their accuracy
+        if bits.flag():
+            return "expected global motion without, got one with changes of brightness"
+    if bits.flag():
+        return "expected 8 bits a sample (not_8_bit 0), got another number"
+    return ""
 
 
 def _increment_bits(resolution: int) -> int:

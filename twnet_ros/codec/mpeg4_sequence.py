@@ -8,6 +8,7 @@ from twnet_ros.codec.bitstream import units
 from twnet_ros.codec.discontinuity import Discontinuity, worst
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.mpeg4 import GROUP, LAYERS, VOP, Layer, Vop, read_group, read_layer, read_vop
+from twnet_ros.codec.trait import Traits
 
 _INTERVALS = 16  # by which a cadence is judged
 _LONGEST_TURN = 5
@@ -33,6 +34,23 @@ class Mpeg4Sequence:
         self._second_before = 0  # of the anchor before, from which those of B-VOPs count
         self._forget_times()
 
+    @property
+    def caveat(self) -> str:
+        """What of the stream costs more, as text for a person; '' for nothing."""
+        if self._layer is None:
+            return ""
+        found = []
+        if self._layer.interlaced:
+            found.append("interlaced: every frame takes the key step")
+        if self._layer.global_motion:
+            found.append("global motion (GMC): frames that use it take the key step")
+        return "; ".join(found)
+
+    @property
+    def traits(self) -> Traits:
+        """What is known of the last picture; here FFmpeg knows all."""
+        return Traits()
+
     def forget(self) -> None:
         """Expect nothing of the next picture; the layer and its cadence stay."""
         self._data = b""
@@ -46,7 +64,11 @@ class Mpeg4Sequence:
         self._before: int | None = None  # the anchor before the last one
 
     def follow(self, data: bytes) -> Discontinuity | None:
-        """Compare a packet, headers included, with those before; None when it follows them."""
+        """
+        Compare a packet, headers included, with those before; None when it follows them.
+
+        CodecError for a picture that FFmpeg would decode wrongly.
+        """
         repeated = data == self._data
         self._data = data
         found: list[Discontinuity] = []
@@ -59,6 +81,8 @@ class Mpeg4Sequence:
                 self._second = read_group(data[start : start + _UNIT_BYTES])
             elif unit == VOP and self._layer is not None:
                 pictures += 1
+                if self._layer.unsupported:
+                    raise CodecError(self._layer.unsupported)
                 vop = read_vop(data[start : start + _UNIT_BYTES], self._layer)
                 step = self._next_between if vop.kind == "B" else self._next_anchor
                 gap = step(vop, self._layer.resolution, repeated)

@@ -158,6 +158,7 @@ def status_message(ticket: Ticket, now_ns: int, now_s: float) -> FrameStatus:
         chain_intact=ticket.intact,
         waiting=ticket.waiting,
         reason=ticket.reason,
+        caveat=ticket.caveat,
         frames_skipped=ticket.frames_skipped,
         packets_dropped=ticket.packets_dropped,
         decode_ms=ticket.decode_ms,

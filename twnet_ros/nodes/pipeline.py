@@ -44,6 +44,7 @@ class Ticket:
     decode_ms: float = 0.0
     segmentation: Segmentation | None = None
     reason: str = ""  # why there is no segmentation
+    caveat: str = ""  # what of the stream is approximate or costs more
     dropped: bool = False  # never decoded, or decoded with an error
     fault: bool = False  # the reason is an error, and not merely a wait
     waiting: bool = False  # nothing is segmented until the next key frame
@@ -209,16 +210,19 @@ class Pipeline:
                         key_sent = False
                     key_sent = key_sent or _sends_key_picture(decoder, data)
                     # With a key frame sent, the decoder merely holds the pictures for reordering.
-                    if not (work.frames or key_sent):
-                        ticket.reason = decoder.fault or NO_PICTURE
+                    if not work.frames and decoder.fault and not key_sent:
+                        ticket.reason = decoder.fault
                         ticket.waiting = True
                     elif not work.frames and decoder.notice:  # the packet was left out
                         ticket.reason = decoder.notice
-                except Exception as error:  # mostly a CodecError
+                except Exception as error:
                     key_sent = False
                     _drop(ticket, _describe(error))
-                    if decoder is not None:
+                    # A packet that does not decode breaks the chain in the decoder itself.
+                    known = isinstance(error, CodecError)
+                    if decoder is not None and not (known and decoder.fault):
                         decoder.lose(ticket.reason)
+                ticket.caveat = decoder.caveat if decoder else ""
                 self._decoded.put(work)
         finally:
             self._decoded.put(None)

@@ -124,6 +124,7 @@ class SegmentNode(LifecycleNode):
         self._topic = self.resolve_topic_name(TOPIC)
         self._outputs: list[LifecyclePublisher] = []
         self._classes: dict[int, LifecyclePublisher] = {}  # of ~/masks/<class>, by train id
+        self._caveat = ""  # of the stream, as it was logged last
         self._logged: dict[str, float] = {}  # when each reason was, time.monotonic()
 
     def start(self) -> None:
@@ -253,6 +254,9 @@ class SegmentNode(LifecycleNode):
             if self.context.ok():
                 raise
             return  # the process is on its way out
+        if ticket.caveat not in ("", self._caveat):
+            self._caveat = ticket.caveat
+            self.get_logger().warning(f"{self._topic}: {ticket.caveat}")
         if ticket.fault and self._is_news(ticket.reason):
             self.get_logger().error(f"{self._topic}: {ticket.reason}")
         elif (ticket.waiting or ticket.reason == SKIPPED) and self._is_news(ticket.reason):

@@ -15,14 +15,19 @@ def decode(path: str | os.PathLike[str]) -> Iterator[CodedFrame]:
     """Yield the coded frames of a video file in display order.
 
     A broken packet is logged and left out; the frames that refer to it come marked as not intact.
+    What of the stream is approximate is logged, too.
     """
     info, packets = read_packets(path)
     decoder = StreamDecoder(info.codec)
+    caveat = ""
     for number, packet in enumerate(packets):
         try:
             yield from decoder.decode(packet.data, packet.pts_ns)
         except CodecError as error:
             logger.warning("%s: packet %d: %s", path, number, error)
+        if decoder.caveat not in ("", caveat):
+            caveat = decoder.caveat
+            logger.warning("%s: %s", path, caveat)
     try:
         yield from decoder.flush()
     except CodecError as error:

@@ -1,0 +1,440 @@
+"""What streams may do besides I and P pictures: it is right, without motion, or refused.
+
+Every stream here is an encoder's own, or one whose headers were changed.
+"""
+
+import re
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from av.bitstream import BitStreamFilterContext
+
+from twnet_ros.codec import CodecError, FrameKind, StreamDecoder, h264, h264_parameter
+from twnet_ros.codec.bitstream import START_CODE, headers_of, units
+from twnet_ros.codec.encoder import ClipEncoder
+
+PLAIN = "bframes=0:ref=1:weightp=0"
+
+
+@pytest.fixture
+def noisy_pan(pan):
+    """Pan to and fro, with noise, so that nothing is predicted for nothing."""
+
+    def make(count):
+        rng = np.random.default_rng(0)
+        views = pan(40, dx=1)
+        frames = np.array([[*views, *views[::-1]][n % 80] for n in range(count)]).astype(int)
+        return np.clip(frames + rng.integers(-10, 11, frames.shape), 0, 255).astype(np.uint8)
+
+    return make
+
+
+def encode(codec, frames, *, pixel_format="yuv420p", bf=0, gop=12, kind_of=None, **options):
+    context = av.CodecContext.create({"h264": "libx264"}.get(codec, codec), "w")
+    context.height, context.width = frames[0].shape[:2]
+    context.pix_fmt, context.framerate, context.thread_count = pixel_format, 17, 1
+    context.time_base = Fraction(1, 17)
+    context.gop_size, context.max_b_frames = gop, bf
+    if codec == "mpeg4":
+        context.bit_rate, context.bit_rate_tolerance = 2_000_000, 4_000_000
+    context.options = {name.replace("_", "-"): value for name, value in options.items()}
+    packets = []
+    for number, frame in enumerate(frames):
+        picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format=pixel_format)
+        picture.pts = number
+        if kind_of is not None:
+            picture.pict_type = kind_of(number)
+        packets += context.encode(picture)
+    return [bytes(packet) for packet in packets + context.encode(None)]
+
+
+def x264(frames, parameters, **settings):
+    return encode("h264", frames, x264_params=parameters, **settings)
+
+
+def decode(codec, packets):
+    """Return the frames and the last caveat."""
+    decoder = StreamDecoder(codec)
+    frames = [frame for n, data in enumerate(packets) for frame in decoder.decode(data, n)]
+    return frames + decoder.flush(), decoder.caveat
+
+
+def with_motion(frames):
+    return "".join(frame.kind.value if frame.motion else "-" for frame in frames)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "bf", "caveats"),
+    [
+        (PLAIN, 0, []),
+        (PLAIN + ":slices=4", 0, []),
+        (PLAIN + ":fake-interlaced=1", 0, []),
+        ("bframes=0:ref=4:weightp=0", 0, ["several reference frames"]),
+        ("bframes=0:ref=1:weightp=1", 0, []),
+        ("bframes=2:b-pyramid=0:b-adapt=0:ref=1:weightp=0", 2, []),
+        ("bframes=2:b-pyramid=0:b-adapt=0:ref=1:weightp=0:open-gop=1", 2, []),
+        ("bframes=2:b-pyramid=0:b-adapt=0:ref=4:weightp=0", 2, ["several reference frames"]),
+        ("bframes=3:b-pyramid=normal:b-adapt=0:ref=1:weightp=0", 3, ["B pictures that others"]),
+        ("bframes=3:b-pyramid=normal:b-adapt=0:ref=4", 3, ["several", "B pict", "weighted"]),
+    ],
+)
+def test_motion_that_is_approximate_is_said_and_none_that_is_exact(
+    parameters, bf, caveats, noisy_pan
+):
+    frames, caveat = decode("h264", x264(noisy_pan(24), parameters, bf=bf))
+    assert len(frames) == 24
+    assert all(frame.intact for frame in frames)
+    assert all(frame.key == (frame.motion is None) for frame in frames)
+    found = caveat.split("; ") if caveat else []
+    assert len(found) == len(caveats)
+    assert all(one.startswith(start) for one, start in zip(found, caveats, strict=True))
+
+
+def test_a_fade_with_weighted_prediction_is_said(noisy_pan):
+    frames = noisy_pan(12)
+    faded = [(frame * (1 - n / 16)).astype(np.uint8) for n, frame in enumerate(frames)]
+    decoded, caveat = decode("h264", x264(faded, "bframes=0:ref=1:weightp=1"))
+    assert caveat == "weighted prediction: the residual is approximate"
+    assert with_motion(decoded) == "-PPPPPPPPPPP"
+
+
+def test_caveats_are_those_of_the_headers_in_force(noisy_pan):
+    decoder = StreamDecoder("h264")
+    seen = []
+    for parameters in (PLAIN, "bframes=0:ref=4:weightp=0", PLAIN):
+        for data in x264(noisy_pan(6), parameters):
+            decoder.decode(data)
+        seen.append(decoder.caveat.partition(":")[0])
+    assert seen == ["", "several reference frames", ""]
+    decoder.reset()
+    assert decoder.caveat == ""
+
+
+def test_the_drives_say_what_is_approximate(drive):
+    from twnet_ros.codec import read_packets
+
+    info, packets = read_packets(drive("street_2048x1024_h264_bframes.mp4"))
+    frames, caveat = decode(info.codec, [packet.data for packet in packets])
+    assert caveat.startswith("several reference frames")
+    assert sum(frame.motion is None for frame in frames) == sum(frame.key for frame in frames)
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("h264", {"x264_params": PLAIN + ":interlaced=1"}),
+        ("h264", {"x264_params": PLAIN + ":bff=1"}),
+        ("mpeg4", {"flags": "+ilme+ildct"}),
+    ],
+)
+def test_interlaced_frames_come_without_motion(codec, options, noisy_pan, raw_decode):
+    packets = encode(codec, noisy_pan(14), **options)
+    frames, caveat = decode(codec, packets)
+    assert "".join(frame.kind.value for frame in frames) == "IPPPPPPPPPPPIP"
+    assert with_motion(frames) == "-" * 14
+    assert caveat.startswith("interlaced:")
+    for frame, picture in zip(frames, raw_decode(codec, packets), strict=True):
+        assert frame.intact
+        np.testing.assert_array_equal(frame.y, picture.to_ndarray()[: frame.height])
+
+
+def cropped(packets, crop):
+    edit = BitStreamFilterContext(f"h264_metadata={crop}", "h264")
+    return [bytes(out) for data in packets for out in edit.filter(av.Packet(data))]
+
+
+@pytest.mark.parametrize(("left", "top"), [(2, 0), (0, 2), (8, 16), (34, 6)])
+def test_pictures_cropped_at_the_left_or_top_come_without_motion(left, top, noisy_pan):
+    packets = x264(noisy_pan(5), PLAIN)
+    whole, _ = decode("h264", packets)
+    frames, caveat = decode("h264", cropped(packets, f"crop_left={left}:crop_top={top}"))
+    assert with_motion(frames) == "-----"
+    assert caveat.startswith("cropped")
+    for frame, full in zip(frames, whole, strict=True):
+        assert frame.intact
+        np.testing.assert_array_equal(frame.y, full.y[top:, left:])
+        np.testing.assert_array_equal(frame.v, full.v[top // 2 :, left // 2 :])
+
+
+@pytest.mark.parametrize(("right", "bottom"), [(2, 0), (0, 2), (8, 16), (34, 6)])
+def test_cropping_at_the_right_and_bottom_changes_nothing_else(right, bottom, noisy_pan):
+    packets = x264(noisy_pan(5), PLAIN)
+    whole, _ = decode("h264", packets)
+    frames, caveat = decode("h264", cropped(packets, f"crop_right={right}:crop_bottom={bottom}"))
+    assert caveat == ""
+    for frame, full in zip(frames, whole, strict=True):
+        assert (frame.width, frame.height) == (176 - right, 144 - bottom)
+        np.testing.assert_array_equal(frame.y, full.y[: frame.height, : frame.width])
+        assert (frame.motion is None) == frame.key
+        if frame.motion is not None:
+            rows, columns = frame.motion.reference.shape
+            expected = full.motion.displacement[:rows, :columns]
+            np.testing.assert_array_equal(frame.motion.displacement, expected)
+
+
+def cut(frames, number):
+    """Change the scene at a frame."""
+    return np.concatenate([frames[:number], 255 - frames[number:, ::-1]])
+
+
+def with_an_i_picture(frames, parameters, number):
+    """Encode with an I picture at a cut, which is not IDR because that would be too early."""
+    packets = x264(cut(frames, number), parameters + ":scenecut=100:min-keyint=99", gop=250)
+    assert packets[number].startswith(b"\x00" + START_CODE + b"\x41")
+    return packets
+
+
+def slices_of(data):
+    starts = [offset for offset, unit in units(data) if unit & 0x1F in (1, 5)]
+    return [data[a:b] for a, b in zip(starts, [*starts[1:], len(data)], strict=True)]
+
+
+@pytest.mark.parametrize("intra", [0, 2, 3])
+def test_a_picture_with_an_i_slice_among_p_slices_is_no_key_picture(intra, noisy_pan):
+    frames = noisy_pan(6)
+    packets = x264(cut(frames, 2), PLAIN + ":slices=4:scenecut=0", gop=250)
+    other = with_an_i_picture(frames, PLAIN + ":slices=4", 2)
+    mixed = slices_of(packets[2])
+    mixed[intra] = slices_of(other[2])[intra]
+    mixed = [packets[0], packets[1], b"".join(mixed), *packets[3:]]
+
+    frames, caveat = decode("h264", mixed)
+    assert [frame.kind for frame in frames] == [FrameKind.I] + [FrameKind.P] * 5
+    assert with_motion(frames) == "-PPPPP"
+    assert caveat == ""
+    top = -(-9 * intra // 4)
+    assert not frames[2].motion.coded[2 * top : 2 * top + 2].any()
+    assert frames[3].motion.coded.any()
+
+    # After a fault it does not make the chain whole either, as an I picture of one reference does.
+    decoder = StreamDecoder("h264")
+    decoder.decode(packets[0])
+    decoder.lose("a test")
+    assert not any(frame.intact for data in mixed[2:] for frame in decoder.decode(data))
+    decoder.lose("a test")
+    assert [frame.intact for frame in decoder.decode(other[2])] == [True]
+
+
+def test_an_i_picture_ends_a_fault_only_where_nothing_before_it_is_kept(noisy_pan):
+    # FFmpeg itself holds an I picture back that nothing announces.
+    for references, expected in ((1, [6, 7, 8]), (3, [])):
+        packets = with_an_i_picture(noisy_pan(9), f"bframes=0:ref={references}:weightp=0", 5)
+        decoder = StreamDecoder("h264")
+        decoder.decode(packets[0])
+        decoder.decode(packets[1])
+        decoder.lose("a test")
+        intact = []
+        for number, data in enumerate(packets[3:], 3):
+            try:
+                intact += [f.pts for f in decoder.decode(data, number) if f.intact]
+            except CodecError:
+                continue
+        assert intact == expected
+        assert bool(decoder.fault) == (not expected)
+        decoder.decode(packets[0])
+        assert decoder.fault == ""
+
+
+REFRESH = {
+    "one reference": ("intra-refresh=1:keyint=20:bframes=0:ref=1:weightp=0", 0),
+    "several references": ("intra-refresh=1:keyint=20:bframes=0:ref=4", 0),
+    "slices": ("intra-refresh=1:keyint=20:bframes=0:ref=1:slices=3", 0),
+}
+
+
+def recover(packets, first, skip=()):
+    """Decode from `first` on, after the headers; return the frames by number."""
+    decoder = StreamDecoder("h264")
+    decoder.decode(headers_of("h264", packets[0]))
+    frames = []
+    for number in range(first, len(packets)):
+        if number in skip:
+            continue
+        try:
+            frames += decoder.decode(packets[number], number)
+        except CodecError:
+            assert decoder.fault
+    return {frame.pts: frame for frame in frames + decoder.flush()}
+
+
+def announced(packets):
+    """Return the number of each recovery point and how many frames later it is complete."""
+    points = {}
+    for number, data in enumerate(packets):
+        found = re.search(START_CODE + b"\x06(.*?)" + START_CODE, data, re.DOTALL)
+        if found and h264.read_recovery(found.group(1)) is not None:
+            points[number] = h264.read_recovery(found.group(1))
+    return points
+
+
+@pytest.mark.parametrize("case", REFRESH)
+def test_intra_refresh_is_whole_when_its_recovery_is_complete(case, noisy_pan):
+    parameters, bf = REFRESH[case]
+    packets = x264(noisy_pan(72), parameters, bf=bf, gop=20)
+    points = announced(packets)
+    assert list(points) == [20, 40, 60]
+    whole = recover(packets, 0)
+    assert [frame.kind for frame in whole.values()].count(FrameKind.I) == 1
+    assert all(frame.intact for frame in whole.values())
+    for start in (1, 5, 12, 16, 19, 20, 21, 30, 40, 41, 59):
+        point = min(number for number in points if number >= start)
+        expected = range(point + points[point], len(packets))
+        for frames in (recover(packets, start), recover(packets, 0, (start - 1,))):
+            intact = [pts for pts, frame in frames.items() if frame.intact and pts >= start]
+            assert intact == list(expected)
+            for pts in intact:
+                assert frames[pts].kind is FrameKind.P
+                np.testing.assert_array_equal(frames[pts].y, whole[pts].y)
+
+
+@pytest.mark.parametrize("pyramid", ["none", "normal"])
+def test_intra_refresh_with_b_frames_is_right_or_not_intact(pyramid, noisy_pan):
+    parameters = f"intra-refresh=1:keyint=12:bframes=3:b-adapt=0:b-pyramid={pyramid}:ref=1"
+    packets = x264(noisy_pan(90), parameters, bf=3, gop=12)
+    whole = recover(packets, 0)
+    assert all(frame.intact for frame in whole.values())
+    recovered = 0
+    for start in range(1, 30, 3):
+        frames = recover(packets, start)
+        intact = [pts for pts, frame in frames.items() if frame.intact]
+        assert all(frames[pts].y.tobytes() == whole[pts].y.tobytes() for pts in intact)
+        recovered += bool(intact)
+    assert recovered == 10
+
+
+def test_a_second_fault_during_a_recovery_waits_for_the_next_one(noisy_pan):
+    packets = x264(noisy_pan(72), REFRESH["one reference"][0], gop=20)
+    ((_, count), *_) = announced(packets).items()
+    for lost in (21, 20 + count - 1, 20 + count):
+        frames = recover(packets, 5, (lost,))
+        assert next(pts for pts, frame in frames.items() if frame.intact) == 40 + count
+
+
+@pytest.mark.parametrize("codec", ["h264", "mpeg4"])
+def test_pictures_that_are_too_large_are_refused(codec, noisy_pan):
+    decoder = StreamDecoder(codec)
+    (packet,) = ClipEncoder(codec, 176, 144).encode(noisy_pan(1)[0])
+    assert decoder.decode(packet.data)[0].intact
+    if codec == "mpeg4":  # 13 bits each way cannot be too many
+        return
+    packets = [huge(data) for data in x264(noisy_pan(3), PLAIN)]
+    for data in packets:
+        expected = r"expected at most 67108864 px \(8192x8192\), got 16384x8192 px"
+        with pytest.raises(CodecError, match=expected):
+            decoder.decode(data)
+        assert decoder.fault
+    assert decoder.decode(packet.data)[0].intact
+
+
+def huge(data):
+    """Write another width and height into the SPS of x264's own."""
+    start = data.find(START_CODE + b"\x67")
+    if start < 0:
+        return data
+    end = data.find(START_CODE, start + 4) - 1
+    sps = h264_parameter.unescape(data[start + 4 : end])
+    text = "".join(format(byte, "08b") for byte in sps)
+    small = "".join(golomb(value) for value in (10, 8))  # macroblocks less one
+    assert text.count(small) == 1
+    text = text.replace(small, golomb(1023) + golomb(511))
+    text += "0" * (-len(text) % 8)
+    large = b""
+    for at in range(0, len(text), 8):
+        byte = int(text[at : at + 8], 2)
+        large += b"\x03" * (byte <= 3 and large.endswith(b"\x00\x00")) + bytes([byte])
+    return data[: start + 4] + large + data[end:]
+
+
+def golomb(value):
+    code = format(value + 1, "b")
+    return "0" * (len(code) - 1) + code
+
+
+def layer(sprite, *, interlaced=0, points=0, brightness=0, shape=0, wide=0):
+    """A video object layer of 176x144 px and 17 ticks a second, version 2."""
+    text = "0" + format(1, "08b") + "1" + "0010" + "001" + "0001" + "0"
+    text += format(shape, "02b") + "1" + format(17, "016b") + "1" + "0"
+    text += "1" + format(176, "013b") + "1" + format(144, "013b") + "1"
+    text += f"{interlaced}1" + format(sprite, "02b")
+    if sprite == 1:
+        text += (format(176, "013b") + "1") * 2 + (format(0, "013b") + "1") * 2
+    if sprite:
+        text += format(points, "06b") + "00" + str(brightness)
+    if sprite == 1:
+        text += "0"
+    text += str(wide) + "0" + "0" + "1" + "1" + "0" + "0" + "0" + "0"
+    return START_CODE + b"\x20" + stuffed(text)
+
+
+def stuffed(text):
+    text += "0" + "1" * (-(len(text) + 1) % 8)
+    return bytes(int(text[k : k + 8], 2) for k in range(0, len(text), 8))
+
+
+def with_layer(data, changed):
+    start = data.find(START_CODE + b"\x20")
+    if start < 0:
+        return data
+    return data[:start] + changed + data[data.find(START_CODE, start + 4) :]
+
+
+def global_vop(increment):
+    """An S(GMC)-VOP without warping points whose macroblocks are all not coded: a still one."""
+    head = "11" + "0" + "1" + format(increment, "05b") + "1" + "1" + "0" + "000" + "00101" + "001"
+    return START_CODE + b"\xb6" + stuffed(head + "1" * 99)
+
+
+def test_global_motion_comes_without_motion(noisy_pan):
+    packets = [with_layer(data, layer(2)) for data in encode("mpeg4", noisy_pan(4))]
+    later = packets[2]
+    still = [packets[0], packets[1], global_vop(2), later]
+    later = bytearray(later)
+    at = later.find(START_CODE + b"\xb6") + 4
+    bits = int.from_bytes(later[at : at + 2], "big")
+    later[at : at + 2] = (bits & ~(0x1F << 7) | 3 << 7).to_bytes(2, "big")  # one tick later
+    still[3] = bytes(later)
+    frames, caveat = decode("mpeg4", still)
+    assert [frame.kind for frame in frames] == [FrameKind.I, FrameKind.P, FrameKind.P, FrameKind.P]
+    assert with_motion(frames) == "-P-P"
+    assert caveat.startswith("global motion")
+    assert all(frame.intact for frame in frames)
+    np.testing.assert_array_equal(frames[2].y, frames[1].y)
+    whole, _ = decode("mpeg4", packets[:3])
+    np.testing.assert_array_equal(frames[3].y, whole[2].y)
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        (layer(1), "expected moving pictures, got a static sprite"),
+        (layer(2, brightness=1), "got one with changes of brightness"),
+        (layer(0, shape=1), "expected a video object of rectangular shape, got binary"),
+        (layer(0, wide=1), r"expected 8 bits a sample \(not_8_bit 0\)"),
+    ],
+)
+def test_what_ffmpeg_would_decode_wrongly_of_mpeg4_is_refused(changed, expected, noisy_pan):
+    packets = encode("mpeg4", noisy_pan(3))
+    decoder = StreamDecoder("mpeg4")
+    for data in packets:
+        with pytest.raises(CodecError, match=expected):
+            decoder.decode(with_layer(data, changed))
+        assert decoder.fault
+    assert decoder.decode(packets[0])[0].intact
+
+
+@pytest.mark.parametrize("bf", [0, 2])
+def test_quarter_pel_mpeg4_has_motion_in_quarters_of_a_pixel(bf, pan_over):
+    # A camera that moves by 3 px, seen at a quarter of the size: 0.75 px a frame.
+    large = pan_over(5, width=4 * 176, height=4 * 144, square=24, blur=16, dx=3)
+    small = [
+        frame.reshape(144, 4, 176, 4, 3).mean((1, 3)).round().astype(np.uint8) for frame in large
+    ]
+    frames, caveat = decode("mpeg4", encode("mpeg4", small, bf=bf, flags="+qpel"))
+    assert caveat == ""
+    (frame,) = [frame for frame in frames if frame.kind is FrameKind.P][:1]
+    inner = frame.motion.displacement[2:-2, 2:-2]
+    apart = frame.index - frames[0].index
+    assert np.median(inner[..., 0]) == 0.75 * apart
+    assert np.median(inner[..., 1]) == 0

@@ -1,0 +1,93 @@
+"""Which pictures the motion vectors of H.264 pictures point to."""
+
+from __future__ import annotations
+
+from twnet_ros.codec.frame import FrameKind
+from twnet_ros.codec.h264 import Picture
+from twnet_ros.codec.h264_parameter import Sequence
+
+
+class References:
+    """
+    Tells which pictures' vectors can be used, from their slice headers.
+
+    FFmpeg says of a vector that it points to the past or to the future. That is taken for the
+    anchor (I or P picture) before, and for the one after a B picture. It is exact where one
+    reference picture a list is in use: then it is known which one that is (ITU-T H.264 clauses
+    8.2.4.2 and 8.2.4.3.1), and vectors to any other are no good.
+    """
+
+    def __init__(self) -> None:
+        self._anchors: list[Picture] = []  # the last two, in the order of decoding
+        self._newest: int | None = None  # frame_num of the last reference picture
+        # Met so far:
+        self._interlaced = False
+        self._shifted = False
+        self._several = False
+        self._pyramid = False
+        self._elsewhere = False
+        self._weighted = False
+
+    @property
+    def caveat(self) -> str:
+        """What of the stream is approximate or costs more, as text for a person, or ''."""
+        texts = {
+            "interlaced: interlaced frames take the key step": self._interlaced,
+            "cropped at the left or top: every frame takes the key step": self._shifted,
+            "several reference frames: motion vectors that point further back than to the frame "
+            "before are taken to point there": self._several,
+            "B pictures that others refer to: motion vectors to them are taken to point to the "
+            "frames around them": self._pyramid,
+            "motion vectors that skip a frame (temporal layers, long-term references): frames "
+            "with such vectors take the key step": self._elsewhere,
+            "weighted prediction: the residual is approximate": self._weighted,
+        }
+        return "; ".join(text for text, met in texts.items() if met)
+
+    def add(self, picture: Picture, sequence: Sequence) -> bool:
+        """Take a picture in, by each of its slices; tell whether its vectors can be used."""
+        inter = picture.kind is not FrameKind.I
+        interlaced = picture.is_field or sequence.adaptive_fields
+        self._interlaced = self._interlaced or interlaced
+        self._shifted = self._shifted or sequence.shifted
+        self._weighted = self._weighted or picture.weighted
+        if picture.kind is FrameKind.B:
+            self._pyramid = self._pyramid or picture.reference
+        usable = not (interlaced or sequence.shifted)
+        if inter and usable:
+            usable = self._points_to_anchors(picture, sequence)
+            # Without anchors, pictures are missing or the stream was joined late.
+            self._elsewhere = self._elsewhere or (not usable and bool(self._anchors))
+            self._several = self._several or (usable and picture.active > 1)
+        return usable
+
+    def is_newest(self, picture: Picture, sequence: Sequence) -> bool:
+        """Tell whether a picture is shown after all others so far, as far as that can be told."""
+        known = bool(self._anchors) and sequence.order_type == 0
+        return known and not picture.is_shown_before(self._anchors[-1], sequence)
+
+    def end(self, picture: Picture) -> None:
+        """Close a picture: those that follow may refer to it."""
+        if picture.reference:
+            self._newest = picture.frame_num
+        if picture.kind is not FrameKind.B:
+            self._anchors = [*self._anchors[-1:], picture]
+
+    def forget(self) -> None:
+        """Pictures are missing before the next one."""
+        self._anchors = []
+        self._newest = None
+
+    def _points_to_anchors(self, picture: Picture, sequence: Sequence) -> bool:
+        if not self._anchors:
+            return False
+        past = self._anchors[-1]
+        if picture.kind is FrameKind.P:
+            if sequence.order_type == 0 and picture.is_shown_before(past, sequence):
+                return False
+            target = self._newest if picture.named is None else picture.named
+            return past.reference and (picture.active > 1 or target == past.frame_num)
+        # Without an anchor that is shown later, both lists hold pictures of the past.
+        if self.is_newest(picture, sequence):
+            return False
+        return all(anchor.reference for anchor in self._anchors)
