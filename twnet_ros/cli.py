@@ -201,6 +201,7 @@ def evaluate(options: argparse.Namespace) -> None:
         frames=options.frames,
         gop=options.gop,
         bits_per_pixel=options.bits_per_pixel,
+        every=options.every,
         device=options.device,
         precision=options.precision,
     )
@@ -319,6 +320,14 @@ def parser() -> argparse.ArgumentParser:
     )
     scored.add_argument(
         "--bits-per-pixel", type=float, default=0.3, help="sets the bitrate, default: %(default)s"
+    )
+
+    scored.add_argument(
+        "--every",
+        type=count,
+        default=1,
+        metavar="N",
+        help="label one of N frames and skip the others, default: %(default)s",
     )
 
     add = command(demo, "demo drive.mp4").add_argument

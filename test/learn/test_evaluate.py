@@ -115,6 +115,18 @@ def test_a_good_network_scores_well_and_repetition_lags_behind(network, panning)
     assert lag == sorted(lag, reverse=True)
 
 
+def test_frames_between_the_labelled_ones_lend_their_motion(network, panning):
+    clips = make_clips(panning(4), 2, 7, FINE, 0)
+    oracle = Oracle(network().config)
+    found = {m: score(oracle, clips, m, every=3) for m in ("warping", "repeat")}
+    for one in found.values():
+        labelled = [number for number, c in enumerate(one.by_frame) if c.counts.any()]
+        assert labelled == [0, 3, 6]
+    assert found["warping"].by_frame[6].miou() > found["repeat"].by_frame[6].miou() + 10
+    lines = table(found, oracle.config.classes, gop=7, every=3).splitlines()
+    assert "distance 6" in lines[0]
+
+
 def test_clips_do_not_touch_each_other(network, panning):
     clips = make_clips(panning(), 2, 3, Coding(gop=600), 0)
     together = score(network(), clips, "twnet")

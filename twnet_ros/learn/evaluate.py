@@ -67,16 +67,25 @@ class Score:
 
 
 def score(
-    model: TWNet, clips: list[Clip], method: str, device: str = "cpu", precision: str = "fp32"
+    model: TWNet,
+    clips: list[Clip],
+    method: str,
+    device: str = "cpu",
+    precision: str = "fp32",
+    every: int = 1,
 ) -> Score:
-    """Score a method on clips of one length, at the model's own input size."""
+    """Score a method on clips of one length, at the model's own input size.
+
+    Of ``every`` frames the first is labelled and scored; the others are skipped.
+    """
     segmenter = engine(model, method, device, precision)
     by_frame = [Confusion(len(model.config.classes)) for _ in clips[0]]
     square = np.zeros(len(by_frame))
     for clip in clips:
         segmenter.reset()
         for number, (frame, truth) in enumerate(clip):
-            for result in segmenter.step(frame):
+            go_on = segmenter.skip if number % every else segmenter.step
+            for result in go_on(frame):
                 by_frame[number].add(truth, result.labels)
             if segmenter.state is not None:
                 square[number] += float(segmenter.state.context.float().square().mean())

@@ -27,11 +27,12 @@ def report(
     bits_per_pixel: float,
     device: str,
     precision: str,
+    every: int = 1,
     seed: int = 1,
 ) -> dict[str, Score]:
     """Score a model and what it is held against on held-out clips, and print a table.
 
-    Held-out stills are scored as they are, too.
+    Held-out stills are scored as they are, too. Of ``every`` frames one is labelled.
     """
     network = load_checkpoint(find_model(model))
     if data.held_out is None:
@@ -48,20 +49,25 @@ def report(
         print(f"key-frame CNN on {len(stills)} held-out stills: {miou:.1f} mIoU")
     coding = Coding(gop=gop, bits_per_pixel=bits_per_pixel)
     coded = make_clips(data.held_out, clips, frames, coding, seed)
-    scores = {m: score(network, coded, m, device, precision) for m in tqdm(METHODS, unit="method")}
-    print(f"{clips} clips of {frames} frames, GOP {gop}, {bits_per_pixel} bit/pixel")
-    print(table(scores, network.config.classes, min(gop, frames)))
+    scores = {
+        method: score(network, coded, method, device, precision, every)
+        for method in tqdm(METHODS, unit="method")
+    }
+    labelled = f", every {every} frames" if every > 1 else ""
+    print(f"{clips} clips of {frames} frames, GOP {gop}, {bits_per_pixel} bit/pixel{labelled}")
+    print(table(scores, network.config.classes, min(gop, frames), every))
     return scores
 
 
-def table(scores: dict[str, Score], classes: Sequence[str], gop: int) -> str:
+def table(scores: dict[str, Score], classes: Sequence[str], gop: int, every: int = 1) -> str:
     """Return a Markdown table: mIoU over all frames, watched classes, far from the key frame."""
+    distance = (gop - 1) // every * every  # of the last frame of a GOP that is labelled
     watched = [i for i, name in enumerate(classes) if name in WATCHED]
-    head = ["method", "mIoU", *(classes[i] for i in watched), f"distance {gop - 1}", "state RMS"]
+    head = ["method", "mIoU", *(classes[i] for i in watched), f"distance {distance}", "state RMS"]
     rows = [head, ["---"] * len(head)]
     for method, found in scores.items():
         iou = found.total().iou()
-        far = found.over(range(gop - 1, len(found.by_frame), gop)).miou()
+        far = found.over(range(distance, len(found.by_frame), gop)).miou()
         values = [found.total().miou(), *(iou[i] for i in watched), far]
         rms = f"{found.context_rms[0]:.2f} to {max(found.context_rms):.2f}"
         rows.append([method, *(f"{value:.1f}" for value in values), rms])
