@@ -23,7 +23,7 @@ _MPEG4_PREFIXES = frozenset({*range(0x30), 0xB0, 0xB1, 0xB2, 0xB3, 0xB5})
 _SHORTEST_PICTURE_BYTES = 6
 # Far more than a picture of as many slices as macroblock rows; a packet of nothing else would take
 # seconds to look through.
-_MOST_UNITS = 4096
+MOST_UNITS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,8 @@ def units(data: bytes) -> Iterator[tuple[int, int]]:
     count = 0
     while 0 <= offset < len(data) - 3:
         count += 1
-        if count > _MOST_UNITS:
-            raise CodecError(f"expected at most {_MOST_UNITS} units in a packet, got more")
+        if count > MOST_UNITS:
+            raise CodecError(f"expected at most {MOST_UNITS} units in a packet, got more")
         yield offset, data[offset + 3]
         offset = data.find(START_CODE, offset + 3)
 

@@ -13,7 +13,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from twnet_ros.codec.bitstream import CodecName, inspect_packet
+from twnet_ros.codec import mpeg4
+from twnet_ros.codec.bitstream import CodecName, headers_of, inspect_packet, is_key_picture
 from twnet_ros.codec.discontinuity import Discontinuity
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.frame import BlockMotion, CodedFrame, FrameKind
@@ -80,6 +81,7 @@ class StreamDecoder:
         self._notice = ""
         self._configured: bool  # the decoder has seen an SPS or a video object layer
         self._headers: bytes  # headers that wait for the next picture
+        self._known_headers: bytes  # those of the last key picture, b'' after a fault
         self._size: tuple[int, int] | None
         self._sent: int
         self._in_decoder: dict[int, _Sent]
@@ -137,8 +139,19 @@ class StreamDecoder:
         frames, self._rescued = self._rescued, []
         try:
             content = inspect_packet(self._codec, data)
+            headers = b""  # of a key picture that needs nothing from before
+            if content.header and content.picture >= 0:
+                self._headers = b""  # kept from packets without a picture, maybe damaged ones
+                if is_key_picture(self._codec, data, content.picture):
+                    headers = headers_of(self._codec, data)
+            goes_on = headers == self._known_headers
+            if headers and not goes_on:
+                frames += self._drain(started)
+                self._begin(headers)
             if self._headers:
                 data, self._headers = self._headers + data, b""
+            if not headers and (content.header or mpeg4.USER_DATA in data):
+                self._known_headers = b""
             self._configured = self._configured or content.header
             if content.picture < 0:
                 self._headers = data[-_HEADERS_KEPT_BYTES:]
@@ -151,6 +164,14 @@ class StreamDecoder:
                 if gap.superfluous:
                     return frames
             self._renew()
+            try:
+                return frames + self._collect(self._send(data, pts), started)
+            except CodecError:
+                if not (headers and goes_on):
+                    raise
+            frames += self._rescue(sent, started)
+            self._begin(headers)
+            self._sequence.follow(data)
             return frames + self._collect(self._send(data, pts), started)
         except CodecError as error:
             if self._is_recovering():
@@ -160,6 +181,7 @@ class StreamDecoder:
                 self._sequence.forget()
                 self._fault = f"{WAITING}: {error}"
                 self._stale = True
+                self._known_headers = b""
             else:
                 self._rescued = frames + self._rescue(sent, started)
                 self._break(f"{WAITING}: {error}")
@@ -195,6 +217,7 @@ class StreamDecoder:
         self._fault = WAITING
         self._configured = False
         self._headers = b""
+        self._known_headers = b""
         self._size = None
         self._sent = 0
         self._in_decoder = {}
@@ -211,6 +234,27 @@ class StreamDecoder:
         """Tell whether no frame is to come that is intact; never so of MPEG-4."""
         whole = any(sent.traits.whole for sent in self._in_decoder.values())
         return self._codec == "h264" and bool(self._fault) and not whole
+
+    def _begin(self, headers: bytes) -> None:
+        """
+        Have the key picture with these headers decoded as if it were the first.
+
+        FFmpeg's decoders keep more than references and parameter sets: after errors, or user data
+        of another MPEG-4 encoder, sound pictures were refused, or came out with wrong samples. So
+        this follows a fault, other headers, or a key picture that cannot be decoded otherwise.
+        """
+        self._context = _open(self._codec)
+        self._sequence.forget()
+        self._in_decoder.clear()
+        self._stale = False
+        self._known_headers = headers
+
+    def _drain(self, started: float) -> list[CodedFrame]:
+        """Return the frames held back; broken ones are no reason to refuse the next picture."""
+        try:
+            return self._collect(self._receive(None), started)
+        except CodecError:
+            return []
 
     def _rescue(self, sent: int, started: float) -> list[CodedFrame]:
         """Return the frames held back of the first `sent` packets; only H.264 tells them apart."""
@@ -316,6 +360,7 @@ class StreamDecoder:
         self._fault = reason
         self._in_decoder.clear()
         self._stale = False
+        self._known_headers = b""
         # Old references must not leak into what follows; parameter sets stay.
         self._context.flush_buffers()
 
@@ -326,6 +371,7 @@ def _open(codec: CodecName) -> VideoCodecContext:
         "flags2": "+export_mvs",
         "err_detect": "explode+aggressive",
         "max_pixels": str(MOST_PIXELS),
+        "ec": "favor_inter",  # the quickest: what had to be concealed is refused
     }
     # Otherwise a picture cropped at the left comes with columns that are not to be shown.
     context.flags |= Flags.unaligned
@@ -341,6 +387,11 @@ def _motion(picture: VideoFrame, codec: CodecName) -> BlockMotion | None:
         return None
     # picture.side_data would keep a container that refers back to the picture: a cycle that holds
     # megabytes until the garbage collector runs.
-    exported = cast(Any, SideDataContainer)(picture).get("MOTION_VECTORS")
+    try:
+        exported = cast(Any, SideDataContainer)(picture).get("MOTION_VECTORS")
+    except ValueError as error:  # PyAV lists it all, and does not know every kind: LCEVC, 28
+        raise CodecError(
+            f"expected a picture with side data known to PyAV, got {error}"
+        ) from error
     vectors = None if exported is None else exported.to_ndarray()
     return fill_blocks(vectors, picture.height, picture.width)

@@ -23,6 +23,8 @@ _CODEC_OF_TOKEN: dict[str, CodecName] = {
 }
 # H.264 encoders are named after their hardware: h264_nvenc, h264_vaapi, h264_v4l2m2m, ...
 _ENCODER = re.compile(r"(h264|mpeg4)_[a-z0-9_]+")
+# What stands behind is not looked at; the longest known has 45 characters.
+_LONGEST_CHARACTERS = 256
 _WITHOUT_VECTORS = re.compile(
     r"(hevc|h265|vp8|vp9|av1)(_[a-z0-9_]+)?|hev1|hvc1|vp08|vp09|av01|x265|libx265|libkvazaar"
     r"|libvpx|libvpxvp9|libaomav1|libsvtav1|librav1e"
@@ -37,6 +39,7 @@ def codec_of_format(text: str) -> CodecName:
     `;` ('h264;yuv420p;bgr8;bgr8', 'H.264 baseline'). Anything else is a CodecError, which says of
     HEVC, VP8, VP9 and AV1 why they are not supported.
     """
+    text = text[:_LONGEST_CHARACTERS]
     expected = f"expected format 'h264' or 'mpeg4', got {text!r}"
     head = text.split(";", 1)[0].lower()
     # 'H.264' and 'mpeg-4' are the codecs' own names.

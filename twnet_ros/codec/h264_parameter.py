@@ -17,6 +17,8 @@ _BASELINE = 66
 _MONOCHROME, _YUV420, _YUV444 = 0, 1, 3
 _EXTENDED_ASPECT_RATIO = 255
 _EXPLICIT_WEIGHTS = 1
+_MOST_OFFSETS = 255  # num_ref_frames_in_pic_order_cnt_cycle (7.4.2.1.1)
+_MOST_BUFFERS = 32  # cpb_cnt_minus1 + 1 (E.2.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Sequence:
     gaps_allowed: bool  # gaps_in_frame_num_value_allowed_flag
     frames_only: bool  # frame_mbs_only_flag
     adaptive_fields: bool  # mb_adaptive_frame_field_flag: frames may hold macroblocks of fields
+    macroblocks: int  # of a frame
     shifted: bool  # cropped at the left or at the top
     reordered: int  # most pictures decoded before and shown after another
     unsupported: str  # '' or why its pictures are not to be decoded
@@ -88,7 +91,7 @@ def read_sps(unit: bytes) -> Sequence:
     elif order_type == 1:
         order_deltas = not bits.flag()
         bits.signed(), bits.signed()
-        for _ in range(bits.unsigned()):
+        for _ in range(_bounded(bits.unsigned(), _MOST_OFFSETS)):
             bits.signed()
     references = bits.unsigned()
     gaps = bits.flag()
@@ -118,6 +121,7 @@ def read_sps(unit: bytes) -> Sequence:
         gaps,
         frames_only,
         adaptive_fields,
+        width * height // 256,
         shifted,
         min(reordered, MOST_REORDERED),
         unsupported,
@@ -192,9 +196,16 @@ def _skip_hrd(bits: BitReader) -> bool:
     """Skip the parameters of a reference decoder (E.1.2); tell whether there were any."""
     if not bits.flag():
         return False
-    count = bits.unsigned() + 1
+    count = _bounded(bits.unsigned() + 1, _MOST_BUFFERS)
     bits.read(8)
     for _ in range(count):
         bits.unsigned(), bits.unsigned(), bits.flag()
     bits.read(20)
     return True
+
+
+def _bounded(count: int, most: int) -> int:
+    """Return how often a part is there, as long as the standard allows that."""
+    if count > most:
+        raise CodecError(f"expected at most {most} entries in a parameter set, got {count}")
+    return count

@@ -49,6 +49,14 @@ class _Coded:
         return replace(self.slices[0], kind=_most_predicted(one.kind for one in self.slices))
 
 
+# All that have ids of their own, 32 and 256 (7.4.2); each one more is read for nothing.
+_MOST_PARAMETER_SETS = 288
+# What the slices of a packet may come to if each goes on to the end of the picture, as FFmpeg lets
+# them: of a few bytes each and in a large picture, 4096 of them would take minutes.
+_MOST_MACROBLOCKS = 6 << 20
+_LARGEST_PICTURE = 1 << 18  # macroblocks
+
+
 class H264Sequence:
     """
     Follows frame_num (ITU-T H.264 clause 7.4.3) and, for pictures that nothing refers to, the
@@ -94,15 +102,22 @@ class H264Sequence:
         """
         Compare a packet, headers included, with those before; None when it follows them.
 
-        CodecError for a picture that FFmpeg would decode wrongly, or that is too large.
+        CodecError for a picture that FFmpeg would decode wrongly, that is too large, or that would
+        take seconds, by its number of parameter sets or slices.
         """
         repeated = data == self._data
         self._data = data
         self._traits = Traits(motion=False)
+        sets = slices = 0
         announced: int | None = None
         pictures: list[_Coded] = []
         for offset, byte in units(data):
             start, kind = offset + 3, byte & 0x1F
+            sets += kind in (SPS, PPS)
+            if sets > _MOST_PARAMETER_SETS:
+                raise CodecError(
+                    f"expected at most {_MOST_PARAMETER_SETS} parameter sets in a packet, got more"
+                )
             if kind == SPS:
                 self._keep_sequence(_unit(data, start + 1, PARAMETER_SET_BYTES))
             elif kind == PPS:
@@ -110,7 +125,8 @@ class H264Sequence:
             elif kind == SEI and announced is None:
                 announced = read_recovery(_unit(data, start + 1, SEI_BYTES))
             elif kind in SLICES:
-                self._keep_slice(_unit(data, start, SLICE_HEADER_BYTES), pictures)
+                slices += 1
+                self._keep_slice(_unit(data, start, SLICE_HEADER_BYTES), pictures, slices)
         taken = [self._take(coded, announced, repeated) for coded in pictures]
         if taken:  # FFmpeg decodes one frame of a packet
             self._traits = Traits(
@@ -138,9 +154,16 @@ class H264Sequence:
         else:
             self._parameters[parameters.id] = parameters
 
-    def _keep_slice(self, unit: bytes, pictures: list[_Coded]) -> None:
+    def _keep_slice(self, unit: bytes, pictures: list[_Coded], count: int) -> None:
+        """Add a packet's slice, the `count`th, to its picture."""
         parameters = self._parameters.get(read_parameters_id(unit))
         sequence = None if parameters is None else self._sequences.get(parameters.sequence)
+        size = _LARGEST_PICTURE if sequence is None else sequence.macroblocks
+        if count * size > _MOST_MACROBLOCKS:
+            raise CodecError(
+                f"expected at most {_MOST_MACROBLOCKS // size} slices of a picture of "
+                f"{size} macroblocks, got more"
+            )
         if parameters is None or sequence is None:  # the decoder will say so
             self.forget()
             return

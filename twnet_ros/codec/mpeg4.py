@@ -11,6 +11,7 @@ from twnet_ros.codec.error import CodecError
 LAYERS = frozenset(range(0x20, 0x30))  # start codes of video object layers
 GROUP = 0xB3
 VOP = 0xB6
+USER_DATA = b"\x00\x00\x01\xb2"
 
 # Start code excluded; headers longer than this have a modulo_time_base of minutes.
 _HEADER_BYTES = 64

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import av
 from av.video.codeccontext import VideoCodecContext
 
-from twnet_ros.codec.bitstream import START_CODE, CodecName
+from twnet_ros.codec.bitstream import MOST_UNITS, START_CODE, CodecName
 
 Tag = TypeVar("Tag")
 
@@ -44,14 +44,15 @@ def annexb_payload(data: bytes) -> bytes:
 
 
 def _unit_starts(data: bytes) -> list[int]:
-    """Return where the units of a length-prefixed packet start, [] for any other."""
-    starts = []
+    """Return where the units of a length-prefixed packet start, [] for any other or too many."""
+    starts: list[int] = []
     start = _SIZE_BYTES
     while start < len(data):
         end = start + int.from_bytes(data[start - _SIZE_BYTES : start], "big")
         header = data[start]
         if (
             not start < end <= len(data)
+            or len(starts) == MOST_UNITS
             or header & 0x80
             or header & 0x1F not in _H264_UNITS
             or data.find(START_CODE, start, end) >= 0
