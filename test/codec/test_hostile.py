@@ -116,6 +116,11 @@ def test_a_flood_of_parameter_sets_is_refused(kind, most):
         sequence_of("h264").follow(unit * (most + 1))
 
 
+def test_a_packet_that_is_far_too_large_is_refused():
+    with pytest.raises(CodecError, match="expected at most 16 MiB a packet, got 16777217 bytes"):
+        StreamDecoder("h264").decode(START + bytes((1 << 24) - 2))
+
+
 @pytest.mark.parametrize("offsets", [255, 256])
 def test_a_parameter_set_has_no_more_entries_than_it_may(offsets):
     count = format(offsets + 1, "b")

@@ -319,17 +319,19 @@ def test_pictures_that_are_too_large_are_refused(codec, noisy_pan):
     assert decoder.decode(packet.data)[0].intact
     if codec == "mpeg4":  # 13 bits each way cannot be too many
         return
-    packets = [huge(data) for data in x264(noisy_pan(3), PLAIN)]
-    for data in packets:
-        expected = r"expected at most 67108864 px \(8192x8192\), got 16384x8192 px"
-        with pytest.raises(CodecError, match=expected):
-            decoder.decode(data)
-        assert decoder.fault
-    assert decoder.decode(packet.data)[0].intact
+    for parameters, columns, expected in (
+        (PLAIN, 1024, r"expected at most 67108864 px \(8192x8192\), got 16384x8192 px"),
+        ("bframes=0:ref=8", 512, "expected at most 4 reference frames of 8192x8192 px, got 8"),
+    ):
+        for data in x264(noisy_pan(3), parameters):
+            with pytest.raises(CodecError, match=expected):
+                decoder.decode(huge(data, columns, 512))
+            assert decoder.fault
+        assert decoder.decode(packet.data)[0].intact
 
 
-def huge(data):
-    """Write another width and height into the SPS of x264's own."""
+def huge(data, columns, rows):
+    """Write another width and height, in macroblocks, into the SPS of x264's own."""
     start = data.find(START_CODE + b"\x67")
     if start < 0:
         return data
@@ -338,7 +340,7 @@ def huge(data):
     text = "".join(format(byte, "08b") for byte in sps)
     small = "".join(golomb(value) for value in (10, 8))  # macroblocks less one
     assert text.count(small) == 1
-    text = text.replace(small, golomb(1023) + golomb(511))
+    text = text.replace(small, golomb(columns - 1) + golomb(rows - 1))
     text += "0" * (-len(text) % 8)
     large = b""
     for at in range(0, len(text), 8):

@@ -24,6 +24,8 @@ _SHORTEST_PICTURE_BYTES = 6
 # Far more than a picture of as many slices as macroblock rows; a packet of nothing else would take
 # seconds to look through.
 MOST_UNITS = 4096
+# More than a picture of any rate has; FFmpeg takes 35 ms for a megabyte of nothing.
+_MOST_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,15 @@ def inspect_packet(codec: CodecName, data: bytes) -> Content:
     """
     Tell whether a packet has headers and where its picture starts.
 
-    CodecError for a packet that is empty, does not begin with a start code, or holds a unit
-    that is neither a picture nor anything that may precede one.
+    CodecError for a packet that is empty, too large, does not begin with a start code, or holds a
+    unit that is neither a picture nor anything that may precede one.
     """
     if not data:
         raise CodecError("expected one coded picture, got an empty packet")
+    if len(data) > _MOST_BYTES:
+        raise CodecError(
+            f"expected at most {_MOST_BYTES >> 20} MiB a packet, got {len(data)} bytes"
+        )
     start = data.find(START_CODE)
     if start < 0 or data[:start].strip(b"\x00"):
         raise CodecError(

@@ -10,6 +10,7 @@ from twnet_ros.codec.error import CodecError
 PARAMETER_SET_BYTES = 1024  # far more than any has
 MOST_REORDERED = 16  # the largest decoded picture buffer (A.3.1)
 MOST_PIXELS = 8192 * 8192
+_MOST_KEPT_PIXELS = 4 * MOST_PIXELS  # in references together: 16 of 4096x4096
 
 # Profiles whose SPS has the chroma format and scaling lists (7.3.2.1.1).
 _HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
@@ -100,6 +101,11 @@ def read_sps(unit: bytes) -> Sequence:
     height = rows if frames_only else 2 * rows
     if width * height > MOST_PIXELS:
         unsupported = f"expected at most {MOST_PIXELS} px (8192x8192), got {width}x{height} px"
+    elif references * width * height > _MOST_KEPT_PIXELS:
+        unsupported = (
+            f"expected at most {_MOST_KEPT_PIXELS // (width * height)} reference frames of "
+            f"{width}x{height} px, got {references}"
+        )
     adaptive_fields = not frames_only and bits.flag()
     bits.flag()  # direct_8x8_inference_flag
     shifted = False

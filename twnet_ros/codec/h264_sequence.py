@@ -51,6 +51,7 @@ class _Coded:
 
 # All that have ids of their own, 32 and 256 (7.4.2); each one more is read for nothing.
 _MOST_PARAMETER_SETS = 288
+_MOST_SEI = 32  # units that are searched for a recovery point, which stands in one of the first
 # What the slices of a packet may come to if each goes on to the end of the picture, as FFmpeg lets
 # them: of a few bytes each and in a large picture, 4096 of them would take minutes.
 _MOST_MACROBLOCKS = 6 << 20
@@ -108,7 +109,7 @@ class H264Sequence:
         repeated = data == self._data
         self._data = data
         self._traits = Traits(motion=False)
-        sets = slices = 0
+        sets = slices = messages = 0
         announced: int | None = None
         pictures: list[_Coded] = []
         for offset, byte in units(data):
@@ -122,7 +123,8 @@ class H264Sequence:
                 self._keep_sequence(_unit(data, start + 1, PARAMETER_SET_BYTES))
             elif kind == PPS:
                 self._keep_parameters(_unit(data, start + 1, PARAMETER_SET_BYTES))
-            elif kind == SEI and announced is None:
+            elif kind == SEI and announced is None and messages < _MOST_SEI:
+                messages += 1
                 announced = read_recovery(_unit(data, start + 1, SEI_BYTES))
             elif kind in SLICES:
                 slices += 1
