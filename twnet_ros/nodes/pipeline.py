@@ -110,11 +110,9 @@ class Pipeline:
         self._stamps_ns: deque[int] = deque(maxlen=REORDERED_PACKETS)
         self._decoded: queue.Queue[_Decoded | None] = queue.Queue(DECODED_LIMIT)
         self._pending: dict[int, Ticket] = {}
+        self._behind = False  # newer frames have waited since one was late
         self._catch_up_to = 0  # the packet before whose frame all are skipped
-        self._step_s = {
-            True: 0.0,
-            False: 0.0,
-        }  # what the last one took, by whether it was for an I
+        self._step_s = {True: 0.0, False: 0.0}  # what one takes, by whether it is for an I-frame
         self._frames_skipped = 0
         self._packets_dropped = 0
         self._threads = [
@@ -300,26 +298,31 @@ class Pipeline:
         else:
             started = time.monotonic()
             self._hand_on(self._attempt(lambda: self._segmenter.step(frame)))
-            self._step_s[frame.key] = time.monotonic() - started
+            # The longest of late, which is what the next one may take.
+            took_s = time.monotonic() - started
+            self._step_s[frame.key] = max(took_s, 0.9 * self._step_s[frame.key])
             if self._segmenter.waiting and number in self._pending:
                 ticket.waiting = True
                 self._finish(number, self._segmenter.waiting)
 
     def _is_late(self, frame: CodedFrame, number: int, released_s: float) -> bool:
-        """Tell whether to skip a frame, and all up to the newest packet there is now.
+        """Tell whether to skip a frame.
 
-        That one is labelled however late it is: a slow decoder shall not silence the node. The
-        wait of a picture for its turn among B-frames is the stream's own and makes none late.
+        When one would be late, all up to the newest are skipped, and so on for as long as any
+        wait. The newest is labelled however late it is: a slow decoder shall not silence the node.
+        The wait of a picture for its turn among B-frames is the stream's own and makes none late.
         """
         if self._max_latency_s is None:
             return False
         if number < self._catch_up_to:
             return True
-        late = time.monotonic() - released_s + self._step_s[frame.key] > self._max_latency_s
+        ready_s = time.monotonic() - released_s + self._step_s[frame.key]
+        newer = number < self._pushed
+        self._behind = newer and (self._behind or ready_s > self._max_latency_s)
         if frame.kind is FrameKind.B:
-            return late and number < self._pushed
+            return self._behind
         caught_up, self._catch_up_to = self._catch_up_to > 0, 0
-        if late and number < self._pushed and not caught_up:
+        if self._behind and not caught_up:
             self._catch_up_to = self._pushed
         return number < self._catch_up_to
 
