@@ -160,6 +160,14 @@ def test_segment_per_frame_and_at_another_size(twnet, clip, model):
     assert (summary["frames"], summary["key_frames"], summary["ms_nonkey"]) == (5, 5, None)
 
 
+def test_segment_with_more_key_steps(twnet, clip, model):
+    policy = ("--key-policy", "interval", "--key-interval", 2)
+    status, out, _ = twnet("segment", clip, "--model", model, "--device", "cpu", *policy)
+    assert status == 0
+    summary = json.loads(out[-1])  # I P P I P
+    assert (summary["frames"], summary["key_frames"]) == (5, 3)
+
+
 def test_streets(twnet, tmp_path):
     arguments = ("--frames", 2, "--size", "96x64", "--seed", 3)
     assert twnet("streets", tmp_path / "drive", *arguments)[0] == 0

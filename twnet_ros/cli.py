@@ -116,6 +116,7 @@ def segment(options: argparse.Namespace) -> None:
     """Label every frame of a clip."""
     from tqdm import tqdm
 
+    from twnet_ros.segment.policy import key_policy
     from twnet_ros.segment.recording import record
 
     summary = record(
@@ -125,6 +126,9 @@ def segment(options: argparse.Namespace) -> None:
         precision=options.precision,
         input_size=options.input_size,
         per_frame=options.per_frame,
+        policy=key_policy(
+            options.key_policy, options.key_interval, options.key_intra, options.key_residual
+        ),
         overlay=options.output,
         labels=options.labels,
         progress=lambda frames, total: tqdm(frames, total=total, unit="frame"),
@@ -257,6 +261,17 @@ def parser() -> argparse.ArgumentParser:
     add("--labels", type=Path, metavar="DIR", help="write train ids as 00000.png …")
     _add_model(made)
     add("--per-frame", action="store_true", help="take the key step for every frame")
+    add(
+        "--key-policy",
+        choices=("codec", "interval", "adaptive"),
+        default="codec",
+        help="frames that take the key step: I-frames (default), or others by the bounds, too",
+    )
+    add("--key-interval", type=count, default=24, metavar="FRAMES", help="default: %(default)s")
+    text = "share of blocks without a vector, default: %(default)s"
+    add("--key-intra", type=probability, default=0.5, metavar="SHARE", help=text)
+    text = "mean luma residual, for adaptive, default: %(default)s"
+    add("--key-residual", type=float, default=12.0, metavar="LEVELS", help=text)
 
     made = command(chaos, "chaos drive.mp4 --loss 0.05 --flip 0.01 --seed 1")
     add = made.add_argument

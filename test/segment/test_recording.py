@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from twnet_ros.codec import CodecError, Packet, read_packets
-from twnet_ros.segment import Path, Segmenter, SegmentError
+from twnet_ros.segment import KeyPolicy, Path, Segmenter, SegmentError
 from twnet_ros.segment.recording import record
 from twnet_ros.segment.replay import decode, replay
 
@@ -22,6 +22,7 @@ def recorded(model):
             "precision": "fp32",
             "input_size": None,
             "per_frame": False,
+            "policy": KeyPolicy(),
             "overlay": None,
             "labels": None,
             "progress": lambda frames, total: frames,

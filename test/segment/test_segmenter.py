@@ -10,7 +10,7 @@ import torch
 from twnet_ros.codec import BlockMotion, CodecError, FrameKind, StreamDecoder
 from twnet_ros.learn.streets import Street
 from twnet_ros.net import residual
-from twnet_ros.segment import Path, Segmenter, SegmentError, find_model
+from twnet_ros.segment import KeyPolicy, Path, Segmenter, SegmentError, find_model, key_policy
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.output import label
 
@@ -330,6 +330,51 @@ def test_a_frame_without_motion_takes_the_key_step(engine, coded, pan):
     results = run(engine(), frames)
     assert [r.path for r in results] == [Path.KEY, Path.NONKEY, Path.KEY, Path.NONKEY]
     assert [r.distance for r in results] == [0, 1, 0, 1]
+
+
+def test_a_key_step_comes_at_least_so_often(engine, coded, pan):
+    frames = coded(pan(8), gop=5)  # I P P P P I P P
+    results = run(engine(policy=KeyPolicy(interval=3)), frames)
+    keys = [r.index for r in results if r.path is Path.KEY]
+    assert keys == [0, 3, 5]
+    assert [r.distance for r in results] == [0, 1, 2, 0, 1, 0, 1, 2]
+    fresh = engine()
+    for frame, result in zip(frames[3:5], results[3:5], strict=True):
+        np.testing.assert_array_equal(result.labels, fresh.step(frame)[0].labels)
+
+
+@pytest.mark.parametrize("policy", [KeyPolicy(residual=12.0), key_policy("adaptive")])
+def test_a_cut_asks_for_a_key_step(engine, coded, pan, policy):
+    frames = coded(pan(4) + pan(4, seed=5, dx=-4), gop=12)
+    results = run(engine(policy=policy), frames)
+    assert [r.index for r in results if r.path is Path.KEY] == [0, 4]
+
+
+@pytest.mark.parametrize(("share", "path"), [(0.5, Path.NONKEY), (0.6, Path.KEY)])
+def test_more_blocks_without_a_vector_than_allowed_ask_for_a_key_step(
+    engine, coded, pan, share, path
+):
+    frames = coded(pan(2), gop=12)
+    reference = np.full((8, 12), -1, np.int8)
+    reference.flat[: round(share * reference.size)] = 0
+    motion = BlockMotion(np.zeros((8, 12, 2), np.float32), reference)
+    (_, result) = run(
+        engine(policy=KeyPolicy(intra=0.55)), [frames[0], replace(frames[1], motion=motion)]
+    )
+    assert result.path is path
+
+
+def test_the_codec_s_policy_asks_for_nothing(engine, coded, pan):
+    frames = coded(pan(4) + pan(4, seed=5), gop=12)
+    results = run(engine(policy=key_policy("codec")), frames)
+    assert [r.index for r in results if r.path is Path.KEY] == [0]
+
+
+def test_interval_and_adaptive_differ_in_the_residual():
+    assert key_policy("interval", 7, 0.3, 9.0) == KeyPolicy(7, 0.3)
+    assert key_policy("adaptive", 7, 0.3, 9.0) == KeyPolicy(7, 0.3, 9.0)
+    with pytest.raises(ValueError, match="one of codec, interval, adaptive, got 'often'"):
+        key_policy("often")
 
 
 def test_skipped_frames_lend_their_motion(engine, coded, pan):

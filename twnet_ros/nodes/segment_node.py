@@ -35,7 +35,8 @@ from twnet_ros.nodes.intake import AUTO, INPUT_TYPES, TOPIC, Intake, accepted_ty
 from twnet_ros.nodes.parameter import Parameter, Parameters
 from twnet_ros.nodes.pipeline import SKIPPED, Pipeline, Ticket
 from twnet_ros.nodes.topic import STATUS_QOS
-from twnet_ros.segment import Segmenter, SegmentError
+from twnet_ros.segment import KEY_POLICIES, Segmenter, SegmentError, key_policy
+from twnet_ros.segment.policy import INTERVAL, INTRA, RESIDUAL
 
 THROTTLE_S = 5.0
 
@@ -72,6 +73,33 @@ TABLE = (
         [ALL_CLASSES],
         "Classes, by name, that ~/masks holds and ~/masks/<class> shows; "
         f"[{ALL_CLASSES}] is every class.",
+    ),
+    Parameter(
+        "key_policy",
+        "codec",
+        "Which frames take the key step: I-frames (codec), also after key_interval frames or "
+        "by key_intra (interval), also by key_residual (adaptive).",
+        choices=KEY_POLICIES,
+    ),
+    Parameter(
+        "key_interval",
+        INTERVAL,
+        "Frames from one key step to the next, unless key_policy is codec.",
+        range=(1, 10_000),
+    ),
+    Parameter(
+        "key_intra",
+        INTRA,
+        "Share of blocks without a motion vector above which a frame takes the key step, unless "
+        "key_policy is codec.",
+        range=(0.0, 1.0),
+    ),
+    Parameter(
+        "key_residual",
+        RESIDUAL,
+        "Mean magnitude of the luma residual, in 8-bit levels, above which a frame takes the key "
+        "step with key_policy adaptive.",
+        range=(0.0, 255.0),
     ),
     Parameter(
         "input_type",
@@ -158,6 +186,12 @@ class SegmentNode(LifecycleNode):
             values["device"],
             values["precision"],
             input_size=_input_size(values["input_size"]),
+            policy=key_policy(
+                values["key_policy"],
+                values["key_interval"],
+                values["key_intra"],
+                values["key_residual"],
+            ),
         )
         topics = mask_topics(values["mask_classes"], segmenter.classes)
         self._labels = self._advertise(Image, "~/labels", 10)

@@ -1,6 +1,7 @@
 """The streaming engine: coded frames in, label images out."""
 
 from twnet_ros.segment.palette import CAMVID, CITYSCAPES, UNLABELLED, ClassSet
+from twnet_ros.segment.policy import KEY_POLICIES, KeyPolicy, key_policy
 from twnet_ros.segment.render import (
     crop_even,
     render_labels,
@@ -15,14 +16,17 @@ from twnet_ros.segment.segmenter import Segmenter, find_model
 __all__ = [
     "CAMVID",
     "CITYSCAPES",
+    "KEY_POLICIES",
     "UNLABELLED",
     "ClassSet",
+    "KeyPolicy",
     "Path",
     "SegmentError",
     "Segmentation",
     "Segmenter",
     "crop_even",
     "find_model",
+    "key_policy",
     "render_labels",
     "render_motion",
     "render_overlay",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from twnet_ros.codec import CodedFrame, read_packets, write_clip
 from twnet_ros.segment.picture import write_png
+from twnet_ros.segment.policy import KeyPolicy
 from twnet_ros.segment.render import crop_even, render_overlay, to_rgb
 from twnet_ros.segment.replay import replay
 from twnet_ros.segment.segmentation import Path, Segmentation
@@ -26,6 +27,7 @@ def record(
     precision: str,
     input_size: tuple[int, int] | None,
     per_frame: bool,
+    policy: KeyPolicy,
     overlay: FilePath | None,
     labels: FilePath | None,
     progress: Callable[[Iterable[Labelled], int | None], Iterable[Labelled]],
@@ -38,7 +40,7 @@ def record(
     """
     info, packets = read_packets(clip)
     packets.close()
-    segmenter = Segmenter.load(model, device, precision, input_size, per_frame)
+    segmenter = Segmenter.load(model, device, precision, input_size, per_frame, policy)
     if labels is not None:
         labels.mkdir(parents=True, exist_ok=True)
     times: dict[Path, list[float]] = {Path.KEY: [], Path.NONKEY: []}

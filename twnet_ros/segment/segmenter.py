@@ -17,9 +17,11 @@ from twnet_ros.segment.device import PRECISIONS, choose
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.leaf import two_sided_context, two_sided_residual
 from twnet_ros.segment.output import label
+from twnet_ros.segment.policy import KeyPolicy
 from twnet_ros.segment.segmentation import Path, Segmentation, SegmentError
 
 MODELS = pathlib.Path(__file__).parents[1] / "models"
+CODEC_KEYS = KeyPolicy()
 
 
 def find_model(model: str | os.PathLike[str]) -> pathlib.Path:
@@ -59,6 +61,7 @@ class Segmenter:
         precision: str = "auto",
         input_size: tuple[int, int] | None = None,
         per_frame: bool = False,
+        policy: KeyPolicy = CODEC_KEYS,
     ) -> None:
         """Take a network as ``load_checkpoint`` returns it; see ``load``."""
         self._device, self.precision = choose(model, device, precision)
@@ -75,6 +78,7 @@ class Segmenter:
                 f"got {self.input_size}"
             )
         self.per_frame = per_frame
+        self.policy = policy
         self.waiting = ""  # why the last step returned nothing
         self._input: InputPass | None = None
         # Compiles the pass out, which takes seconds when it was never used before.
@@ -89,19 +93,20 @@ class Segmenter:
         precision: str = "auto",
         input_size: tuple[int, int] | None = None,
         per_frame: bool = False,
+        policy: KeyPolicy = CODEC_KEYS,
     ) -> "Segmenter":
         """Load a shipped model by name, or a checkpoint file.
 
         ``device`` is ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``precision`` ``auto``, ``fp32``,
         ``bf16`` or (CUDA) ``fp16``. The video is scaled to fit ``input_size`` (width, height in
         pixels, the checkpoint's unless given). ``per_frame`` takes the key step for every
-        frame. SegmentError says what was expected.
+        frame, ``policy`` for some that are no key frames. SegmentError says what was expected.
         """
         try:
             network = load_checkpoint(find_model(model))
         except CheckpointError as error:
             raise SegmentError(f"model: {error}") from error
-        return cls(network, device, precision, input_size, per_frame)
+        return cls(network, device, precision, input_size, per_frame, policy)
 
     @property
     def device(self) -> str:
@@ -193,18 +198,29 @@ class Segmenter:
         source = self._source
         picture = source.picture(frame)
         image = source.image(picture, frame)
-        if past is None or frame.motion is None or self.per_frame:
-            prepared = self._now()
+        carried = None
+        if past is not None and frame.motion is not None and not self.per_frame:
+            carried = self._carry(frame.index, frame.motion, picture, past)
+        prepared = self._now()
+        if past is None or carried is None:
             path, key_index = Path.KEY, frame.index
             logits, state = self._network.key(image)
         else:
-            motion = source.motion(self._since_anchor(frame.motion))
-            error = residual(picture, past.picture, motion)
-            prepared = self._now()
             path, key_index = Path.NONKEY, past.key_index
-            logits, state = self._network.nonkey(image, motion, error, past.state)
+            logits, state = self._network.nonkey(image, *carried, past.state)
         labelled = self._finish(frame, logits, path, frame.index - key_index, start, prepared)
         return labelled, _Anchor(state, picture, key_index)
+
+    def _carry(
+        self, index: int, motion: BlockMotion, picture: Tensor, past: _Anchor
+    ) -> tuple[Tensor, Tensor] | None:
+        """Return motion from the anchor and residual, or None where the policy asks for a key."""
+        motion = self._since_anchor(motion)
+        dense = self._source.motion(motion)
+        error = residual(picture, past.picture, dense)
+        if self.policy.asks(index - past.key_index, motion, error):
+            return None
+        return dense, error
 
     def _label_leaf(
         self, frame: CodedFrame, past: _Anchor | None, future: _Anchor

@@ -1,0 +1,57 @@
+"""When a frame takes the key step although it could go on from the last one."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from twnet_ros.codec import BlockMotion
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """Bounds beyond which a predicted frame takes the key step; by default there are none.
+
+    Then only I-frames do, and frames that nothing leads to: the paper's policy.
+    """
+
+    interval: int | None = None  # frames from one key step to the next
+    intra: float = 1.0  # share of blocks that have no vector
+    residual: float = math.inf  # mean magnitude of the luma residual, 8-bit levels
+
+    def asks(self, distance: int, motion: BlockMotion, residual: Tensor) -> bool:
+        """Tell whether a frame takes the key step.
+
+        ``distance`` is in frames from the last key step, ``residual`` (1, 3, H, W) YCbCr.
+        """
+        return (
+            (self.interval is not None and distance >= self.interval)
+            or 1 - float(np.mean(motion.coded)) > self.intra
+            # On a GPU this waits for the residual: only where it is asked for.
+            or (self.residual < math.inf and float(residual[:, 0].abs().mean()) > self.residual)
+        )
+
+
+KEY_POLICIES = ("codec", "interval", "adaptive")
+# Frames of a smooth drive stay far below the last two (0.1 and 5.6 at most in a GOP of 101), those
+# of cuts, flashes and tunnels above them (0.57 and 26 at least).
+INTERVAL, INTRA, RESIDUAL = 24, 0.5, 12.0
+
+
+def key_policy(
+    name: str, interval: int = INTERVAL, intra: float = INTRA, residual: float = RESIDUAL
+) -> KeyPolicy:
+    """Return one of KEY_POLICIES.
+
+    ``codec``: I-frames alone; ``interval``: also after so many frames, or where more than a share
+    ``intra`` of the blocks has no vector; ``adaptive``: also where the mean luma residual is above
+    ``residual``, in 8-bit levels.
+    """
+    if name not in KEY_POLICIES:
+        raise ValueError(f"key_policy: expected one of {', '.join(KEY_POLICIES)}, got {name!r}")
+    if name == "codec":
+        return KeyPolicy()
+    if name == "interval":
+        return KeyPolicy(interval=interval, intra=intra)
+    return KeyPolicy(interval, intra, residual)
