@@ -215,6 +215,17 @@ def test_composed_motion_follows_each_block_s_centre(later, earlier):
                 assert not both.displacement[row, col].any()
 
 
+@given(motion_grids((4, 6)), motion_grids((4, 6)), st.integers(0, 2**32 - 1))
+def test_what_points_ahead_is_not_composed(later, earlier, seed):
+    ahead = np.random.default_rng(seed).random((4, 6)) < 0.3
+    mixed = BlockMotion(later.displacement, np.where(ahead, np.int8(1), later.reference))
+    both, past = compose(mixed, earlier), compose(later, earlier)
+    np.testing.assert_array_equal(both.reference, np.where(ahead, 1, past.reference))
+    np.testing.assert_array_equal(
+        both.displacement, np.where(ahead[..., None], later.displacement, past.displacement)
+    )
+
+
 @given(motion_grids((4, 6)))
 @settings(max_examples=20)
 def test_composing_with_no_motion_changes_nothing(motion):

@@ -109,6 +109,29 @@ def test_a_b_frame_that_looks_ahead_only_starts_from_the_next_anchor(network, co
     np.testing.assert_array_equal(found.labels, expected.labels)
 
 
+@torch.inference_mode()
+def test_a_b_frame_behind_a_skipped_frame_goes_on_from_the_last_one_labelled(network, coded, pan):
+    """Its 8 px to the skipped frame and that one's 8 px are 16 px."""
+    frames = coded(pan(4, dx=8), gop=12)
+
+    def moved(frame, index, px, kind=FrameKind.P):
+        displacement = np.zeros((8, 12, 2), np.float32)
+        displacement[..., 0] = px
+        motion = BlockMotion(displacement, np.full((8, 12), -1, np.int8))
+        return replace(frame, index=index, kind=kind, motion=motion)
+
+    segmenter = Segmenter(network(), "cpu", "fp32")
+    segmenter.step(frames[0])
+    segmenter.skip(moved(frames[1], 1, 8))
+    leaf, last = run(segmenter, [moved(frames[2], 2, 8, FrameKind.B), moved(frames[3], 3, 16)])
+    expected = run(
+        Segmenter(network(), "cpu", "fp32"),
+        [frames[0], moved(frames[2], 1, 16, FrameKind.B), moved(frames[3], 2, 24)],
+    )
+    np.testing.assert_array_equal(leaf.labels, expected[1].labels)
+    np.testing.assert_array_equal(last.labels, expected[2].labels)
+
+
 def test_b_frames_that_wait_when_the_stream_breaks_take_the_key_step(engine, coded_with_b, pan):
     frames = coded_with_b(pan(10))
     segmenter = engine()

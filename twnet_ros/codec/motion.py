@@ -46,9 +46,10 @@ def compose(later: BlockMotion, earlier: BlockMotion) -> BlockMotion:
     """
     Return the motion of two successive frames as one, past the frame between them.
 
-    `later` points from frame t to t - 1 and `earlier` from t - 1 to t - 2, both into the past; the
-    result points from t to t - 2. The centre of each block is followed to the block that it comes
-    from, at the picture's border to the outermost. A chain through an intra block has no vector.
+    `later` points from frame t to t - 1 and `earlier` from t - 1 to t - 2; the result points from
+    t to t - 2. The centre of each block is followed to the block that it comes from, at the
+    picture's border to the outermost. A chain through an intra block has no vector. What of
+    `later` points ahead stays as it is.
     """
     rows, cols = later.reference.shape
     if earlier.reference.shape != (rows, cols):
@@ -62,7 +63,9 @@ def compose(later: BlockMotion, earlier: BlockMotion) -> BlockMotion:
     coded = later.coded & earlier.coded[row, col]
     displacement = later.displacement + earlier.displacement[row, col]
     displacement[~coded] = 0
-    return BlockMotion(displacement, np.where(coded, np.int8(-1), np.int8(0)))
+    ahead = later.reference > 0
+    displacement[ahead] = later.displacement[ahead]
+    return BlockMotion(displacement, np.where(ahead, np.int8(1), -coded.astype(np.int8)))
 
 
 def _write(

@@ -232,7 +232,8 @@ class Segmenter:
         source = self._source
         picture = source.picture(frame)
         image = source.image(picture, frame)
-        motion, ahead = source.motion(frame.motion), source.ahead(frame.motion)
+        blocks = self._since_anchor(frame.motion)
+        motion, ahead = source.motion(blocks), source.ahead(blocks)
         error = two_sided_residual(picture, past.picture, future.picture, motion, ahead)
         context = two_sided_context(
             past.state.context, future.state.context, motion, ahead, self._network.keyframe.stride
