@@ -485,12 +485,31 @@ def test_skipped_b_frames_are_handed_back_in_display_order(
     pipeline = start(wanted=gate.wait, max_latency_ms=0)
     for time, data in reordered_packets:
         pipeline.push(data, "h264", time, SECOND_NS + time)
-    gate.set()  # the newest is still in the decoder: all that is out of it is older
+    gate.set()  # what comes out before the newest packet is late
     tickets = sink.take(len(reordered_packets) - 4)
     assert [ticket.header for ticket in tickets] == list(range(len(tickets)))
     assert {ticket.kind for ticket in tickets} == set(FrameKind)
     assert {ticket.reason for ticket in tickets} == {SKIPPED}
-    assert fake_segmenter.stepped == []
+    assert fake_segmenter.skipped[:20] == list(range(20))
+
+
+def test_b_frames_that_keep_up_again_are_no_longer_skipped(start, sink, busy, reordered_packets):
+    """That packets lie between a frame's own and the one it came out with is no delay."""
+    _, gate = busy
+    decoder, pipeline = StreamDecoder("h264"), start(max_latency_ms=0)
+    out = [len(decoder.decode(data)) for _, data in reordered_packets]
+
+    def push(first, last):
+        for time, data in reordered_packets[first:last]:
+            pipeline.push(data, "h264", time, SECOND_NS + time)
+
+    push(0, 12)
+    gate.set()
+    late = sink.take(sum(out[:12]))
+    assert any(ticket.reason == SKIPPED for ticket in late)
+    for number in range(12, len(out)):  # one at a time: none is late
+        push(number, number + 1)
+        assert all(ticket.segmentation is not None for ticket in sink.take(out[number]))
 
 
 def test_a_queue_has_a_bound_in_bytes(start, sink, hold, mpeg4_packets, monkeypatch):

@@ -111,7 +111,7 @@ class Pipeline:
         self._decoded: queue.Queue[_Decoded | None] = queue.Queue(DECODED_LIMIT)
         self._pending: dict[int, Ticket] = {}
         self._behind = False  # newer frames have waited since one was late
-        self._catch_up_to = 0  # the packet before whose frame all are skipped
+        self._catch_up_to = 0  # the packet before whose frames all are skipped
         self._step_s = {True: 0.0, False: 0.0}  # what one takes, by whether it is for an I-frame
         self._frames_skipped = 0
         self._packets_dropped = 0
@@ -257,7 +257,7 @@ class Pipeline:
         for frame in work.frames:
             if frame.kind is not FrameKind.B:
                 self._give_up_before(frame)
-            self._segment(frame, work.ticket.arrival_s)
+            self._segment(frame, work)
         while len(self._pending) > PENDING_LIMIT:
             self._finish(next(iter(self._pending)), NO_PICTURE)
 
@@ -276,8 +276,8 @@ class Pipeline:
         for number in [n for n, t in self._pending.items() if n < seen and t.kind is None]:
             self._finish(number, NO_PICTURE)
 
-    def _segment(self, frame: CodedFrame, released_s: float) -> None:
-        """Label or skip a frame that came out of the decoder with the packet of `released_s`."""
+    def _segment(self, frame: CodedFrame, work: _Decoded) -> None:
+        """Label or skip a frame that came out of the decoder with the packet of `work`."""
         number = frame.pts
         ticket = None if number is None else self._pending.get(number)
         if number is None or ticket is None:  # of a packet that was given up
@@ -291,7 +291,7 @@ class Pipeline:
             # The state would go stale; the next frame that is wanted starts a new one.
             self._segmenter.reset()
             self._finish_seen(NOBODY)
-        elif frame.intact and self._is_late(frame, number, released_s):
+        elif frame.intact and self._is_late(frame, work):
             self._hand_on(self._attempt(lambda: self._segmenter.skip(frame)))
             # B-frames before this one wait for the next anchor; an anchor takes them with it.
             self._finish_seen(SKIPPED, number if frame.kind is FrameKind.B else None)
@@ -305,26 +305,27 @@ class Pipeline:
                 ticket.waiting = True
                 self._finish(number, self._segmenter.waiting)
 
-    def _is_late(self, frame: CodedFrame, number: int, released_s: float) -> bool:
+    def _is_late(self, frame: CodedFrame, work: _Decoded) -> bool:
         """Tell whether to skip a frame.
 
         When one would be late, all up to the newest are skipped, and so on for as long as any
         wait. The newest is labelled however late it is: a slow decoder shall not silence the node.
-        The wait of a picture for its turn among B-frames is the stream's own and makes none late.
+        What counts is the packet that a frame came out with: the wait of a picture for its turn
+        among B-frames is the stream's own and makes none late.
         """
         if self._max_latency_s is None:
             return False
-        if number < self._catch_up_to:
+        if work.number < self._catch_up_to:
             return True
-        ready_s = time.monotonic() - released_s + self._step_s[frame.key]
-        newer = number < self._pushed
+        ready_s = time.monotonic() - work.ticket.arrival_s + self._step_s[frame.key]
+        newer = work.number < self._pushed
         self._behind = newer and (self._behind or ready_s > self._max_latency_s)
         if frame.kind is FrameKind.B:
             return self._behind
         caught_up, self._catch_up_to = self._catch_up_to > 0, 0
         if self._behind and not caught_up:
             self._catch_up_to = self._pushed
-        return number < self._catch_up_to
+        return work.number < self._catch_up_to
 
     def _attempt(self, work: Callable[[], _Result]) -> _Result | None:
         """Return what the engine or its user says; when it fails, give up what it has seen."""
