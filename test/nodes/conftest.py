@@ -3,6 +3,7 @@
 import os
 import queue
 import re
+import threading
 import time
 from fractions import Fraction
 
@@ -82,6 +83,22 @@ class Sink:
 @pytest.fixture
 def fake_segmenter():
     return FakeSegmenter()
+
+
+@pytest.fixture
+def busy(fake_segmenter):
+    """Hold the network's first step until the gate opens."""
+    entered, gate = threading.Event(), threading.Event()
+    step = fake_segmenter.step
+
+    def wait(frame):
+        entered.set()
+        gate.wait()
+        return step(frame)
+
+    fake_segmenter.step = wait
+    yield entered, gate
+    gate.set()
 
 
 @pytest.fixture

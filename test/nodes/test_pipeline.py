@@ -409,22 +409,6 @@ def test_stop_ends_the_threads_with_work_left(start, sink, fake_segmenter, mpeg4
     assert no_threads()
 
 
-@pytest.fixture
-def busy(fake_segmenter):
-    """Hold the network's first step until the gate opens."""
-    entered, gate = threading.Event(), threading.Event()
-    step = fake_segmenter.step
-
-    def wait(frame):
-        entered.set()
-        gate.wait()
-        return step(frame)
-
-    fake_segmenter.step = wait
-    yield entered, gate
-    gate.set()
-
-
 def test_what_is_late_is_skipped_for_the_newest(start, sink, fake_segmenter, busy, mpeg4_packets):
     entered, gate = busy
     pipeline = start(max_latency_ms=0)

@@ -119,28 +119,18 @@ def test_nothing_without_a_subscriber_is_computed(
 
 
 def test_frames_that_would_be_late_are_skipped_and_that_is_said(
-    ros, segment, connect, mpeg4_packets, fake_segmenter, capfd
+    ros, segment, connect, mpeg4_packets, busy, capfd
 ):
     for name, value in (("skip", True), ("max_latency_ms", 0.0)):
         assert segment.set_parameters([Parameter(name, value=value)])[0].successful
-    entered, gate = threading.Event(), threading.Event()
-    step = fake_segmenter.step
-
-    def wait(frame):
-        entered.set()
-        gate.wait()
-        return step(frame)
-
-    fake_segmenter.step = wait
+    entered, gate = busy
     camera = connect("labels")
-    try:
-        camera.send(mpeg4_packets[0].data, 1)
-        ros.spin_until(entered.is_set)
-        for sec in range(2, 7):
-            camera.send(mpeg4_packets[sec - 1].data, sec)
-        ros.spin_until(lambda: segment._pipeline._pushed == 6)
-    finally:
-        gate.set()
+    camera.send(mpeg4_packets[0].data, 1)
+    ros.spin_until(entered.is_set)
+    for sec in range(2, 7):
+        camera.send(mpeg4_packets[sec - 1].data, sec)
+    ros.spin_until(lambda: segment._pipeline._pushed == 6)
+    gate.set()
     statuses, labels = camera.received["status"], camera.received["labels"]
     ros.spin_until(lambda: len(statuses) == 6 and len(labels) == 2)
     assert [message.header.stamp.sec for message in labels] == [1, 6]
