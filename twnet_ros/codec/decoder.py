@@ -14,7 +14,13 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from twnet_ros.codec import mpeg4
-from twnet_ros.codec.bitstream import CodecName, headers_of, inspect_packet, is_key_picture
+from twnet_ros.codec.bitstream import (
+    CodecName,
+    Content,
+    headers_of,
+    inspect_packet,
+    is_key_picture,
+)
 from twnet_ros.codec.discontinuity import Discontinuity
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.frame import BlockMotion, CodedFrame, FrameKind
@@ -139,11 +145,9 @@ class StreamDecoder:
         frames, self._rescued = self._rescued, []
         try:
             content = inspect_packet(self._codec, data)
-            headers = b""  # of a key picture that needs nothing from before
             if content.header and content.picture >= 0:
                 self._headers = b""  # kept from packets without a picture, maybe damaged ones
-                if is_key_picture(self._codec, data, content.picture):
-                    headers = headers_of(self._codec, data)
+            headers = self._key_headers(data, content)
             goes_on = headers == self._known_headers
             if headers and not goes_on:
                 frames += self._drain(started)
@@ -151,7 +155,7 @@ class StreamDecoder:
             if self._headers:
                 data, self._headers = self._headers + data, b""
             if not headers and (content.header or mpeg4.USER_DATA in data):
-                self._known_headers = b""
+                self._known_headers = b""  # FFmpeg takes over what others say, too
             self._configured = self._configured or content.header
             if content.picture < 0:
                 self._headers = data[-_HEADERS_KEPT_BYTES:]
@@ -169,6 +173,7 @@ class StreamDecoder:
             except CodecError:
                 if not (headers and goes_on):
                     raise
+            # It needs nothing from before, so that what is left of it in FFmpeg was the reason.
             frames += self._rescue(sent, started)
             self._begin(headers)
             self._sequence.follow(data)
@@ -223,6 +228,13 @@ class StreamDecoder:
         self._in_decoder = {}
         self._stale = False
         self._rescued = []
+
+    def _key_headers(self, data: bytes, content: Content) -> bytes:
+        """Return the headers of a key picture that brings its own; b'' for any other packet."""
+        if not content.header or content.picture < 0:
+            return b""
+        key = is_key_picture(self._codec, data, content.picture)
+        return headers_of(self._codec, data) if key else b""
 
     def _renew(self) -> None:
         """Begin anew with an I picture that ends a fault."""
