@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twnet_ros.codec import CodecError, CodedFrame, StreamDecoder, read_packets
 from twnet_ros.segment.picture import write_png
-from twnet_ros.segment.segmentation import SegmentError
+from twnet_ros.segment.segmentation import Segmentation, SegmentError
 from twnet_ros.segment.segmenter import Segmenter
 
 FAULTS = ("loss", "duplicate", "reorder", "truncate", "flip")
@@ -120,15 +120,22 @@ def run(
         labels.mkdir(parents=True, exist_ok=True)
     account = _Account(sent, originals)
     numbers: dict[int, int] = {}  # of the frames that the network has not labelled yet
+
+    def keep(results: Iterable[Segmentation]) -> None:
+        for result in results:
+            if labels is not None:
+                write_png(labels / f"{numbers.pop(result.index):05d}.png", result.labels)
+
     for frame in _decode(info.codec, account):
-        if segmenter is None or labels is None:
+        if segmenter is None:
             continue
         if frame.pts is not None and sent[frame.pts].number in originals:
             numbers[frame.index] = originals[sent[frame.pts].number].index
-        for result in segmenter.step(frame):
-            write_png(labels / f"{numbers.pop(result.index):05d}.png", result.labels)
+        keep(segmenter.step(frame))
         if segmenter.waiting:
             numbers.clear()
+    if segmenter is not None:
+        keep(segmenter.flush())
     return {"codec": info.codec, **account.summary()}
 
 
