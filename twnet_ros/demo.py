@@ -55,7 +55,7 @@ def demonstrate(video: Path | None, out: Path) -> str:
         lambda number, ids: write_png(labels / f"{number:05d}.png", ids),
     )
     published = _labels_of_pictures(labels, collection)
-    _render(clip, model, published, out)
+    _render(clip, info.fps, model, published, out)
     _, packets = read_packets(clip)
     sent = sum(1 for _ in packets)
     return _table(sent, collection, _miou(published, truth) if truth else None)
@@ -69,7 +69,7 @@ def _labels_of_pictures(labels: Path, collection: Collection) -> dict[int, Path]
     return {number: file[stamp] for number, stamp in stamps if stamp in file}
 
 
-def _render(clip: Path, model: str, published: dict[int, Path], out: Path) -> None:
+def _render(clip: Path, fps: float, model: str, published: dict[int, Path], out: Path) -> None:
     """Write the overlay and the contact sheet of the labelled frames."""
     config = load_checkpoint(find_model(model)).config
     colors = np.array(config.colors, np.uint8)
@@ -87,9 +87,7 @@ def _render(clip: Path, model: str, published: dict[int, Path], out: Path) -> No
                 rows.append((found, ids))
             yield crop_even(render_overlay(to_rgb(found.frame), ids, colors))
 
-    info, packets = read_packets(clip)
-    packets.close()
-    write_clip(out / "overlay.mp4", overlays(), codec="h264", gop=12, fps=info.fps, crf=20)
+    write_clip(out / "overlay.mp4", overlays(), codec="h264", gop=12, fps=fps, crf=20)
     write_png(out / "contact_sheet.png", contact_sheet(rows, config.classes, colors))
 
 

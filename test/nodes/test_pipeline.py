@@ -33,6 +33,15 @@ def push_all(pipeline, packets, format="mpeg4", first=0):
         pipeline.push(data, format, f"header {number}", (number + 1) * SECOND_NS // 10)
 
 
+def push_while_busy(pipeline, busy, packets):
+    """Have all others wait while the network works on the first."""
+    entered, gate = busy
+    push_all(pipeline, packets[:1])
+    entered.wait()
+    push_all(pipeline, packets[1:], first=1)
+    gate.set()
+
+
 def no_threads():
     return not {"decode", "segment"} & {thread.name for thread in threading.enumerate()}
 
@@ -410,12 +419,8 @@ def test_stop_ends_the_threads_with_work_left(start, sink, fake_segmenter, mpeg4
 
 
 def test_what_is_late_is_skipped_for_the_newest(start, sink, fake_segmenter, busy, mpeg4_packets):
-    entered, gate = busy
     pipeline = start(max_latency_ms=0)
-    push_all(pipeline, mpeg4_packets[:1])
-    entered.wait()
-    push_all(pipeline, mpeg4_packets[1:12], first=1)
-    gate.set()
+    push_while_busy(pipeline, busy, mpeg4_packets[:12])
     tickets = sink.take(12)
     assert [ticket.header for ticket in tickets] == [f"header {i}" for i in range(12)]
     assert [t.segmentation is not None for t in tickets] == [True] + [False] * 10 + [True]
@@ -428,12 +433,8 @@ def test_what_is_late_is_skipped_for_the_newest(start, sink, fake_segmenter, bus
 
 
 def test_within_the_latency_nothing_is_skipped(start, sink, fake_segmenter, busy, mpeg4_packets):
-    entered, gate = busy
     pipeline = start(max_latency_ms=1e9)
-    push_all(pipeline, mpeg4_packets[:1])
-    entered.wait()
-    push_all(pipeline, mpeg4_packets[1:12], first=1)
-    gate.set()
+    push_while_busy(pipeline, busy, mpeg4_packets[:12])
     assert all(ticket.segmentation is not None for ticket in sink.take(12))
     assert fake_segmenter.skipped == []
 
@@ -448,14 +449,10 @@ def test_a_lone_frame_is_labelled_however_late_it_is(start, sink, fake_segmenter
 
 
 def test_skipping_does_not_hide_a_fault(start, sink, fake_segmenter, busy, mpeg4_packets):
-    entered, gate = busy
     packets = [packet.data for packet in mpeg4_packets[:12]]
     packets[8] = packets[8][: len(packets[8]) // 2]
     pipeline = start(max_latency_ms=0)
-    push_all(pipeline, packets[:1])
-    entered.wait()
-    push_all(pipeline, packets[1:], first=1)
-    gate.set()
+    push_while_busy(pipeline, busy, packets)
     tickets = sink.take(12)
     assert tickets[8].dropped and tickets[8].fault
     assert all(ticket.waiting and not ticket.intact for ticket in tickets[9:])
