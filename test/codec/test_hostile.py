@@ -104,8 +104,8 @@ def test_side_data_of_a_kind_that_pyav_does_not_know(pan, encode):
 
 def test_a_flood_of_length_prefixed_units_is_left_alone():
     units = b"\x00\x00\x00\x02\x65\x88"
-    assert annexb_payload(units * 4096) == b"\x00\x00\x00\x01\x65\x88" * 4096
-    assert annexb_payload(units * 4097) == units * 4097
+    assert annexb_payload("h264", units * 4096) == b"\x00\x00\x00\x01\x65\x88" * 4096
+    assert annexb_payload("h264", units * 4097) == units * 4097
 
 
 @pytest.mark.parametrize(("kind", "most"), [(7, 288), (8, 288)])

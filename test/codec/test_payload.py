@@ -47,19 +47,19 @@ def unit_lists(draw):
 
 @given(unit_lists())
 def test_length_prefixed_units_come_back_as_annex_b(units):
-    assert annexb_payload(prefixed(units)) == annexb(units)
+    assert annexb_payload("h264", prefixed(units)) == annexb(units)
 
 
 @given(unit_lists(), st.sampled_from([START, START[1:]]), st.integers(0, 3))
 def test_annex_b_stays_as_it_is(units, start, zeros):
     data = annexb(units, start) + bytes(zeros)
-    assert annexb_payload(data) == data
-    assert annexb_payload(annexb_payload(prefixed(units))) == annexb(units)
+    assert annexb_payload("h264", data) == data
+    assert annexb_payload("h264", annexb_payload("h264", prefixed(units))) == annexb(units)
 
 
 @given(st.binary())
 def test_any_bytes_stay_unless_they_are_sizes_and_units_to_the_last_byte(data):
-    converted = annexb_payload(data)
+    converted = annexb_payload("h264", data)
     assert converted == data or prefixed(split(converted)) == data
 
 
@@ -70,7 +70,7 @@ def test_a_truncated_packet_stays(units, data):
     for unit in units:
         ends.add(max(ends) + 4 + len(unit))
     size = data.draw(st.sampled_from(sorted(set(range(len(whole))) - ends)))
-    assert annexb_payload(whole[:size]) == whole[:size]
+    assert annexb_payload("h264", whole[:size]) == whole[:size]
 
 
 @pytest.mark.parametrize(
@@ -86,23 +86,23 @@ def test_a_truncated_packet_stays(units, data):
     ],
 )
 def test_what_is_neither_stays(data):
-    assert annexb_payload(data) == data
+    assert annexb_payload("h264", data) == data
 
 
 def test_a_slice_as_long_as_its_start_code_says_stays():
     """00 00 01 41 is a P slice behind a start code, and the size of a unit of 0x141 bytes."""
     data = START[1:] + b"\x41\x88" + bytes(range(1, 64)) * 5
     data += bytes([1]) * (4 + 0x141 - len(data))
-    assert annexb_payload(data) == data
+    assert annexb_payload("h264", data) == data
     unit = b"\x41" + data[4:]
-    assert annexb_payload(len(unit).to_bytes(4, "big") + unit) == START + unit
+    assert annexb_payload("h264", len(unit).to_bytes(4, "big") + unit) == START + unit
 
 
 def test_units_with_start_codes_between_them_stay():
     """00 00 01 06 is an SEI behind a start code, and the size of a unit of 0x106 bytes."""
     data = START[1:] + b"\x06\x01\x04" + START[1:] + b"\x41\x9a"
     data += bytes([1]) * (4 + 0x106 - len(data))
-    assert annexb_payload(data) == data
+    assert annexb_payload("h264", data) == data
 
 
 def test_a_length_prefixed_stream_decodes_to_the_same_pictures(pan, encode):
@@ -111,7 +111,7 @@ def test_a_length_prefixed_stream_decodes_to_the_same_pictures(pan, encode):
     sizes = set()
     for data in packets:
         sizes |= {len(unit) >> 8 for unit in split(data)}
-        (frame,) = decoder.decode(annexb_payload(prefixed(split(data))))
+        (frame,) = decoder.decode(annexb_payload("h264", prefixed(split(data))))
         (reference,) = expected.decode(data)
         assert (frame.y == reference.y).all() and frame.intact
     assert sizes > {0, 1}  # units whose size begins as a start code does are among them

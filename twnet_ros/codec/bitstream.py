@@ -1,4 +1,4 @@
-"""What a packet holds, told from its start codes alone (H.264 Annex B, ISO/IEC 14496-2)."""
+"""What a packet holds, told from the heads of its units."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from twnet_ros.codec import h264, mpeg4
+from twnet_ros.codec import av1, h264, hevc, mpeg4, vp9
 from twnet_ros.codec.error import CodecError
 
-CodecName = Literal["h264", "mpeg4"]
+CodecName = Literal["h264", "mpeg4", "hevc", "vp9", "av1"]
+NAMES: dict[CodecName, str] = {
+    "h264": "H.264",
+    "mpeg4": "MPEG-4 part 2",
+    "hevc": "HEVC",
+    "vp9": "VP9",
+    "av1": "AV1",
+}
 START_CODE = b"\x00\x00\x01"
 
 _H264_PARAMETER_SETS = frozenset({7, 8, 13, 15})
@@ -24,6 +31,9 @@ _SHORTEST_PICTURE_BYTES = 6
 # Far more than a picture of as many slices as macroblock rows; a packet of nothing else would take
 # seconds to look through.
 MOST_UNITS = 4096
+# How the records begin that containers have instead of headers: their versions.
+_RECORDS = {"h264": (1,), "hevc": (1,), "av1": (0x81,)}
+_AV1C_BYTES = 4
 # More than a picture of any rate has; FFmpeg takes 35 ms for a megabyte of nothing.
 _MOST_BYTES = 1 << 24
 
@@ -32,16 +42,19 @@ _MOST_BYTES = 1 << 24
 class Content:
     """What stands in a packet before and at its first coded picture."""
 
-    header: bool  # an SPS, or a video object layer
-    picture: int  # offset of the first slice's or VOP's start code, -1 without one
+    header: bool  # an SPS, a video object layer, or a sequence header; VP9 has none
+    picture: int  # offset of the first slice, VOP or frame, start code included; -1 without one
+    # It is an IDR picture (H.264 7.4.1), an I-VOP (ISO/IEC 14496-2 6.2.5), a random access point
+    # of HEVC, or a key frame that is shown: decoding can begin with it.
+    key: bool
 
 
 def inspect_packet(codec: CodecName, data: bytes) -> Content:
     """
-    Tell whether a packet has headers and where its picture starts.
+    Tell whether a packet has headers, where its picture starts, and whether that is a key picture.
 
-    CodecError for a packet that is empty, too large, does not begin with a start code, or holds a
-    unit that is neither a picture nor anything that may precede one.
+    CodecError for a packet that is empty, too large, of another codec, or holds a unit that is
+    neither a picture nor anything that may precede one.
     """
     if not data:
         raise CodecError("expected one coded picture, got an empty packet")
@@ -49,15 +62,32 @@ def inspect_packet(codec: CodecName, data: bytes) -> Content:
         raise CodecError(
             f"expected at most {_MOST_BYTES >> 20} MiB a packet, got {len(data)} bytes"
         )
+    if codec == "vp9":
+        return Content(header=False, picture=0, key=vp9.begins_with_key_frame(data))
+    if codec == "av1":
+        return _inspect_av1(data)
+    return _inspect_start_codes(codec, data)
+
+
+def _inspect_av1(data: bytes) -> Content:
+    header = False
+    for unit in av1.units(data):
+        header = header or unit.kind == av1.SEQUENCE_HEADER
+        if unit.kind in av1.FRAMES:
+            return Content(header, unit.offset, av1.is_shown_key_frame(data, unit))
+    return Content(header, -1, key=False)
+
+
+def _inspect_start_codes(codec: CodecName, data: bytes) -> Content:
     start = data.find(START_CODE)
     if start < 0 or data[:start].strip(b"\x00"):
         raise CodecError(
-            f"expected {_NAMES[codec]} beginning with the start code 00 00 01, "
+            f"expected {NAMES[codec]} beginning with the start code 00 00 01, "
             f"got {_describe(data)} of {len(data)} bytes"
         )
     if data.endswith(START_CODE):
         raise CodecError(
-            f"expected a whole packet of {_NAMES[codec]}, got {len(data)} bytes of one"
+            f"expected a whole packet of {NAMES[codec]}, got {len(data)} bytes of one"
         )
     header = False
     for offset, unit in units(data):
@@ -66,6 +96,11 @@ def inspect_packet(codec: CodecName, data: bytes) -> Content:
             known = not unit & 0x80 and kind in _H264_PREFIXES
             picture = not unit & 0x80 and kind in h264.SLICES
             header = header or (known and kind == h264.SPS)
+        elif codec == "hevc":
+            kind = hevc.unit_kind(unit)
+            known = kind in hevc.PREFIXES
+            picture = kind in hevc.SLICES
+            header = header or kind == hevc.SPS
         else:
             known = unit in _MPEG4_PREFIXES
             picture = unit == mpeg4.VOP
@@ -73,27 +108,29 @@ def inspect_packet(codec: CodecName, data: bytes) -> Content:
         if picture:
             if len(data) - offset < _SHORTEST_PICTURE_BYTES:
                 raise CodecError(
-                    f"expected a whole picture of {_NAMES[codec]}, "
+                    f"expected a whole picture of {NAMES[codec]}, "
                     f"got {len(data) - offset} bytes of one"
                 )
-            return Content(header, offset)
+            return Content(header, offset, _is_key_picture(codec, data, offset))
         if not known:
             raise CodecError(
-                f"expected a picture of {_NAMES[codec]}, got a unit that starts with "
+                f"expected a picture of {NAMES[codec]}, got a unit that starts with "
                 f"00 00 01 {unit:02x} at byte {offset} of {len(data)}"
             )
-    return Content(header, -1)
+    return Content(header, -1, key=False)
 
 
-def is_key_picture(codec: CodecName, data: bytes, offset: int) -> bool:
-    """Tell whether the picture at `offset` is an IDR (7.4.1) or an I-VOP (6.2.5)."""
+def _is_key_picture(codec: CodecName, data: bytes, offset: int) -> bool:
+    unit = data[offset + 3]
     if codec == "h264":
-        return data[offset + 3] & 0x1F == h264.IDR
-    return len(data) > offset + 4 and data[offset + 4] >> 6 == 0
+        return unit & 0x1F == h264.IDR
+    if codec == "hevc":
+        return hevc.unit_kind(unit) in hevc.KEY_SLICES
+    return data[offset + 4] >> 6 == 0
 
 
 def headers_of(codec: CodecName, data: bytes) -> bytes:
-    """Return the headers in front of the first picture, b'' unless an SPS or layer is there."""
+    """Return the headers in front of the first picture, b'' unless `Content.header`."""
     content = inspect_packet(codec, data)
     if not content.header:
         return b""
@@ -102,19 +139,40 @@ def headers_of(codec: CodecName, data: bytes) -> bytes:
         # A group of VOPs has a time code: it belongs to its picture.
         group = data.find(START_CODE + bytes([mpeg4.GROUP]), 0, end)
         return data[:end] if group < 0 else data[:group]
+    if codec == "av1":
+        kept = [u for u in av1.units(data[:end]) if u.kind == av1.SEQUENCE_HEADER]
+        return b"".join(data[unit.offset : unit.end] for unit in kept)
     offsets = [*units(data[:end]), (end, 0)]
-    kept = [
+    sets = [
         data[start:stop]
         for (start, unit), (stop, _) in pairwise(offsets)
-        if unit & 0x1F in _H264_PARAMETER_SETS
+        if _is_parameter_set(codec, unit)
     ]
-    return b"".join(kept)
+    return b"".join(sets)
 
 
-def annexb_headers(extradata: bytes) -> bytes:
-    """Return H.264 extradata as Annex B; an avcC record (ISO/IEC 14496-15) is unpacked."""
-    if not extradata or extradata[0] != 1:
-        return extradata
+def _is_parameter_set(codec: CodecName, unit: int) -> bool:
+    if codec == "hevc":
+        return hevc.unit_kind(unit) in hevc.PARAMETER_SETS
+    return unit & 0x1F in _H264_PARAMETER_SETS
+
+
+def stream_headers(codec: CodecName, extradata: bytes) -> bytes:
+    """
+    Return the headers that a container has of a stream, as they stand in its packets.
+
+    H.264's avcC record (ISO/IEC 14496-15) and AV1's av1C are unpacked; of HEVC's hvcC nothing is
+    taken, as FFmpeg puts what it has into the packets.
+    """
+    record = bool(extradata) and extradata[0] in _RECORDS.get(codec, ())
+    if codec == "h264" and record:
+        return _unpack_avcc(extradata)
+    if codec == "av1" and record:
+        return extradata[_AV1C_BYTES:]
+    return b"" if record or codec == "vp9" else extradata
+
+
+def _unpack_avcc(extradata: bytes) -> bytes:
     headers = b""
     try:
         offset = 5
@@ -150,6 +208,3 @@ def _describe(data: bytes) -> str:
     if data.startswith(b"\x89PNG"):
         return "a PNG image"
     return f"{data[:4].hex(' ')} …"
-
-
-_NAMES = {"h264": "H.264 (Annex B)", "mpeg4": "MPEG-4 part 2"}

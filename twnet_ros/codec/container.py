@@ -15,17 +15,23 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from twnet_ros.codec.bitstream import (
+    NAMES,
     CodecName,
     Content,
-    annexb_headers,
     headers_of,
     inspect_packet,
-    is_key_picture,
+    stream_headers,
 )
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.packet import Packet
 
-_FILTERS = {"h264": "h264_mp4toannexb", "mpeg4": "mpeg4_unpack_bframes"}
+_FILTERS: dict[str, str] = {
+    "h264": "h264_mp4toannexb",
+    "mpeg4": "mpeg4_unpack_bframes",
+    "hevc": "hevc_mp4toannexb",
+    "vp9": "null",
+    "av1": "null",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +52,11 @@ def read_packets(
     """
     Return what a file holds and an iterator over its packets, in decoding order.
 
-    H.264 comes as Annex B, MPEG-4 with its start codes (packed B-frames unpacked); headers stand
-    in front of every key picture, and the coded data is unchanged. `pts_ns` is the container's
-    own presentation time; where there is none (AVI) its decoding time, which is the same
-    without B-frames, and where there is neither it is counted from 0 at the file's frame rate.
-    The file is closed when the iterator is exhausted or closed.
+    H.264 and HEVC come as Annex B, MPEG-4 with its start codes (packed B-frames unpacked); headers
+    stand in front of every key picture, and the coded data is unchanged. `pts_ns` is the
+    container's own presentation time; where there is none (AVI) its decoding time, which is the
+    same without B-frames, and where there is neither it is counted from 0 at the file's frame
+    rate. The file is closed when the iterator is exhausted or closed.
 
     CodecError for a missing file, no video stream, or another codec; the iterator raises it for
     a file that cannot be read on.
@@ -75,9 +81,7 @@ def read_packets(
 def _read(path: Path, rate: Fraction) -> Generator[Packet, None, None]:
     container, stream, codec = _open(path)
     with container:
-        headers = stream.codec_context.extradata or b""
-        if codec == "h264":
-            headers = annexb_headers(headers)
+        headers = stream_headers(codec, stream.codec_context.extradata or b"")
         try:
             for count, packet in enumerate(_filtered(container, stream, codec)):
                 data = bytes(packet)
@@ -85,11 +89,10 @@ def _read(path: Path, rate: Fraction) -> Generator[Packet, None, None]:
                     content = inspect_packet(codec, data)
                 except CodecError:
                     # A damaged packet is handed on as it is: its decoder says what is wrong.
-                    content = Content(header=False, picture=-1)
-                key = content.picture >= 0 and (
-                    is_key_picture(codec, data, content.picture)
-                    # Recovery points, which H.264 marks in an SEI, come from the container.
-                    or (codec == "h264" and packet.is_keyframe)
+                    content = Content(header=False, picture=-1, key=False)
+                # Recovery points, which H.264 marks in an SEI, come from the container.
+                key = content.key or (
+                    codec == "h264" and content.picture >= 0 and packet.is_keyframe
                 )
                 if content.header:
                     headers = headers_of(codec, data)
@@ -125,8 +128,9 @@ def _open(path: Path) -> tuple[InputContainer, VideoStream, CodecName]:
     if not isinstance(stream, VideoStream):
         container.close()
         raise CodecError(f"expected a video stream, got none in {path}")
-    name = stream.codec_context.name if stream.codec_context else "an unknown codec"
+    context = stream.codec_context
+    name = context.codec.canonical_name if context else "an unknown codec"
     if name not in _FILTERS:
         container.close()
-        raise CodecError(f"expected H.264 or MPEG-4 part 2 video, got {name} in {path}")
+        raise CodecError(f"expected {', '.join(NAMES.values())} video, got {name} in {path}")
     return container, stream, cast(CodecName, name)

@@ -1,4 +1,4 @@
-"""Packets in, coded frames out: H.264 and MPEG-4 part 2 through FFmpeg."""
+"""Packets in, coded frames out, through FFmpeg."""
 
 from __future__ import annotations
 
@@ -14,13 +14,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from twnet_ros.codec import mpeg4
-from twnet_ros.codec.bitstream import (
-    CodecName,
-    Content,
-    headers_of,
-    inspect_packet,
-    is_key_picture,
-)
+from twnet_ros.codec.bitstream import NAMES, CodecName, Content, headers_of, inspect_packet
 from twnet_ros.codec.discontinuity import Discontinuity
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.frame import BlockMotion, CodedFrame, FrameKind
@@ -37,7 +31,10 @@ _KINDS = {
     PictureType.P: FrameKind.P,
     PictureType.B: FrameKind.B,
     PictureType.S: FrameKind.P,  # of MPEG-4, with global motion
+    PictureType.SP: FrameKind.P,  # of AV1: a switch frame
 }
+# Their pictures may have other sizes than those that they are predicted from.
+_RESIZING = ("vp9", "av1")
 # More than any decoder holds back (16 reference pictures), so no live entry is ever dropped.
 _SENT_KEPT = 64
 _HEADERS_KEPT_BYTES = 1 << 16
@@ -77,9 +74,9 @@ class StreamDecoder:
     """
 
     def __init__(self, codec: str) -> None:
-        if codec not in ("h264", "mpeg4"):
-            raise CodecError(f"expected codec 'h264' or 'mpeg4', got {codec!r}")
-        self._codec = cast(CodecName, codec)
+        if codec not in NAMES:
+            raise CodecError(f"expected a codec of {', '.join(NAMES)}, got {codec!r}")
+        self._codec: CodecName = codec
         self._index = 0
         self._context: VideoCodecContext
         self._sequence: PacketSequence
@@ -220,7 +217,7 @@ class StreamDecoder:
         self._context = _open(self._codec)
         self._sequence = sequence_of(self._codec)
         self._fault = WAITING
-        self._configured = False
+        self._configured = self._codec == "vp9"  # which has no headers
         self._headers = b""
         self._known_headers = b""
         self._size = None
@@ -231,10 +228,7 @@ class StreamDecoder:
 
     def _key_headers(self, data: bytes, content: Content) -> bytes:
         """Return the headers of a key picture that brings its own; b'' for any other packet."""
-        if not content.header or content.picture < 0:
-            return b""
-        key = is_key_picture(self._codec, data, content.picture)
-        return headers_of(self._codec, data) if key else b""
+        return headers_of(self._codec, data) if content.header and content.key else b""
 
     def _renew(self) -> None:
         """Begin anew with an I picture that ends a fault."""
@@ -269,8 +263,8 @@ class StreamDecoder:
             return []
 
     def _rescue(self, sent: int, started: float) -> list[CodedFrame]:
-        """Return the frames held back of the first `sent` packets; only H.264 tells them apart."""
-        if self._codec != "h264":
+        """Return the frames held back of the first `sent` packets; MPEG-4's are not told apart."""
+        if self._codec == "mpeg4":
             return []
         try:
             pictures = self._receive(None)
@@ -285,6 +279,7 @@ class StreamDecoder:
         if not gap.breaks:
             return []
         # A gap in H.264 shows at once; in MPEG-4 what the decoder still holds may lie behind it.
+        # The others have none that breaks the chain.
         frames = self._collect(self._receive(None), started) if self._codec == "h264" else []
         self._interrupt(self._fault or f"{WAITING}: {gap.reason}")
         return frames
@@ -333,7 +328,8 @@ class StreamDecoder:
             key, whole = kind is FrameKind.I, sent.traits.whole
             if key if whole is None else whole:
                 self._fault = ""
-            if not key and self._size not in (None, y.shape):
+            resizes = key or self._codec in _RESIZING
+            if self._size not in (None, y.shape) and not resizes:
                 self._fault = (
                     f"expected {self._size[1]}x{self._size[0]} px up to the next key frame, "
                     f"got {y.shape[1]}x{y.shape[0]}"
@@ -378,7 +374,9 @@ class StreamDecoder:
 
 
 def _open(codec: CodecName) -> VideoCodecContext:
-    context = av.CodecContext.create(codec, "r")
+    # FFmpeg's own AV1 decoder only drives hardware.
+    name = "libdav1d" if codec == "av1" else codec
+    context = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
     context.options = {
         "flags2": "+export_mvs",
         "err_detect": "explode+aggressive",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import cast
 
-from twnet_ros.codec.bitstream import CodecName
+from twnet_ros.codec.bitstream import NAMES, CodecName
 from twnet_ros.codec.error import CodecError
 
 _CODEC_OF_TOKEN: dict[str, CodecName] = {
@@ -20,27 +20,36 @@ _CODEC_OF_TOKEN: dict[str, CodecName] = {
     "mp4v": "mpeg4",
     "xvid": "mpeg4",
     "libxvid": "mpeg4",
+    "hevc": "hevc",
+    "h265": "hevc",
+    "hev1": "hevc",
+    "hvc1": "hevc",
+    "x265": "hevc",
+    "libx265": "hevc",
+    "libkvazaar": "hevc",
+    "vp9": "vp9",
+    "vp09": "vp9",
+    "libvpxvp9": "vp9",
+    "av1": "av1",
+    "av01": "av1",
+    "libaomav1": "av1",
+    "libsvtav1": "av1",
+    "librav1e": "av1",
 }
-# H.264 encoders are named after their hardware: h264_nvenc, h264_vaapi, h264_v4l2m2m, ...
-_ENCODER = re.compile(r"(h264|mpeg4)_[a-z0-9_]+")
+# Other encoders are named after their hardware: h264_nvenc, h264_vaapi, hevc_v4l2m2m, ...
+_ENCODER = re.compile(r"(h264|mpeg4|hevc|vp9|av1)_[a-z0-9_]+")
 # What stands behind is not looked at; the longest known has 45 characters.
 _LONGEST_CHARACTERS = 256
-_WITHOUT_VECTORS = re.compile(
-    r"(hevc|h265|vp8|vp9|av1)(_[a-z0-9_]+)?|hev1|hvc1|vp08|vp09|av01|x265|libx265|libkvazaar"
-    r"|libvpx|libvpxvp9|libaomav1|libsvtav1|librav1e"
-)
 
 
 def codec_of_format(text: str) -> CodecName:
     """
-    Return 'h264' or 'mpeg4' for a `format` or `encoding` field.
+    Return the codec that a `format` or `encoding` field names.
 
     The name of a codec or of an encoder is a word of the text, in any case, in front of the first
-    `;` ('h264;yuv420p;bgr8;bgr8', 'H.264 baseline'). Anything else is a CodecError, which says of
-    HEVC, VP8, VP9 and AV1 why they are not supported.
+    `;` ('h264;yuv420p;bgr8;bgr8', 'H.264 baseline'). Anything else is a CodecError.
     """
     text = text[:_LONGEST_CHARACTERS]
-    expected = f"expected format 'h264' or 'mpeg4', got {text!r}"
     head = text.split(";", 1)[0].lower()
     # 'H.264' and 'mpeg-4' are the codecs' own names.
     for token in re.split(r"[\s,/]+", head.replace(".", "").replace("-", "")):
@@ -49,9 +58,4 @@ def codec_of_format(text: str) -> CodecName:
         encoder = _ENCODER.fullmatch(token)
         if encoder is not None:
             return cast(CodecName, encoder.group(1))
-        if _WITHOUT_VECTORS.fullmatch(token):
-            raise CodecError(
-                f"{expected}: FFmpeg gives no motion vectors of HEVC, VP8, VP9 and AV1, which are "
-                "not supported"
-            )
-    raise CodecError(expected)
+    raise CodecError(f"expected format {', '.join(map(repr, NAMES))}, got {text!r}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import av
 from av.video.codeccontext import VideoCodecContext
 
+from twnet_ros.codec import hevc
 from twnet_ros.codec.bitstream import MOST_UNITS, START_CODE, CodecName
 
 Tag = TypeVar("Tag")
@@ -20,21 +22,23 @@ _PADDING = bytes(64)
 _LONGEST_UNIT_BYTES = 1 << 24
 
 
-def annexb_payload(data: bytes) -> bytes:
+def annexb_payload(codec: CodecName, data: bytes) -> bytes:
     """
-    Return an H.264 packet with start codes, whose units may be length-prefixed.
+    Return a packet with start codes, whose units of H.264 or HEVC may be length-prefixed.
 
     Length-prefixed (ISO/IEC 14496-15, 5.3.2 with sizes of 4 bytes) is what is that to the last
     byte: no start code of 4 bytes in front, sizes that add up exactly, and in every place where
-    a unit would begin a header of H.264. Anything else comes back as it is.
+    a unit would begin a header of the codec's. Anything else comes back as it is.
 
     A first unit of 256 to 511 bytes has a size that looks like the start code 00 00 01. Two rules
-    tell them apart: no unit holds a start code (7.4.1), and the first slice of a picture begins
-    with a set bit (first_mb_in_slice, 7.3.3), where a unit's header has forbidden_zero_bit.
+    tell them apart: no unit holds a start code (H.264 7.4.1, H.265 7.4.2), and the first slice of
+    a picture begins with a set bit (first_mb_in_slice, first_slice_segment_in_pic_flag), where a
+    unit of H.264 has forbidden_zero_bit and one of HEVC's base layer has nuh_layer_id.
     """
-    if data.startswith(_ANNEXB_START):
+    is_header = _IS_HEADER.get(codec)
+    if is_header is None or data.startswith(_ANNEXB_START):
         return data
-    starts = _unit_starts(data)
+    starts = _unit_starts(data, is_header)
     if not starts:
         return data
     rewritten = bytearray(data)
@@ -43,18 +47,29 @@ def annexb_payload(data: bytes) -> bytes:
     return bytes(rewritten)
 
 
-def _unit_starts(data: bytes) -> list[int]:
+def _is_h264_header(header: bytes) -> bool:
+    return not header[0] & 0x80 and header[0] & 0x1F in _H264_UNITS
+
+
+def _is_hevc_header(header: bytes) -> bool:
+    """Tell whether two bytes begin a unit of the base layer (7.3.1.2)."""
+    known = hevc.unit_kind(header[0]) in hevc.PREFIXES | hevc.SLICES | {hevc.SUFFIX_SEI}
+    return len(header) > 1 and known and not header[0] & 1 and header[1] >> 3 == 0 < header[1]
+
+
+_IS_HEADER = {"h264": _is_h264_header, "hevc": _is_hevc_header}
+
+
+def _unit_starts(data: bytes, is_header: Callable[[bytes], bool]) -> list[int]:
     """Return where the units of a length-prefixed packet start, [] for any other or too many."""
     starts: list[int] = []
     start = _SIZE_BYTES
     while start < len(data):
         end = start + int.from_bytes(data[start - _SIZE_BYTES : start], "big")
-        header = data[start]
         if (
             not start < end <= len(data)
             or len(starts) == MOST_UNITS
-            or header & 0x80
-            or header & 0x1F not in _H264_UNITS
+            or not is_header(data[start : min(start + 2, end)])
             or data.find(START_CODE, start, end) >= 0
         ):
             return []

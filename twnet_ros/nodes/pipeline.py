@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from twnet_ros.codec import CodecError, CodedFrame, FrameKind, StreamDecoder, codec_of_format
-from twnet_ros.codec.bitstream import CodecName, headers_of, inspect_packet, is_key_picture
+from twnet_ros.codec.bitstream import CodecName, headers_of, inspect_packet
 from twnet_ros.codec.payload import annexb_payload
 from twnet_ros.segment import Segmentation, Segmenter
 
@@ -373,12 +373,11 @@ def _drop(ticket: Ticket, reason: str) -> None:
 
 def _open(packet: _Packet) -> tuple[CodecName, bytes]:
     codec = codec_of_format(packet.format)
-    return codec, annexb_payload(packet.data) if codec == "h264" else packet.data
+    return codec, annexb_payload(codec, packet.data)
 
 
 def _sends_key_picture(decoder: StreamDecoder, data: bytes) -> bool:
-    offset = inspect_packet(decoder.codec, data).picture
-    return decoder.configured and offset >= 0 and is_key_picture(decoder.codec, data, offset)
+    return decoder.configured and inspect_packet(decoder.codec, data).key
 
 
 def _headers_in(packet: _Packet) -> bytes:

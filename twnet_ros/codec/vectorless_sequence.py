@@ -1,0 +1,46 @@
+"""What is known of packets of codecs whose motion vectors FFmpeg does not give."""
+
+from __future__ import annotations
+
+from twnet_ros.codec.bitstream import NAMES, CodecName, inspect_packet
+from twnet_ros.codec.discontinuity import Discontinuity
+from twnet_ros.codec.trait import Traits
+
+
+class VectorlessSequence:
+    """
+    Tells key pictures of HEVC, VP9 and AV1 apart; the rest is left to their decoders.
+
+    HEVC's pictures name those they refer to (H.265 8.3.2), so that its decoder notices what is
+    missing. Those of VP9 and AV1 refer to places that always hold some picture: a lost packet is
+    not noticed.
+    """
+
+    def __init__(self, codec: CodecName) -> None:
+        self._codec = codec
+        self._data = b""
+        self._traits = Traits(motion=False)
+
+    @property
+    def caveat(self) -> str:
+        """What of the stream is approximate or costs more, as text for a person."""
+        without = f"{NAMES[self._codec]}: frames come without motion vectors"
+        return without if self._codec == "hevc" else f"{without}, and lost packets may not show"
+
+    @property
+    def traits(self) -> Traits:
+        """What is known of the last packet's picture."""
+        return self._traits
+
+    def forget(self) -> None:
+        """Expect nothing of the next picture."""
+        self._data = b""
+
+    def follow(self, data: bytes) -> Discontinuity | None:
+        """Take in a packet, headers included; None unless it repeats the one before."""
+        repeated, self._data = data == self._data, data
+        self._traits = Traits(whole=inspect_packet(self._codec, data).key, motion=False)
+        # Two still pictures of VP9 and AV1 may well be the same bytes.
+        if repeated and self._codec == "hevc":
+            return Discontinuity("repeated packet: expected another picture", superfluous=True)
+        return None
