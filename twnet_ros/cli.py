@@ -116,19 +116,23 @@ def segment(options: argparse.Namespace) -> None:
     """Label every frame of a clip."""
     from tqdm import tqdm
 
-    from twnet_ros.segment.policy import key_policy
+    from twnet_ros.segment import Segmenter, key_policy
     from twnet_ros.segment.recording import record
 
-    summary = record(
-        options.clip,
-        model=options.model,
-        device=options.device,
-        precision=options.precision,
-        input_size=options.input_size,
-        per_frame=options.per_frame,
-        policy=key_policy(
+    segmenter = Segmenter.load(
+        options.model,
+        options.device,
+        options.precision,
+        options.input_size,
+        options.per_frame,
+        key_policy(
             options.key_policy, options.key_interval, options.key_intra, options.key_residual
         ),
+        options.motion,
+    )
+    summary = record(
+        options.clip,
+        segmenter,
         overlay=options.output,
         labels=options.labels,
         progress=lambda frames, total: tqdm(frames, total=total, unit="frame"),
@@ -206,6 +210,7 @@ def evaluate(options: argparse.Namespace) -> None:
         gop=options.gop,
         bits_per_pixel=options.bits_per_pixel,
         every=options.every,
+        motion=options.motion,
         device=options.device,
         precision=options.precision,
     )
@@ -250,17 +255,18 @@ def parser() -> argparse.ArgumentParser:
     add("--crf", type=float, help="constant quality, 1 (best) to 51; h264 only")
 
     add = command(inspect, "inspect drive.avi --dump side_data/").add_argument
-    add("clip", type=Path, metavar="CLIP", help="H.264 or MPEG-4 file")
+    add("clip", type=Path, metavar="CLIP", help="video file")
     add("--json", action="store_true", help="print one JSON list instead of a table")
     add("--dump", type=Path, metavar="DIR", help="write frame_00000.npz … with pixel-wise data")
 
     made = command(segment, "segment drive.mp4 -o overlay.mp4")
     add = made.add_argument
-    add("clip", type=Path, metavar="CLIP", help="H.264 or MPEG-4 file")
+    add("clip", type=Path, metavar="CLIP", help="video file")
     add("-o", "--output", type=Path, metavar="OVERLAY.mp4", help="write the overlay as a video")
     add("--labels", type=Path, metavar="DIR", help="write train ids as 00000.png …")
     _add_model(made)
     add("--per-frame", action="store_true", help="take the key step for every frame")
+    _add_motion(made)
     add(
         "--key-policy",
         choices=("codec", "interval", "adaptive"),
@@ -275,7 +281,7 @@ def parser() -> argparse.ArgumentParser:
 
     made = command(chaos, "chaos drive.mp4 --loss 0.05 --flip 0.01 --seed 1")
     add = made.add_argument
-    add("clip", type=Path, metavar="CLIP", help="H.264 or MPEG-4 file")
+    add("clip", type=Path, metavar="CLIP", help="video file")
     for fault, done in (
         ("loss", "never arrives"),
         ("duplicate", "arrives twice"),
@@ -337,6 +343,7 @@ def parser() -> argparse.ArgumentParser:
         "--bits-per-pixel", type=float, default=0.3, help="sets the bitrate, default: %(default)s"
     )
 
+    _add_motion(scored)
     scored.add_argument(
         "--every",
         type=count,
@@ -346,7 +353,7 @@ def parser() -> argparse.ArgumentParser:
     )
 
     add = command(demo, "demo drive.mp4").add_argument
-    add("video", type=Path, nargs="?", help="H.264 or MPEG-4 file; without one, a rendered drive")
+    add("video", type=Path, nargs="?", help="video file; without one, a rendered drive")
     add("--out", type=Path, default=Path("demo"), help="folder to write to, default: demo")
     return root
 
@@ -361,6 +368,15 @@ def _add_model(made: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add("--precision", default="auto", help="auto, fp32, bf16 or (CUDA) fp16")
     add("--input-size", type=size, metavar="WxH", help="what the video is scaled to fit")
+
+
+def _add_motion(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--motion",
+        choices=("auto", "codec", "flow"),
+        default="auto",
+        help="the codec's vectors, and optical flow where it has none (default); one of them only",
+    )
 
 
 def _add_data(made: argparse.ArgumentParser) -> None:

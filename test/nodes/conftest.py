@@ -1,8 +1,11 @@
-"""Small clips, a segmenter without a network, senders, and where tickets and messages arrive."""
+"""Clips, a network, a segmenter without one, senders, and where tickets and messages arrive."""
 
 import os
+import pathlib
 import queue
 import re
+import subprocess
+import sys
 import threading
 import time
 from fractions import Fraction
@@ -11,6 +14,8 @@ import av
 import numpy as np
 import pytest
 import rclpy
+import torch
+from ament_index_python import get_package_prefix
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -19,9 +24,12 @@ from std_msgs.msg import Header
 
 from twnet_ros.codec import ClipEncoder
 from twnet_ros.codec.bitstream import headers_of
-from twnet_ros.segment import Path, Segmentation
+from twnet_ros.net import Config, TWNet, save_checkpoint
+from twnet_ros.segment import CITYSCAPES, Path, Segmentation
 
 ARRIVES_S = 60  # far more than anything takes; only a test that fails waits for it
+ENDS_S = 60  # the same for a process that is asked to end
+CONFIG = pathlib.Path(__file__).parents[2] / "config"
 
 
 class FakeSegmenter:
@@ -117,6 +125,23 @@ def encode(codec, count):
     return packets + encoder.flush()
 
 
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A network that has learnt nothing but to tell some picture from another."""
+    torch.manual_seed(4)
+    colors = tuple(tuple(int(level) for level in color) for color in CITYSCAPES.colors)
+    model = TWNet(Config("mobilenetv1", 1, tuple(CITYSCAPES.names), colors, (128, 96)))
+    with torch.no_grad():
+        for _ in range(20):  # the batch norms settle
+            logits, _ = model.train().key(torch.randn(2, 3, 96, 128))
+        classifier = model.keyframe.tail.classifier
+        classifier.bias -= logits.mean((0, 2, 3))  # so that no class outweighs the others
+    model.start_finetuning()
+    path = tmp_path_factory.mktemp("model") / "untrained.safetensors"
+    save_checkpoint(path, model)
+    return path
+
+
 @pytest.fixture(scope="session")
 def mpeg4_packets():
     return encode("mpeg4", 18)
@@ -194,6 +219,38 @@ def ros(namespace):
     yield ros
     ros.destroy()
     rclpy.try_shutdown()
+
+
+@pytest.fixture
+def run(namespace):
+    """Start executables of the package; what still runs after the test is asked to end.
+
+    Shared memory of what is killed stays behind when nobody is left to see it.
+    """
+    processes = []
+
+    def run(executable, **parameters):
+        command = [sys.executable, f"{get_package_prefix('twnet_ros')}/lib/twnet_ros/{executable}"]
+        command += ["--ros-args", "-r", f"__ns:={namespace}", "-r", "status:=segment/status"]
+        command += ["--params-file", str(CONFIG / f"{executable.removesuffix('_node')}.yaml")]
+        for name, value in parameters.items():
+            command += ["-p", f"{name}:={value}"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(
+            command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.communicate(timeout=ENDS_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
 
 
 class Sender:

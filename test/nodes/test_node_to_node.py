@@ -1,15 +1,10 @@
 """Video publisher and segment node as processes of their own, over DDS, paced by the status."""
 
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from ament_index_python import get_package_prefix
 from cv_bridge import CvBridge
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -17,34 +12,15 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from twnet_ros.codec import StreamDecoder, read_packets, write_clip
 from twnet_ros.msg import FrameStatus
-from twnet_ros.net import Config, TWNet, save_checkpoint
 from twnet_ros.nodes.intake import INPUT_TYPES
 from twnet_ros.nodes.topic import STATUS_QOS
-from twnet_ros.segment import CITYSCAPES, Segmenter
+from twnet_ros.segment import Segmenter
 from twnet_ros.segment.chaos import damage
 
-CONFIG = Path(__file__).parents[2] / "config"
 FRAMES = 14
 ENDS_S = 60  # far more than it takes; only a test that fails waits for it
 FORMATS = ("H.264", "libx264;yuv420p;bgr8;bgr8", "h264")  # of the types in their order
 SETTINGS = {"device": "cpu", "precision": "fp32"}
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """A network that has learnt nothing but to tell some picture from another."""
-    torch.manual_seed(4)
-    colors = tuple(tuple(int(level) for level in color) for color in CITYSCAPES.colors)
-    model = TWNet(Config("mobilenetv1", 1, tuple(CITYSCAPES.names), colors, (128, 96)))
-    with torch.no_grad():
-        for _ in range(20):  # the batch norms settle
-            logits, _ = model.train().key(torch.randn(2, 3, 96, 128))
-        classifier = model.keyframe.tail.classifier
-        classifier.bias -= logits.mean((0, 2, 3))  # so that no class outweighs the others
-    model.start_finetuning()
-    path = tmp_path_factory.mktemp("model") / "untrained.safetensors"
-    save_checkpoint(path, model)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -57,30 +33,6 @@ def clips(tmp_path_factory):
     for path, codec in zip(paths, ("mpeg4", "h264"), strict=True):
         write_clip(path, frames, codec=codec, gop=6, fps=17.0)
     return paths
-
-
-@pytest.fixture
-def run(namespace):
-    """Start executables of the package; what is still running is killed after the test."""
-    processes = []
-
-    def run(executable, **parameters):
-        command = [sys.executable, f"{get_package_prefix('twnet_ros')}/lib/twnet_ros/{executable}"]
-        command += ["--ros-args", "-r", f"__ns:={namespace}", "-r", "status:=segment/status"]
-        command += ["--params-file", str(CONFIG / f"{executable.removesuffix('_node')}.yaml")]
-        for name, value in parameters.items():
-            command += ["-p", f"{name}:={value}"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(
-            command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        processes.append(process)
-        return process
-
-    yield run
-    for process in processes:
-        process.kill()
-        process.communicate()
 
 
 class Collector(Node):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from twnet_ros.codec import CodecError, Packet, read_packets
-from twnet_ros.segment import KeyPolicy, Path, Segmenter, SegmentError
+from twnet_ros.segment import Path, Segmenter
 from twnet_ros.segment.recording import record
 from twnet_ros.segment.replay import decode, replay
 
@@ -15,19 +15,10 @@ from twnet_ros.segment.replay import decode, replay
 def recorded(model):
     """Record a clip with the tiny model."""
 
-    def run(clip, **settings):
-        fields = {
-            "model": str(model),
-            "device": "cpu",
-            "precision": "fp32",
-            "input_size": None,
-            "per_frame": False,
-            "policy": KeyPolicy(),
-            "overlay": None,
-            "labels": None,
-            "progress": lambda frames, total: frames,
-        }
-        return record(clip, **{**fields, **settings})
+    def run(clip, per_frame=False, **settings):
+        fields = {"overlay": None, "labels": None, "progress": lambda frames, total: frames}
+        segmenter = Segmenter.load(model, "cpu", "fp32", per_frame=per_frame)
+        return record(clip, segmenter, **{**fields, **settings})
 
     return run
 
@@ -116,10 +107,7 @@ def test_frames_behind_a_broken_packet_are_left_out(clip, recorded, tmp_path, mo
     np.testing.assert_array_equal(after, expected)
 
 
-def test_nothing_is_written_when_something_is_wrong(clip, recorded, tmp_path):
-    path = clip(2)
-    with pytest.raises(SegmentError, match="model"):
-        recorded(path, model="none", overlay=tmp_path / "o.mp4", labels=tmp_path / "labels")
+def test_nothing_is_written_when_something_is_wrong(recorded, tmp_path):
     with pytest.raises(CodecError, match="expected a video file"):
         recorded(tmp_path / "none.avi", overlay=tmp_path / "o.mp4", labels=tmp_path / "labels")
-    assert [p.name for p in tmp_path.iterdir()] == ["clip.avi"]
+    assert list(tmp_path.iterdir()) == []

@@ -324,12 +324,96 @@ def test_the_callers_network_stays_as_it_is(network):
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
 
 
-def test_a_frame_without_motion_takes_the_key_step(engine, coded, pan):
-    frames = coded(pan(4), gop=12)
-    frames[2] = replace(frames[2], motion=None)
-    results = run(engine(), frames)
+def without_motion(frames, *numbers):
+    return [replace(f, motion=None) if n in numbers else f for n, f in enumerate(frames)]
+
+
+def test_by_the_codecs_vectors_alone_a_frame_without_takes_the_key_step(engine, coded, pan):
+    results = run(engine(motion="codec"), without_motion(coded(pan(4), gop=12), 2))
     assert [r.path for r in results] == [Path.KEY, Path.NONKEY, Path.KEY, Path.NONKEY]
     assert [r.distance for r in results] == [0, 1, 0, 1]
+
+
+def test_optical_flow_takes_the_place_of_missing_vectors(engine, coded, pan):
+    frames = coded(pan(5), gop=12)
+    results = run(engine(), without_motion(frames, 2))
+    assert [r.distance for r in results] == [0, 1, 2, 3, 4]
+    flowing = engine(motion="flow")
+    everywhere = run(flowing, frames)
+    same(everywhere, run(flowing, without_motion(frames, 1, 2, 3, 4)))
+    same(results[:2], run(engine(motion="codec"), frames[:2]))
+    repeated = engine(motion="flow")
+    repeated._flow = lambda current, _: torch.zeros(1, 2, *current.shape[-2:])
+    still = run(repeated, frames)
+    assert any((a.labels != b.labels).any() for a, b in zip(still, everywhere, strict=True))
+
+
+def test_an_i_frame_takes_the_key_step_whatever_motion_comes_from(engine, coded, pan):
+    for motion in ("auto", "flow", "codec"):
+        results = run(engine(motion=motion), coded(pan(5), gop=3))
+        assert [r.path is Path.KEY for r in results] == [True, False, False, True, False]
+
+
+def test_flow_spans_the_frames_that_are_skipped(engine, coded, pan):
+    frames = coded(pan(5), gop=12)
+    seen = []
+
+    def spy(current, previous):
+        seen.append((current, previous))
+        return torch.zeros(1, 2, *current.shape[-2:])
+
+    segmenter = engine(motion="flow")
+    segmenter._flow = spy
+    run(segmenter, frames[:2])
+    assert segmenter.skip(frames[2]) == segmenter.skip(frames[3]) == []
+    (result,) = segmenter.step(frames[4])
+    assert (result.path, result.distance) == (Path.NONKEY, 4)
+    assert torch.equal(seen[1][1], seen[0][0]) and len(seen) == 2  # from 4 to 1
+    # A frame without vectors among those skipped: no chain of them leads back.
+    mixed = engine()
+    mixed._flow = spy
+    run(mixed, frames[:2])
+    assert len(seen) == 2
+    mixed.skip(replace(frames[2], motion=None))
+    mixed.skip(frames[3])
+    (result,) = mixed.step(frames[4])
+    assert (result.path, result.distance, len(seen)) == (Path.NONKEY, 4, 3)
+
+
+def test_a_b_frame_without_vectors_waits_for_nothing(engine, coded_with_b, pan):
+    frames = [replace(f, motion=None) for f in coded_with_b(pan(7))]
+    assert [f.kind.value for f in frames[:4]] == list("IBBP")
+    flowing = engine()
+    for number, frame in enumerate(frames):
+        (result,) = flowing.step(frame)
+        assert (result.index, result.distance) == (frame.index, number)
+    keys = engine(motion="codec")
+    for frame in frames:
+        (result,) = keys.step(frame)
+        assert (result.index, result.path) == (frame.index, Path.KEY)
+
+
+def test_vectors_point_past_a_b_frame_that_had_none(engine, coded_with_b, pan):
+    """The P-frame after it goes on from the B-frame by flow, or from the anchor before it."""
+    frames = coded_with_b(pan(4))
+    only_p = [f if f.kind is FrameKind.P else replace(f, motion=None) for f in frames]
+    seen = []
+    segmenter = engine()
+    segmenter._flow = lambda current, previous: (
+        seen.append(1) or torch.zeros(1, 2, *current.shape[-2:])
+    )
+    results = run(segmenter, only_p)
+    assert [r.distance for r in results] == [0, 1, 2, 3]
+    assert len(seen) == 3
+    by_vectors = run(engine(motion="codec"), only_p)
+    assert [r.path for r in by_vectors] == [Path.KEY] * 3 + [Path.NONKEY]
+    past = run(engine(motion="codec"), [only_p[0], replace(only_p[3], index=1)])
+    np.testing.assert_array_equal(by_vectors[3].labels, past[1].labels)
+
+
+def test_only_known_sources_of_motion(engine):
+    with pytest.raises(SegmentError, match="motion: expected one of auto, codec, flow, got 'mv'"):
+        engine(motion="mv")
 
 
 def test_a_key_step_comes_at_least_so_often(engine, coded, pan):

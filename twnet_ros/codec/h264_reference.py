@@ -32,14 +32,14 @@ class References:
     def caveat(self) -> str:
         """What of the stream is approximate or costs more, as text for a person, or ''."""
         texts = {
-            "interlaced: interlaced frames take the key step": self._interlaced,
-            "cropped at the left or top: every frame takes the key step": self._shifted,
+            "interlaced: such frames come without motion vectors": self._interlaced,
+            "cropped at the left or top: frames come without motion vectors": self._shifted,
             "several reference frames: motion vectors that point further back than to the frame "
             "before are taken to point there": self._several,
             "B pictures that others refer to: motion vectors to them are taken to point to the "
             "frames around them": self._pyramid,
             "motion vectors that skip a frame (temporal layers, long-term references): frames "
-            "with such vectors take the key step": self._elsewhere,
+            "with such vectors come without any": self._elsewhere,
             "weighted prediction: the residual is approximate": self._weighted,
         }
         return "; ".join(text for text, met in texts.items() if met)

@@ -41,9 +41,9 @@ class Mpeg4Sequence:
             return ""
         found = []
         if self._layer.interlaced:
-            found.append("interlaced: every frame takes the key step")
+            found.append("interlaced: frames come without motion vectors")
         if self._layer.global_motion:
-            found.append("global motion (GMC): frames that use it take the key step")
+            found.append("global motion (GMC): frames that use it come without motion vectors")
         return "; ".join(found)
 
     @property

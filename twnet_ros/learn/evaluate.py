@@ -28,7 +28,9 @@ def make_clips(source: Source, count: int, frames: int, coding: Coding, seed: in
     return clips
 
 
-def engine(model: TWNet, method: str, device: str, precision: str) -> Segmenter:
+def engine(
+    model: TWNet, method: str, device: str, precision: str, motion: str = "auto"
+) -> Segmenter:
     """Return the engine for one of METHODS.
 
     ``per_frame`` takes the key step on every frame, ``twnet`` is the model as it runs,
@@ -37,9 +39,9 @@ def engine(model: TWNet, method: str, device: str, precision: str) -> Segmenter:
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     if method in ("per_frame", "twnet"):
-        return Segmenter(model, device, precision, per_frame=method == "per_frame")
+        return Segmenter(model, device, precision, per_frame=method == "per_frame", motion=motion)
     carried = CarriedLogits(model, moving=method == "warping")
-    return Segmenter(carried, device, precision)  # type: ignore[arg-type]
+    return Segmenter(carried, device, precision, motion=motion)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,13 @@ def score(
     device: str = "cpu",
     precision: str = "fp32",
     every: int = 1,
+    motion: str = "auto",
 ) -> Score:
     """Score a method on clips of one length, at the model's own input size.
 
     Of ``every`` frames the first is labelled and scored; the others are skipped.
     """
-    segmenter = engine(model, method, device, precision)
+    segmenter = engine(model, method, device, precision, motion)
     by_frame = [Confusion(len(model.config.classes)) for _ in clips[0]]
     square = np.zeros(len(by_frame))
     for clip in clips:

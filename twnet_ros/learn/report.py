@@ -28,11 +28,13 @@ def report(
     device: str,
     precision: str,
     every: int = 1,
+    motion: str = "auto",
     seed: int = 1,
 ) -> dict[str, Score]:
     """Score a model and what it is held against on held-out clips, and print a table.
 
     Held-out stills are scored as they are, too. Of ``every`` frames one is labelled.
+    ``motion`` is one of the engine's MOTION_SOURCES.
     """
     network = load_checkpoint(find_model(model))
     if data.held_out is None:
@@ -50,7 +52,7 @@ def report(
     coding = Coding(gop=gop, bits_per_pixel=bits_per_pixel)
     coded = make_clips(data.held_out, clips, frames, coding, seed)
     scores = {
-        method: score(network, coded, method, device, precision, every)
+        method: score(network, coded, method, device, precision, every, motion)
         for method in tqdm(METHODS, unit="method")
     }
     labelled = f", every {every} frames" if every > 1 else ""

@@ -35,7 +35,7 @@ from twnet_ros.nodes.intake import AUTO, INPUT_TYPES, TOPIC, Intake, accepted_ty
 from twnet_ros.nodes.parameter import Parameter, Parameters
 from twnet_ros.nodes.pipeline import SKIPPED, Pipeline, Ticket
 from twnet_ros.nodes.topic import STATUS_QOS
-from twnet_ros.segment import KEY_POLICIES, Segmenter, SegmentError, key_policy
+from twnet_ros.segment import KEY_POLICIES, MOTION_SOURCES, Segmenter, SegmentError, key_policy
 from twnet_ros.segment.policy import INTERVAL, INTRA, RESIDUAL
 
 THROTTLE_S = 5.0
@@ -73,6 +73,13 @@ TABLE = (
         [ALL_CLASSES],
         "Classes, by name, that ~/masks holds and ~/masks/<class> shows; "
         f"[{ALL_CLASSES}] is every class.",
+    ),
+    Parameter(
+        "motion",
+        "auto",
+        "Where motion comes from: the codec's vectors, and optical flow for frames without "
+        "(auto); the vectors alone, so that frames without take the key step (codec); or flow.",
+        choices=MOTION_SOURCES,
     ),
     Parameter(
         "key_policy",
@@ -192,6 +199,7 @@ class SegmentNode(LifecycleNode):
                 values["key_intra"],
                 values["key_residual"],
             ),
+            motion=values["motion"],
         )
         topics = mask_topics(values["mask_classes"], segmenter.classes)
         self._labels = self._advertise(Image, "~/labels", 10)

@@ -1,5 +1,6 @@
 """The streaming engine: coded frames in, label images out."""
 
+from twnet_ros.segment.flow import MOTION_SOURCES
 from twnet_ros.segment.palette import CAMVID, CITYSCAPES, UNLABELLED, ClassSet
 from twnet_ros.segment.policy import KEY_POLICIES, KeyPolicy, key_policy
 from twnet_ros.segment.render import (
@@ -17,6 +18,7 @@ __all__ = [
     "CAMVID",
     "CITYSCAPES",
     "KEY_POLICIES",
+    "MOTION_SOURCES",
     "UNLABELLED",
     "ClassSet",
     "KeyPolicy",

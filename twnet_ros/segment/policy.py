@@ -3,10 +3,7 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
-
-from twnet_ros.codec import BlockMotion
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +17,15 @@ class KeyPolicy:
     intra: float = 1.0  # share of blocks that have no vector
     residual: float = math.inf  # mean magnitude of the luma residual, 8-bit levels
 
-    def asks(self, distance: int, motion: BlockMotion, residual: Tensor) -> bool:
+    def asks(self, distance: int, intra: float, residual: Tensor) -> bool:
         """Tell whether a frame takes the key step.
 
-        ``distance`` is in frames from the last key step, ``residual`` (1, 3, H, W) YCbCr.
+        ``distance`` is in frames from the last key step, ``intra`` the share of blocks without a
+        vector, ``residual`` (1, 3, H, W) YCbCr.
         """
         return (
             (self.interval is not None and distance >= self.interval)
-            or 1 - float(np.mean(motion.coded)) > self.intra
+            or intra > self.intra
             # On a GPU this waits for the residual: only where it is asked for.
             or (self.residual < math.inf and float(residual[:, 0].abs().mean()) > self.residual)
         )

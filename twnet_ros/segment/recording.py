@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from twnet_ros.codec import CodedFrame, read_packets, write_clip
 from twnet_ros.segment.picture import write_png
-from twnet_ros.segment.policy import KeyPolicy
 from twnet_ros.segment.render import crop_even, render_overlay, to_rgb
 from twnet_ros.segment.replay import replay
 from twnet_ros.segment.segmentation import Path, Segmentation
@@ -21,13 +20,8 @@ Labelled = tuple[CodedFrame, Segmentation]
 
 def record(
     clip: str | os.PathLike[str],
+    segmenter: Segmenter,
     *,
-    model: str,
-    device: str,
-    precision: str,
-    input_size: tuple[int, int] | None,
-    per_frame: bool,
-    policy: KeyPolicy,
     overlay: FilePath | None,
     labels: FilePath | None,
     progress: Callable[[Iterable[Labelled], int | None], Iterable[Labelled]],
@@ -40,7 +34,6 @@ def record(
     """
     info, packets = read_packets(clip)
     packets.close()
-    segmenter = Segmenter.load(model, device, precision, input_size, per_frame, policy)
     if labels is not None:
         labels.mkdir(parents=True, exist_ok=True)
     times: dict[Path, list[float]] = {Path.KEY: [], Path.NONKEY: []}

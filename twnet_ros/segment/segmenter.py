@@ -14,6 +14,7 @@ from torch import Tensor
 from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, compose
 from twnet_ros.net import CheckpointError, FeatureState, TWNet, load_checkpoint, residual
 from twnet_ros.segment.device import PRECISIONS, choose
+from twnet_ros.segment.flow import MOTION_SOURCES, OpticalFlow
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.leaf import two_sided_context, two_sided_residual
 from twnet_ros.segment.output import label
@@ -40,18 +41,20 @@ def find_model(model: str | os.PathLike[str]) -> pathlib.Path:
 
 @dataclass(frozen=True, slots=True)
 class _Anchor:
-    """An I or P frame as its step left it: what later motion points to."""
+    """A frame as its step left it, for the next one to start from."""
 
     state: FeatureState
     picture: Tensor  # (1, 3, H, W), YCbCr levels at the network's size
     key_index: int  # of the frame that the feature was computed at
+    pointed: bool  # vectors of the next I or P frame, composed with those skipped, lead here
 
 
 class Segmenter:
     """Labels the frames of one stream, in the order the decoder returns them.
 
-    It holds the only state there is: the last I or P frame's context feature and decoded picture,
-    the motion of the frames skipped since, and the B-frames that wait for the next anchor.
+    It holds the only state there is: the context feature and decoded picture of the last frame
+    that was no B-frame with vectors (the anchor), the motion of the frames skipped since, and the
+    B-frames that wait for the next anchor.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Segmenter:
         input_size: tuple[int, int] | None = None,
         per_frame: bool = False,
         policy: KeyPolicy = CODEC_KEYS,
+        motion: str = "auto",
     ) -> None:
         """Take a network as ``load_checkpoint`` returns it; see ``load``."""
         self._device, self.precision = choose(model, device, precision)
@@ -77,8 +81,14 @@ class Segmenter:
                 f"input_size: expected sides of at least {TWNet.SIZE_MULTIPLE}, "
                 f"got {self.input_size}"
             )
+        if motion not in MOTION_SOURCES:
+            raise SegmentError(
+                f"motion: expected one of {', '.join(MOTION_SOURCES)}, got {motion!r}"
+            )
         self.per_frame = per_frame
         self.policy = policy
+        self.motion = motion
+        self._flow = None if motion == "codec" else OpticalFlow()
         self.waiting = ""  # why the last step returned nothing
         self._input: InputPass | None = None
         # Compiles the pass out, which takes seconds when it was never used before.
@@ -94,19 +104,21 @@ class Segmenter:
         input_size: tuple[int, int] | None = None,
         per_frame: bool = False,
         policy: KeyPolicy = CODEC_KEYS,
+        motion: str = "auto",
     ) -> "Segmenter":
         """Load a shipped model by name, or a checkpoint file.
 
         ``device`` is ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``precision`` ``auto``, ``fp32``,
         ``bf16`` or (CUDA) ``fp16``. The video is scaled to fit ``input_size`` (width, height in
         pixels, the checkpoint's unless given). ``per_frame`` takes the key step for every
-        frame, ``policy`` for some that are no key frames. SegmentError says what was expected.
+        frame, ``policy`` for some that are no key frames; ``motion`` is one of MOTION_SOURCES.
+        SegmentError says what was expected.
         """
         try:
             network = load_checkpoint(find_model(model))
         except CheckpointError as error:
             raise SegmentError(f"model: {error}") from error
-        return cls(network, device, precision, input_size, per_frame, policy)
+        return cls(network, device, precision, input_size, per_frame, policy, motion)
 
     @property
     def device(self) -> str:
@@ -132,16 +144,19 @@ class Segmenter:
 
         Returns nothing while the frame's reference chain is broken; ``waiting`` then says why.
         A frame that does not follow the last one takes the key step, as the first one does, and
-        so does one without motion. A B-frame waits for the next I or P frame, which it may be
-        predicted from, and comes out in front of it; it leaves no state behind. Where the stream
-        breaks before that, the key step labels it.
+        so does one without motion. A B-frame with vectors waits for the next I or P frame, which
+        it may be predicted from, and comes out in front of it; it leaves no state behind. Where
+        the stream breaks before that, the key step labels it.
         """
         left = self._follow(frame)
         if not frame.intact:
             return left
         if frame.kind is FrameKind.B and not self.per_frame:
-            self._held.append(frame)
-            return left
+            if self._vectors(frame) is not None or self._held:
+                self._held.append(frame)
+                return left
+            if self._flow is None:  # vectors to come point past it
+                return [*left, self._label(frame, None)[0]]
         held, self._held = self._held, []
         past, self._anchor = self._anchor, None  # a step that fails leaves no state behind
         # The step consumes the state that the B-frames start from, too.
@@ -162,10 +177,15 @@ class Segmenter:
         if frame.kind is FrameKind.B or not frame.intact:
             return left
         self._held.clear()
-        if frame.motion is None:
+        vectors = self._vectors(frame)
+        if frame.key or (vectors is None and self._flow is None):
             self._anchor = self._skipped = None
-        elif self._anchor is not None:
-            self._skipped = self._since_anchor(frame.motion)
+        elif self._anchor is None:
+            pass
+        elif vectors is None:
+            self._anchor = replace(self._anchor, pointed=False)
+        else:
+            self._skipped = self._since_anchor(vectors)
         return left
 
     @torch.inference_mode()
@@ -189,6 +209,9 @@ class Segmenter:
         self._next_index = frame.index + 1
         return left
 
+    def _vectors(self, frame: CodedFrame) -> BlockMotion | None:
+        return None if self.motion == "flow" else frame.motion
+
     def _since_anchor(self, motion: BlockMotion) -> BlockMotion:
         return motion if self._skipped is None else compose(motion, self._skipped)
 
@@ -199,8 +222,8 @@ class Segmenter:
         picture = source.picture(frame)
         image = source.image(picture, frame)
         carried = None
-        if past is not None and frame.motion is not None and not self.per_frame:
-            carried = self._carry(frame.index, frame.motion, picture, past)
+        if past is not None and not frame.key and not self.per_frame:
+            carried = self._carry(frame, picture, past)
         prepared = self._now()
         if past is None or carried is None:
             path, key_index = Path.KEY, frame.index
@@ -209,30 +232,39 @@ class Segmenter:
             path, key_index = Path.NONKEY, past.key_index
             logits, state = self._network.nonkey(image, *carried, past.state)
         labelled = self._finish(frame, logits, path, frame.index - key_index, start, prepared)
-        return labelled, _Anchor(state, picture, key_index)
+        return labelled, _Anchor(state, picture, key_index, frame.kind is not FrameKind.B)
 
     def _carry(
-        self, index: int, motion: BlockMotion, picture: Tensor, past: _Anchor
+        self, frame: CodedFrame, picture: Tensor, past: _Anchor
     ) -> tuple[Tensor, Tensor] | None:
-        """Return motion from the anchor and residual, or None where the policy asks for a key."""
-        motion = self._since_anchor(motion)
-        dense = self._source.motion(motion)
-        error = residual(picture, past.picture, dense)
-        if self.policy.asks(index - past.key_index, motion, error):
+        """Return motion from the anchor and residual, or None where the frame takes a key step."""
+        vectors = self._vectors(frame)
+        intra = 0.0
+        if vectors is not None and past.pointed:
+            blocks = self._since_anchor(vectors)
+            motion = self._source.motion(blocks)
+            intra = 1 - float(np.mean(blocks.coded))
+        elif self._flow is not None:
+            motion = self._flow(picture, past.picture)
+        else:
             return None
-        return dense, error
+        error = residual(picture, past.picture, motion)
+        if self.policy.asks(frame.index - past.key_index, intra, error):
+            return None
+        return motion, error
 
     def _label_leaf(
         self, frame: CodedFrame, past: _Anchor | None, future: _Anchor
     ) -> Segmentation:
         """Label a B-frame from the anchors on both sides of it."""
-        if past is None or frame.motion is None:
+        vectors = self._vectors(frame)
+        if past is None or vectors is None or not past.pointed:
             return self._label(frame, None)[0]
         start = time.perf_counter()
         source = self._source
         picture = source.picture(frame)
         image = source.image(picture, frame)
-        blocks = self._since_anchor(frame.motion)
+        blocks = self._since_anchor(vectors)
         motion, ahead = source.motion(blocks), source.ahead(blocks)
         error = two_sided_residual(picture, past.picture, future.picture, motion, ahead)
         context = two_sided_context(
