@@ -270,8 +270,8 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--key-policy",
         choices=("codec", "interval", "adaptive"),
-        default="codec",
-        help="frames that take the key step: I-frames (default), or others by the bounds, too",
+        default="adaptive",
+        help="frames that take the key step: I-frames, and others by the bounds below (default)",
     )
     add("--key-interval", type=count, default=24, metavar="FRAMES", help="default: %(default)s")
     text = "share of blocks without a vector, default: %(default)s"

@@ -5,7 +5,7 @@ from functools import partial
 import av
 import pytest
 
-from twnet_ros.codec import ClipEncoder
+from twnet_ros.codec import ClipEncoder, CodecError, StreamDecoder
 
 
 @pytest.fixture
@@ -41,5 +41,42 @@ def raw_decode():
             packet.update(data)
             pictures += context.decode(packet)
         return pictures + context.decode(None)
+
+    return run
+
+
+@pytest.fixture
+def encode_reordered():
+    """Encode RGB frames with two B-frames between anchors, a key frame every twelfth."""
+
+    def run(codec, frames):
+        context = av.CodecContext.create({"h264": "libx264"}.get(codec, codec), "w")
+        context.height, context.width = frames[0].shape[:2]
+        context.pix_fmt, context.framerate, context.thread_count = "yuv420p", 17, 1
+        context.time_base = 1 / context.framerate
+        context.gop_size, context.max_b_frames = 12, 2
+        if codec == "h264":
+            context.options = {"x264-params": "open-gop=1:b-adapt=0:scenecut=0:bframes=2"}
+        packets = []
+        for frame in frames:
+            packets += context.encode(av.VideoFrame.from_ndarray(frame, format="rgb24"))
+        return [bytes(packet) for packet in packets + context.encode(None)]
+
+    return run
+
+
+@pytest.fixture
+def decode_all():
+    """Decode (pts, packet) that may be broken; return the frames and their luma by pts."""
+
+    def run(codec, packets, **settings):
+        decoder = StreamDecoder(codec, **settings)
+        frames = []
+        for number, data in packets:
+            try:
+                frames += decoder.decode(data, number)
+            except CodecError:
+                continue
+        return {frame.pts: (frame, frame.y.tobytes()) for frame in frames + decoder.flush()}
 
     return run

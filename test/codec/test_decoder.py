@@ -281,8 +281,10 @@ def test_a_repeated_packet_is_left_out(codec, pan, encode, raw_decode):
 
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("lost", range(10, 34, 2))
-def test_frames_after_a_loss_among_b_frames_are_right_or_not_intact(codec, lost, pan):
-    packets = reordered(codec, pan(48, dx=1))
+def test_frames_after_a_loss_among_b_frames_are_right_or_not_intact(
+    codec, lost, pan, encode_reordered, decode_all
+):
+    packets = encode_reordered(codec, pan(48, dx=1))
     whole = decode_all(codec, list(enumerate(packets)))
     assert len(whole) == 48
     some = decode_all(codec, [(n, data) for n, data in enumerate(packets) if n != lost])
@@ -444,8 +446,8 @@ def sliced(frames):
     return [bytes(packet) for packet in packets + context.encode(None)]
 
 
-def test_frames_held_back_outlive_a_broken_packet(pan):
-    packets = reordered("h264", noisy(pan(24, dx=1)))
+def test_frames_held_back_outlive_a_broken_packet(pan, encode_reordered, decode_all):
+    packets = encode_reordered("h264", noisy(pan(24, dx=1)))
     whole = decode_all("h264", list(enumerate(packets)))
     for broken in range(6, 12):
         decoder = StreamDecoder("h264")
@@ -462,31 +464,6 @@ def test_frames_held_back_outlive_a_broken_packet(pan):
         # FFmpeg itself drops the one that it would have shown with the broken packet.
         assert len(intact) >= broken - 1
         assert all(frame.y.tobytes() == whole[frame.pts][1] for frame in intact)
-
-
-def decode_all(codec, packets):
-    decoder = StreamDecoder(codec)
-    frames = []
-    for number, data in packets:
-        try:
-            frames += decoder.decode(data, number)
-        except CodecError:
-            continue
-    return {frame.pts: (frame, frame.y.tobytes()) for frame in frames + decoder.flush()}
-
-
-def reordered(codec, frames):
-    context = av.CodecContext.create({"h264": "libx264"}.get(codec, codec), "w")
-    context.height, context.width = frames[0].shape[:2]
-    context.pix_fmt, context.framerate, context.thread_count = "yuv420p", 17, 1
-    context.time_base = 1 / context.framerate
-    context.gop_size, context.max_b_frames = 12, 2
-    if codec == "h264":
-        context.options = {"x264-params": "open-gop=1:b-adapt=0:scenecut=0:bframes=2"}
-    packets = []
-    for frame in frames:
-        packets += context.encode(av.VideoFrame.from_ndarray(frame, format="rgb24"))
-    return [bytes(packet) for packet in packets + context.encode(None)]
 
 
 def gray(codec, size, pixel_format, colorspace, color_range):

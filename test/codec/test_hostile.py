@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from twnet_ros.codec import CodecError, StreamDecoder, codec_of_format
+from twnet_ros.codec import CodecError, Limit, StreamDecoder, codec_of_format
 from twnet_ros.codec.h264_parameter import read_sps
 from twnet_ros.codec.payload import annexb_payload
 from twnet_ros.codec.sequence import sequence_of
@@ -117,7 +117,7 @@ def test_a_flood_of_parameter_sets_is_refused(kind, most):
 
 
 def test_a_packet_that_is_far_too_large_is_refused():
-    with pytest.raises(CodecError, match="expected at most 16 MiB a packet, got 16777217 bytes"):
+    with pytest.raises(CodecError, match="expected at most 16777216 bytes a packet, got 16777217"):
         StreamDecoder("h264").decode(START + bytes((1 << 24) - 2))
 
 
@@ -171,3 +171,28 @@ def escape(data):
             out += b"\x03"
         out += bytes([byte])
     return out
+
+
+@pytest.mark.parametrize("codec", ["h264", "mpeg4"])
+def test_larger_pictures_than_allowed_are_refused(codec, pan, encode):
+    packets = [packet.data for packet in encode(codec, pan(4), gop=2)]
+    size = 176 * 144
+    strict = StreamDecoder(codec, limit=Limit(pixels=size - 1))
+    for data in packets:
+        with pytest.raises(CodecError, match=f"at most {size - 1} px, got {size} px"):
+            strict.decode(data)
+    decoder = StreamDecoder(codec, limit=Limit(pixels=size))
+    assert all(frame.intact for data in packets for frame in decoder.decode(data))
+
+
+@pytest.mark.parametrize("codec", ["h264", "mpeg4"])
+def test_longer_packets_than_allowed_are_refused(codec, pan, encode):
+    packets = [packet.data for packet in encode(codec, pan(4), gop=4)]
+    longest = len(packets[0])
+    assert longest > len(packets[1])
+    decoder = StreamDecoder(codec, limit=Limit(packet_bytes=longest))
+    assert len(decoder.decode(packets[0])) == 1
+    strict = StreamDecoder(codec, limit=Limit(packet_bytes=longest - 1))
+    with pytest.raises(CodecError, match=f"at most {longest - 1} bytes a packet, got {longest}"):
+        strict.decode(packets[0])
+    assert not any(frame.intact for data in packets[1:] for frame in strict.decode(data))

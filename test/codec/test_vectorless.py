@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from twnet_ros.codec import CodecError, FrameKind, StreamDecoder, read_packets
+from twnet_ros.codec import CodecError, FrameKind, Limit, StreamDecoder, read_packets
 from twnet_ros.codec.bitstream import headers_of, inspect_packet
 from twnet_ros.codec.payload import annexb_payload
 
@@ -229,4 +229,11 @@ def test_what_is_no_packet_is_refused(codec, data):
         assert decoder.decode(data) == []
     except CodecError as error:
         assert "expected" in str(error)
+    assert decoder.fault
+
+
+def test_larger_pictures_than_allowed_are_refused(stream):
+    codec, packets = stream
+    decoder = StreamDecoder(codec, limit=Limit(pixels=192 * 160 - 1))
+    assert decode(codec, packets, decoder) == []
     assert decoder.fault

@@ -22,12 +22,7 @@ from sample import CODECS, CORPUS, SEEDS, SOUND, codec_of, load, read_steps, wri
 
 with atheris.instrument_imports(include=["twnet_ros.codec"]):
     from twnet_ros.codec import CodecError, codec_of_format
-    from twnet_ros.codec.bitstream import (
-        annexb_headers,
-        headers_of,
-        inspect_packet,
-        is_key_picture,
-    )
+    from twnet_ros.codec.bitstream import headers_of, inspect_packet, stream_headers
     from twnet_ros.codec.payload import Assembler, annexb_payload
     from twnet_ros.codec.sequence import sequence_of
 
@@ -49,12 +44,12 @@ def take_in(data: bytes) -> None:
 
 
 def _read(codec: str, packet: bytes, sequence: object) -> None:
-    whole = annexb_payload(packet)
+    whole = annexb_payload(codec, packet)
     for read in (
         lambda: headers_of(codec, whole),
-        lambda: is_key_picture(codec, whole, max(inspect_packet(codec, whole).picture, 0)),
         lambda: sequence.follow(whole),
-        lambda: annexb_headers(packet),
+        lambda: inspect_packet(codec, whole),
+        lambda: stream_headers(codec, packet),
         lambda: codec_of_format(packet.decode("latin-1")),
     ):
         try:

@@ -25,7 +25,7 @@ from sample import (
 )
 
 from twnet_ros.codec import CodecError, CodedFrame, StreamDecoder, codec_of_format
-from twnet_ros.codec.bitstream import headers_of, inspect_packet, is_key_picture
+from twnet_ros.codec.bitstream import headers_of, inspect_packet
 from twnet_ros.codec.payload import Assembler, annexb_payload
 
 LIMIT_S = 1.0  # of processor time that a packet may take
@@ -163,12 +163,9 @@ class _Session:
         self.count.packets += 1
         with self._watched():
             try:
-                if self._codec == "h264":
-                    data = annexb_payload(data)
+                data = annexb_payload(self._codec, data)
                 frames = self._decoder.decode(data, self._number)
-                offset = inspect_packet(self._decoder.codec, data).picture
-                if self._decoder.configured and offset >= 0:
-                    is_key_picture(self._decoder.codec, data, offset)
+                inspect_packet(self._codec, data)
             except CodecError as error:
                 if len(str(error)) > 500:
                     raise Finding("long text", str(error)[:100]) from error
@@ -191,7 +188,7 @@ class _Session:
         """Lose a packet to an overflow; its headers are kept."""
         with self._watched():
             try:
-                headers = headers_of(self._decoder.codec, annexb_payload(data))
+                headers = headers_of(self._codec, annexb_payload(self._codec, data))
             except CodecError:
                 headers = b""
             self._decoder.lose("the queue overflowed", headers)

@@ -7,7 +7,7 @@ import pytest
 
 from twnet_ros.codec import FrameKind, StreamDecoder
 from twnet_ros.codec.bitstream import headers_of
-from twnet_ros.nodes.pipeline import NOBODY, SKIPPED, Pipeline
+from twnet_ros.nodes.pipeline import BROKEN, NOBODY, SKIPPED, Pipeline
 from twnet_ros.segment import Path
 
 SECOND_NS = 1_000_000_000
@@ -126,6 +126,26 @@ def test_after_a_lost_packet_nothing_is_labelled_up_to_the_next_key_frame(
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "h264"])
+def test_a_broken_chain_is_labelled_and_marked_where_that_is_wanted(
+    codec, start, sink, fake_segmenter, request
+):
+    fake_segmenter.label_broken = True
+    packets = [packet.data for packet in request.getfixturevalue(f"{codec}_packets")]
+    del packets[3]
+    packets[8] = packets[8][: len(packets[8]) // 2]  # the fourth of the second GOP
+    push_all(start(), packets, codec)
+    tickets = sink.take(len(packets))
+    assert [ticket.segmentation is None for ticket in tickets] == [n == 8 for n in range(17)]
+    broken = {3, 4, 8, 9, 10}
+    for number, ticket in enumerate(tickets):
+        assert ticket.intact == (number not in broken)
+        assert not ticket.waiting or number == 8
+        assert bool(ticket.reason) == (number in broken)
+    assert tickets[3].reason.startswith(BROKEN) and "lost packets" in tickets[3].reason
+    assert tickets[8].fault and tickets[8].dropped
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "h264"])
 def test_a_repeated_packet_is_left_out(codec, start, sink, request):
     packets = list(request.getfixturevalue(f"{codec}_packets"))
     decoder = StreamDecoder(codec)
@@ -144,9 +164,9 @@ def test_a_repeated_packet_is_left_out(codec, start, sink, request):
     ("data", "format", "expected"),
     [
         (b"", "mpeg4", "empty"),
-        (b"\xff\xd8\xff\xe0", "jpeg", "'h264' or 'mpeg4', got 'jpeg'"),
+        (b"\xff\xd8\xff\xe0", "jpeg", "'h264', 'mpeg4', 'hevc', 'vp9', 'av1', got 'jpeg'"),
         (b"\xff\xd8\xff\xe0 a picture", "mpeg4", "JPEG"),
-        (b"\x00\x00\x01", "", "'h264' or 'mpeg4', got ''"),
+        (b"\x00\x00\x01", "", "'h264', 'mpeg4', 'hevc', 'vp9', 'av1', got ''"),
     ],
 )
 def test_what_is_no_video_is_an_error_that_names_what_was_expected(

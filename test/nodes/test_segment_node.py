@@ -154,14 +154,19 @@ def test_what_is_no_video_is_reported_and_the_node_stays_up(
     statuses, labels = camera.received["status"], camera.received["labels"]
     ros.spin_until(lambda: len(statuses) == 6 and len(labels) == 2)
     assert [message.header.stamp.sec for message in labels] == [3, 6]
-    assert "expected format 'h264' or 'mpeg4', got 'jpeg'" in statuses[0].reason
+    assert (
+        "expected format 'h264', 'mpeg4', 'hevc', 'vp9', 'av1', got 'jpeg'" in statuses[0].reason
+    )
     assert "empty" in statuses[1].reason
     assert all(status.waiting and status.reason for status in (*statuses[:2], *statuses[3:5]))
     camera.send(mpeg4_packets[7].data[:-30], 7)  # another number of bytes: the same fault
     ros.spin_until(lambda: len(statuses) == 7)
     errors = [line for line in capfd.readouterr().err.splitlines() if "[ERROR]" in line]
     assert len(errors) == 3
-    assert f"{namespace}/video: expected format 'h264' or 'mpeg4', got 'jpeg'" in errors[0]
+    assert (
+        f"{namespace}/video: expected format 'h264', 'mpeg4', 'hevc', 'vp9', 'av1', got 'jpeg'"
+        in errors[0]
+    )
     assert "empty packet" in errors[1]
     assert "decode error" in errors[2]
 

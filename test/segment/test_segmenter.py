@@ -411,6 +411,76 @@ def test_vectors_point_past_a_b_frame_that_had_none(engine, coded_with_b, pan):
     np.testing.assert_array_equal(by_vectors[3].labels, past[1].labels)
 
 
+def test_a_broken_chain_is_labelled_where_that_is_wanted(engine, coded, pan):
+    frames = coded(pan(7), gop=5)  # I P P P P I P
+    for number in (2, 3, 4):
+        frames[number] = replace(frames[number], intact=False, fault="lost packets")
+    strict = engine()
+    assert [r.index for r in run(strict, frames)] == [0, 1, 5, 6]
+    segmenter = engine(label_broken=True)
+    results = run(segmenter, frames)
+    assert [r.index for r in results] == list(range(7))
+    # Neither half of the chain starts from the other.
+    assert [r.distance for r in results] == [0, 1, 0, 1, 2, 0, 1]
+    assert segmenter.waiting == ""
+    fresh = engine(label_broken=True)
+    same(results[2:5], run(fresh, frames[2:5]))
+    run(fresh, frames[:3])
+    assert fresh.skip(frames[3]) == []
+    (result,) = fresh.step(frames[4])
+    assert (result.path, result.distance) == (Path.NONKEY, 2)
+
+
+class OutOfMemory:
+    """A network on a device that has no memory left for so many key steps."""
+
+    def __init__(self, network, times):
+        self._network, self._times = network, times
+        self.nonkey = network.nonkey
+        self.keyframe = network.keyframe
+
+    def key(self, image):
+        if self._times:
+            self._times -= 1
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return self._network.key(image)
+
+
+def test_a_step_that_ran_out_of_memory_is_tried_again(engine, coded, pan):
+    frames = coded(pan(4), gop=3)
+    expected = run(engine(), frames)
+    segmenter = engine()
+    scarce = segmenter._network = OutOfMemory(segmenter._network, times=1)
+    same(run(segmenter, frames), expected)
+    assert segmenter._network is scarce and segmenter.caveat == ""
+
+
+def test_a_device_that_stays_without_memory_is_left_for_the_cpu(engine, coded, pan):
+    frames = coded(pan(4), gop=3)
+    expected = run(engine(), frames)
+    segmenter = engine()
+    scarce = segmenter._network = OutOfMemory(segmenter._network, times=99)
+    same(run(segmenter, frames), expected)
+    assert segmenter._network is not scarce
+    assert segmenter.caveat == "out of memory on cpu: the network runs on the CPU, in fp32"
+
+
+def test_b_frames_that_wait_outlive_a_lack_of_memory(engine, coded_with_b, pan):
+    frames = coded_with_b(pan(4))
+    segmenter = engine()
+    run(segmenter, frames[:3])
+    failed = []
+
+    def nonkey(*_):
+        failed.append(1)
+        raise torch.cuda.OutOfMemoryError("out of memory")
+
+    segmenter._network.nonkey = nonkey
+    results = segmenter.step(frames[3])
+    assert failed == [1]
+    assert [(r.index, r.path) for r in results] == [(n, Path.KEY) for n in (1, 2, 3)]
+
+
 def test_only_known_sources_of_motion(engine):
     with pytest.raises(SegmentError, match="motion: expected one of auto, codec, flow, got 'mv'"):
         engine(motion="mv")

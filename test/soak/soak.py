@@ -34,12 +34,13 @@ from std_msgs.msg import Header
 from twnet_ros.codec import Packet, read_packets, write_clip
 from twnet_ros.learn.streets import write_street
 from twnet_ros.msg import FrameStatus
-from twnet_ros.nodes.pipeline import SKIPPED
+from twnet_ros.nodes.pipeline import NOBODY, SKIPPED
 from twnet_ros.nodes.topic import STATUS_QOS, stamp_ns
 from twnet_ros.segment.picture import read_rgb
 
 NAMESPACE = "/twnet_soak"
-SETTLED_MINUTE = 2  # pools have filled by then: what the memory is held against
+SETTLED_MINUTE = 2  # the last of them: pools have filled, what the memory is held against
+SAMPLE_S = 1.0  # from look to look at the memory, which breathes with every step
 GROWTH = 0.02
 START_S = 120.0
 LAST_S = 5.0  # how long the last statuses may take
@@ -115,6 +116,10 @@ def main() -> int:
     made.add_argument("--model", default="streets-mobilenetv1-layer1")
     options = made.parse_args()
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # no robot's business
+    # Label images of this size do not fit the middleware's own shared memory.
+    profile = Path(get_package_prefix("twnet_ros")) / "share/twnet_ros/config/fastdds.xml"
+    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+        os.environ.setdefault(name, str(profile))
     rclpy.init()
     soak = Soak(options.loss, options.seed)
     executor = SingleThreadedExecutor()
@@ -127,22 +132,21 @@ def main() -> int:
                 sys.exit("the segment node was expected to start; what it said stands above")
             executor.spin_once(timeout_sec=0.1)
         codec = read_packets(clip)[0].codec
-        rss_mb = [rss(process)]
+        samples_mb: list[float] = []
         started = time.monotonic()
         for number, packet in enumerate(again_and_again(clip)):
-            due_s = started + number / options.rate
-            while (left_s := due_s - time.monotonic()) > 0:
+            due_s = number / options.rate
+            while (left_s := started + due_s - time.monotonic()) > 0:
                 executor.spin_once(timeout_sec=left_s)
-            if due_s - started >= 60 * len(rss_mb):
-                rss_mb.append(rss(process))
-                print(f"minute {len(rss_mb) - 1}: {rss_mb[-1]:.1f} MB", flush=True)
-            if due_s - started >= 60 * options.minutes:
+            if due_s >= SAMPLE_S * len(samples_mb):
+                samples_mb.append(rss(process))
+            if due_s >= 60 * options.minutes:
                 break
             soak.send(packet, codec)
         until_s = time.monotonic() + LAST_S
         while not soak.answered and time.monotonic() < until_s:
             executor.spin_once(timeout_sec=0.1)
-    summary = summarise(soak, rss_mb)
+    summary = summarise(soak, by_minute(samples_mb))
     print(json.dumps(summary))
     rclpy.try_shutdown()
     return int(not summary["held"])
@@ -190,13 +194,25 @@ def rss(process: subprocess.Popen[bytes]) -> float:
     return int(line.split()[1]) * 1024 / 1e6
 
 
+def by_minute(samples_mb: list[float]) -> list[float]:
+    """Return the median of each minute, the last of which may not be whole."""
+    count = round(60 / SAMPLE_S)
+    minutes = [samples_mb[i : i + count] for i in range(0, len(samples_mb), count)]
+    return [float(np.median(minute)) for minute in minutes]
+
+
 def summarise(soak: Soak, rss_mb: list[float]) -> dict[str, object]:
-    """Return what happened, and whether it should have."""
+    """Return what happened, and whether it should have; `rss_mb` is by minute."""
     sent = list(soak.sent.values())
+    # The video may find the node before the node finds who takes its labels.
+    while sent and sent[0].status and sent[0].status.reason == NOBODY:
+        del sent[0]
     labelled = [one for one in sent if one.labelled]
+    announced = [one for one in sent if one.status and one.status.path != FrameStatus.PATH_NONE]
     late = [one for one in sent if one.whole and one.status and one.status.reason == SKIPPED]
-    missed = [one for one in sent if one.whole and not one.labelled and one not in late]
-    wrong = [one for one in labelled if not one.whole]
+    missed = [one for one in sent if one.whole and one not in announced and one not in late]
+    wrong = [one for one in announced if not one.whole]
+    undelivered = sum(not one.labelled for one in announced)
     total_ms = [one.status.total_ms for one in labelled if one.status]
     summary: dict[str, object] = {
         "packets": len(sent) + soak.lost,
@@ -204,17 +220,18 @@ def summarise(soak: Soak, rss_mb: list[float]) -> dict[str, object]:
         "labelled": len(labelled),
         "withheld": sum(not one.whole for one in sent) - len(wrong),
         "skipped": len(late),
-        "missed": len(missed),
+        "missed": [one.status.reason if one.status else "no status" for one in missed],
         "wrong": len(wrong),
+        "undelivered": undelivered,
         "unanswered": sum(one.status is None for one in sent),
         "rss_mb": [round(one, 1) for one in rss_mb],
     }
     if total_ms:
         p50, p99 = np.percentile(total_ms, [50, 99])
         summary["latency_ms"] = {"p50": round(p50), "p99": round(p99), "max": round(max(total_ms))}
-    growth = rss_mb[-1] / rss_mb[min(SETTLED_MINUTE, len(rss_mb) - 1)] - 1
+    growth = rss_mb[-1] / rss_mb[min(SETTLED_MINUTE, len(rss_mb)) - 1] - 1
     summary["growth"] = round(growth, 4)
-    faults = len(missed) + len(wrong) + int(not soak.answered)
+    faults = len(missed) + len(wrong) + undelivered + int(not soak.answered)
     summary["held"] = bool(labelled) and not faults and abs(growth) <= GROWTH
     return summary
 

@@ -6,6 +6,7 @@ from twnet_ros.codec.encoder import ClipEncoder, write_clip
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.format import codec_of_format
 from twnet_ros.codec.frame import BLOCK_PX, BlockMotion, CodedFrame, FrameKind, spread_blocks
+from twnet_ros.codec.limit import Limit
 from twnet_ros.codec.motion import compose
 from twnet_ros.codec.packet import Packet
 
@@ -16,6 +17,7 @@ __all__ = [
     "CodecError",
     "CodedFrame",
     "FrameKind",
+    "Limit",
     "Packet",
     "StreamDecoder",
     "VideoInfo",

@@ -9,6 +9,7 @@ from typing import Literal
 
 from twnet_ros.codec import av1, h264, hevc, mpeg4, vp9
 from twnet_ros.codec.error import CodecError
+from twnet_ros.codec.limit import MOST_BYTES
 
 CodecName = Literal["h264", "mpeg4", "hevc", "vp9", "av1"]
 NAMES: dict[CodecName, str] = {
@@ -34,8 +35,6 @@ MOST_UNITS = 4096
 # How the records begin that containers have instead of headers: their versions.
 _RECORDS = {"h264": (1,), "hevc": (1,), "av1": (0x81,)}
 _AV1C_BYTES = 4
-# More than a picture of any rate has; FFmpeg takes 35 ms for a megabyte of nothing.
-_MOST_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class Content:
     key: bool
 
 
-def inspect_packet(codec: CodecName, data: bytes) -> Content:
+def inspect_packet(codec: CodecName, data: bytes, most_bytes: int = MOST_BYTES) -> Content:
     """
     Tell whether a packet has headers, where its picture starts, and whether that is a key picture.
 
@@ -58,10 +57,8 @@ def inspect_packet(codec: CodecName, data: bytes) -> Content:
     """
     if not data:
         raise CodecError("expected one coded picture, got an empty packet")
-    if len(data) > _MOST_BYTES:
-        raise CodecError(
-            f"expected at most {_MOST_BYTES >> 20} MiB a packet, got {len(data)} bytes"
-        )
+    if len(data) > most_bytes:
+        raise CodecError(f"expected at most {most_bytes} bytes a packet, got {len(data)}")
     if codec == "vp9":
         return Content(header=False, picture=0, key=vp9.begins_with_key_frame(data))
     if codec == "av1":

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any
 
 import av
-from av.codec.context import Flags
-from av.sidedata.sidedata import SideDataContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from twnet_ros.codec import mpeg4
 from twnet_ros.codec.bitstream import NAMES, CodecName, Content, headers_of, inspect_packet
+from twnet_ros.codec.context import open_context
 from twnet_ros.codec.discontinuity import Discontinuity
 from twnet_ros.codec.error import CodecError
-from twnet_ros.codec.frame import BlockMotion, CodedFrame, FrameKind
-from twnet_ros.codec.h264_parameter import MOST_PIXELS
-from twnet_ros.codec.motion import fill_blocks
+from twnet_ros.codec.frame import CodedFrame, FrameKind
+from twnet_ros.codec.limit import Limit
+from twnet_ros.codec.motion import read_motion
 from twnet_ros.codec.plane import color_matrix, is_full_range, read_planes
 from twnet_ros.codec.sequence import PacketSequence, sequence_of
 from twnet_ros.codec.trait import Traits
 
+NO_FURTHER_LIMIT = Limit()
 WAITING = "waiting for a key frame"
 
 _KINDS = {
@@ -66,17 +66,25 @@ class StreamDecoder:
     A frame comes without motion where FFmpeg's vectors would not mean what BlockMotion says:
     interlaced and GMC pictures, H.264 that is cropped at the left or top or refers past the
     picture before (see References). `caveat` tells of it, and of what is approximate. What FFmpeg
-    would decode wrongly is refused, as are pictures of more than 8192x8192 px.
+    would decode wrongly is refused, as is what is beyond the limit: packets before they are looked
+    at, and pictures before they are decoded.
 
     Pictures held back for reordering come out with later packets, the last ones with `flush`.
+
+    With `keep_broken`, the pictures after a fault come out, too, as far as FFmpeg makes something
+    of them and marked as not intact, once a stream has begun with a key picture.
 
     Planes and colours are those of the stream (see plane.py).
     """
 
-    def __init__(self, codec: str) -> None:
+    def __init__(
+        self, codec: str, keep_broken: bool = False, limit: Limit = NO_FURTHER_LIMIT
+    ) -> None:
         if codec not in NAMES:
             raise CodecError(f"expected a codec of {', '.join(NAMES)}, got {codec!r}")
         self._codec: CodecName = codec
+        self._keep_broken = keep_broken
+        self._limit = limit
         self._index = 0
         self._context: VideoCodecContext
         self._sequence: PacketSequence
@@ -90,6 +98,7 @@ class StreamDecoder:
         self._in_decoder: dict[int, _Sent]
         self._reformatter = VideoReformatter()
         self._stale: bool  # FFmpeg holds pictures from before a fault
+        self._begun: bool  # an intact frame came since the stream began, or was lost from outside
         self._rescued: list[CodedFrame]  # from before a packet that could not be decoded
         self.reset()
 
@@ -123,6 +132,11 @@ class StreamDecoder:
         return self._sequence.caveat
 
     @property
+    def keeps(self) -> bool:
+        """Whether pictures of a broken chain come out."""
+        return self._keep_broken and self._begun
+
+    @property
     def configured(self) -> bool:
         """Whether headers have come, without which no picture can be decoded."""
         return self._configured
@@ -141,7 +155,7 @@ class StreamDecoder:
         sent = self._sent
         frames, self._rescued = self._rescued, []
         try:
-            content = inspect_packet(self._codec, data)
+            content = inspect_packet(self._codec, data, self._limit.packet_bytes)
             if content.header and content.picture >= 0:
                 self._headers = b""  # kept from packets without a picture, maybe damaged ones
             headers = self._key_headers(data, content)
@@ -160,11 +174,16 @@ class StreamDecoder:
             if not self._configured:
                 return frames
             gap = self._sequence.follow(data)
+            if self._sequence.pixels > self._limit.pixels:
+                raise CodecError(
+                    f"expected pictures of at most {self._limit.pixels} px, "
+                    f"got {self._sequence.pixels} px"
+                )
             if gap is not None:
                 frames += self._heed(gap, started)
                 if gap.superfluous:
                     return frames
-            self._renew()
+            frames += self._renew(content, started)
             try:
                 return frames + self._collect(self._send(data, pts), started)
             except CodecError:
@@ -195,9 +214,9 @@ class StreamDecoder:
         try:
             frames = self._collect(self._receive(None), started)
         except CodecError as error:
-            self._break(str(error))
+            self._lose(str(error))
             raise
-        self._break(WAITING)
+        self._lose(WAITING)
         frames, self._rescued = self._rescued + frames, []
         return frames
 
@@ -208,13 +227,13 @@ class StreamDecoder:
         Pictures held back are lost with them. Headers are kept, so that a key frame without any
         will do; `headers` are those found in what was lost.
         """
-        self._break(f"{WAITING}: {reason}")
+        self._lose(f"{WAITING}: {reason}")
         self._configured = self._configured or bool(headers)
         self._headers = (self._headers + headers)[-_HEADERS_KEPT_BYTES:]
 
     def reset(self) -> None:
         """Forget the stream, its headers included, and wait for its next key frame."""
-        self._context = _open(self._codec)
+        self._context = open_context(self._codec, self._limit)
         self._sequence = sequence_of(self._codec)
         self._fault = WAITING
         self._configured = self._codec == "vp9"  # which has no headers
@@ -224,17 +243,22 @@ class StreamDecoder:
         self._sent = 0
         self._in_decoder = {}
         self._stale = False
+        self._begun = False
         self._rescued = []
 
     def _key_headers(self, data: bytes, content: Content) -> bytes:
         """Return the headers of a key picture that brings its own; b'' for any other packet."""
         return headers_of(self._codec, data) if content.header and content.key else b""
 
-    def _renew(self) -> None:
-        """Begin anew with an I picture that ends a fault."""
+    def _renew(self, content: Content, started: float) -> list[CodedFrame]:
+        """Begin anew with an I picture that ends a fault; return the broken frames to be kept."""
         traits = self._sequence.traits
-        if self._stale and traits.whole and traits.kind is FrameKind.I:
-            self._interrupt(self._fault)
+        ends = content.key or (traits.whole and traits.kind is FrameKind.I)
+        if not (self._stale and ends):
+            return []
+        frames = self._drain(started) if self._keep_broken else []
+        self._forget()
+        return frames
 
     def _is_recovering(self) -> bool:
         """Tell whether no frame is to come that is intact; never so of MPEG-4."""
@@ -249,7 +273,7 @@ class StreamDecoder:
         of another MPEG-4 encoder, sound pictures were refused, or came out with wrong samples. So
         this follows a fault, other headers, or a key picture that cannot be decoded otherwise.
         """
-        self._context = _open(self._codec)
+        self._context = open_context(self._codec, self._limit)
         self._sequence.forget()
         self._in_decoder.clear()
         self._stale = False
@@ -264,7 +288,7 @@ class StreamDecoder:
 
     def _rescue(self, sent: int, started: float) -> list[CodedFrame]:
         """Return the frames held back of the first `sent` packets; MPEG-4's are not told apart."""
-        if self._codec == "mpeg4":
+        if self._codec == "mpeg4" or self.keeps:
             return []
         try:
             pictures = self._receive(None)
@@ -280,7 +304,10 @@ class StreamDecoder:
             return []
         # A gap in H.264 shows at once; in MPEG-4 what the decoder still holds may lie behind it.
         # The others have none that breaks the chain.
-        frames = self._collect(self._receive(None), started) if self._codec == "h264" else []
+        # What is kept of a broken chain goes on from what FFmpeg has: it is not to be drained.
+        frames: list[CodedFrame] = []
+        if self._codec == "h264" and not self.keeps:
+            frames = self._collect(self._receive(None), started)
         self._interrupt(self._fault or f"{WAITING}: {gap.reason}")
         return frames
 
@@ -319,10 +346,13 @@ class StreamDecoder:
                 )
             kind = sent.traits.kind or _KINDS[picture_type]
             if picture.is_corrupt:
-                raise CodecError(
+                error = (
                     f"decode error: expected a whole {kind.value} picture, "
                     "got one that the decoder had to conceal"
                 )
+                if not self.keeps:
+                    raise CodecError(error)
+                self._break(f"{WAITING}: {error}")
             matrix, full_range = color_matrix(picture, self._codec), is_full_range(picture)
             y, u, v = read_planes(picture, matrix, full_range, self._reformatter)
             key, whole = kind is FrameKind.I, sent.traits.whole
@@ -336,6 +366,7 @@ class StreamDecoder:
                 )
                 self._sequence.forget()
             self._size = (y.shape[0], y.shape[1])
+            self._begun = self._begun or not self._fault
             now = time.perf_counter()
             frames.append(
                 CodedFrame(
@@ -348,7 +379,7 @@ class StreamDecoder:
                     v=v,
                     color_matrix=matrix,
                     full_range=full_range,
-                    motion=_motion(picture, self._codec)
+                    motion=read_motion(picture, self._codec)
                     if sent.traits.motion and not key
                     else None,
                     intact=not self._fault,
@@ -366,42 +397,22 @@ class StreamDecoder:
 
     def _interrupt(self, reason: str) -> None:
         self._fault = reason
+        self._known_headers = b""
+        if self.keeps:
+            self._stale = True
+            # An I picture from before the fault, or a damaged one, does not end it.
+            for number, sent in self._in_decoder.items():
+                self._in_decoder[number] = _Sent(sent.pts, replace(sent.traits, whole=False))
+        else:
+            self._forget()
+
+    def _lose(self, reason: str) -> None:
+        """Break the chain where there is nothing to go on from."""
+        self._begun = False
+        self._break(reason)
+
+    def _forget(self) -> None:
+        """Have FFmpeg forget all pictures, that none leaks into others; parameter sets stay."""
         self._in_decoder.clear()
         self._stale = False
-        self._known_headers = b""
-        # Old references must not leak into what follows; parameter sets stay.
         self._context.flush_buffers()
-
-
-def _open(codec: CodecName) -> VideoCodecContext:
-    # FFmpeg's own AV1 decoder only drives hardware.
-    name = "libdav1d" if codec == "av1" else codec
-    context = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
-    context.options = {
-        "flags2": "+export_mvs",
-        "err_detect": "explode+aggressive",
-        "max_pixels": str(MOST_PIXELS),
-        "ec": "favor_inter",  # the quickest: what had to be concealed is refused
-    }
-    # Otherwise a picture cropped at the left comes with columns that are not to be shown.
-    context.flags |= Flags.unaligned
-    # Frame threads would each add a frame of delay; with more than one slice thread FFmpeg no
-    # longer notices that a slice of an H.264 picture is missing.
-    context.thread_type = "SLICE"
-    context.thread_count = 1
-    return context
-
-
-def _motion(picture: VideoFrame, codec: CodecName) -> BlockMotion | None:
-    if codec == "mpeg4" and (picture.interlaced_frame or picture.pict_type == PictureType.S):
-        return None
-    # picture.side_data would keep a container that refers back to the picture: a cycle that holds
-    # megabytes until the garbage collector runs.
-    try:
-        exported = cast(Any, SideDataContainer)(picture).get("MOTION_VECTORS")
-    except ValueError as error:  # PyAV lists it all, and does not know every kind: LCEVC, 28
-        raise CodecError(
-            f"expected a picture with side data known to PyAV, got {error}"
-        ) from error
-    vectors = None if exported is None else exported.to_ndarray()
-    return fill_blocks(vectors, picture.height, picture.width)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from twnet_ros.codec.bit import BitReader
 from twnet_ros.codec.error import CodecError
+from twnet_ros.codec.limit import MOST_PIXELS
 
 PARAMETER_SET_BYTES = 1024  # far more than any has
 MOST_REORDERED = 16  # the largest decoded picture buffer (A.3.1)
-MOST_PIXELS = 8192 * 8192
 _MOST_KEPT_PIXELS = 4 * MOST_PIXELS  # in references together: 16 of 4096x4096
 
 # Profiles whose SPS has the chroma format and scaling lists (7.3.2.1.1).

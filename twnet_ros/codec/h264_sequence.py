@@ -90,6 +90,11 @@ class H264Sequence:
         """What is known of the last packet's picture."""
         return self._traits
 
+    @property
+    def pixels(self) -> int:
+        """Size of the largest picture that the parameter sets allow; 0 without any."""
+        return 256 * max((one.macroblocks for one in self._sequences.values()), default=0)
+
     def forget(self) -> None:
         """Expect nothing of the next picture; parameter sets stay."""
         self._data = b""

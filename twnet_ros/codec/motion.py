@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+from av.sidedata.sidedata import SideDataContainer
+from av.video.frame import PictureType, VideoFrame
 
+from twnet_ros.codec.bitstream import CodecName
+from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.frame import BLOCK_PX, BlockMotion, grid_shape
 
 _MARGIN = 2  # blocks
+
+
+def read_motion(picture: VideoFrame, codec: CodecName) -> BlockMotion | None:
+    """Return the vectors of a predicted picture, None where they would not mean that motion."""
+    if codec == "mpeg4" and (picture.interlaced_frame or picture.pict_type == PictureType.S):
+        return None
+    # picture.side_data would keep a container that refers back to the picture: a cycle that holds
+    # megabytes until the garbage collector runs.
+    try:
+        exported = cast(Any, SideDataContainer)(picture).get("MOTION_VECTORS")
+    except ValueError as error:  # PyAV lists it all, and does not know every kind: LCEVC, 28
+        raise CodecError(
+            f"expected a picture with side data known to PyAV, got {error}"
+        ) from error
+    vectors = None if exported is None else exported.to_ndarray()
+    return fill_blocks(vectors, picture.height, picture.width)
 
 
 def fill_blocks(vectors: npt.NDArray[Any] | None, height: int, width: int) -> BlockMotion:

@@ -31,6 +31,7 @@ class Layer:
     low_delay: bool | None  # no B-VOPs; None where it is not said
     interlaced: bool  # macroblocks may be predicted field by field
     global_motion: bool  # S(GMC)-VOPs may come, which have no vectors of their own
+    pixels: int  # 0 where another shape than a rectangle is refused anyway
     unsupported: str  # '' or what FFmpeg would decode wrongly
 
 
@@ -69,9 +70,13 @@ def read_layer(unit: bytes) -> Layer:
     if not resolution:
         raise CodecError("expected a vop_time_increment_resolution of 1 or more, got 0")
     step = bits.read(_increment_bits(resolution)) if bits.flag() else None
-    interlaced, sprite, unsupported = False, 0, ""
+    interlaced, sprite, pixels, unsupported = False, 0, 0, ""
     if shape == _RECTANGULAR:
-        bits.read(29)  # width and height
+        bits.flag()
+        width = bits.read(13)
+        bits.flag()
+        pixels = _coded(width) * _coded(bits.read(13))
+        bits.flag()
         interlaced = bits.flag()
         bits.flag()  # obmc_disable
         sprite = bits.read(1 if version == 1 else 2)
@@ -79,7 +84,13 @@ def read_layer(unit: bytes) -> Layer:
     else:
         unsupported = f"expected a video object of rectangular shape, got {_SHAPES[shape]}"
     return Layer(
-        resolution, step or None, low_delay, interlaced, sprite == _GLOBAL_MOTION, unsupported
+        resolution,
+        step or None,
+        low_delay,
+        interlaced,
+        sprite == _GLOBAL_MOTION,
+        pixels,
+        unsupported,
     )
 
 
@@ -115,6 +126,11 @@ def _read_unsupported(bits: BitReader, sprite: int) -> str:
     if bits.flag():
         return "expected 8 bits a sample (not_8_bit 0), got another number"
     return ""
+
+
+def _coded(side: int) -> int:
+    """Return a side in whole macroblocks, in pixels."""
+    return -(-side // 16) * 16
 
 
 def _increment_bits(resolution: int) -> int:

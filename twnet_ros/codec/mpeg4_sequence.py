@@ -51,6 +51,11 @@ class Mpeg4Sequence:
         """What is known of the last picture; here FFmpeg knows all."""
         return Traits()
 
+    @property
+    def pixels(self) -> int:
+        """Size of the pictures; 0 before a layer."""
+        return self._layer.pixels if self._layer else 0
+
     def forget(self) -> None:
         """Expect nothing of the next picture; the layer and its cadence stay."""
         self._data = b""

@@ -32,6 +32,11 @@ class VectorlessSequence:
         """What is known of the last packet's picture."""
         return self._traits
 
+    @property
+    def pixels(self) -> int:
+        """0: the size of the pictures is left to the decoder, too."""
+        return 0
+
     def forget(self) -> None:
         """Expect nothing of the next picture."""
         self._data = b""

@@ -9,8 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from twnet_ros.codec import CodecError, CodedFrame, FrameKind, StreamDecoder, codec_of_format
+from twnet_ros.codec import (
+    CodecError,
+    CodedFrame,
+    FrameKind,
+    Limit,
+    StreamDecoder,
+    codec_of_format,
+)
 from twnet_ros.codec.bitstream import CodecName, headers_of, inspect_packet
+from twnet_ros.codec.decoder import NO_FURTHER_LIMIT
 from twnet_ros.codec.payload import annexb_payload
 from twnet_ros.segment import Segmentation, Segmenter
 
@@ -26,6 +34,7 @@ REORDERED_NS = 2_000_000_000
 
 NOBODY = "nobody subscribes to labels or masks"
 NO_PICTURE = "no picture came out of this packet"
+BROKEN = "labelled although the reference chain is broken"
 SKIPPED = "skipped for a newer frame, to keep within max_latency_ms"
 
 _logger = logging.getLogger(__name__)
@@ -43,7 +52,7 @@ class Ticket:
     intact: bool = False
     decode_ms: float = 0.0
     segmentation: Segmentation | None = None
-    reason: str = ""  # why there is no segmentation
+    reason: str = ""  # why there is no segmentation, or one of a broken chain
     caveat: str = ""  # what of the stream is approximate or costs more
     dropped: bool = False  # never decoded, or decoded with an error
     fault: bool = False  # the reason is an error, and not merely a wait
@@ -83,7 +92,7 @@ class Pipeline:
     With `max_latency_ms`, a frame that could not be labelled within that time of its packet's
     arrival is skipped for the newest there is, which then takes one step: its motion is composed
     with theirs. None never skips. What waits in the queue is bounded by `queue_size` packets and
-    QUEUE_BYTES.
+    QUEUE_BYTES; packets beyond `limit` are not decoded.
 
     Without more packets, the last pictures of a stream with B-frames stay in the decoder.
     """
@@ -95,11 +104,13 @@ class Pipeline:
         wanted: Callable[[], bool],
         queue_size: int,
         max_latency_ms: float | None = None,
+        limit: Limit = NO_FURTHER_LIMIT,
     ) -> None:
         self._segmenter = segmenter
         self._sink = sink
         self._wanted = wanted
         self._queue_size = queue_size
+        self._limit = limit
         self._max_latency_s = None if max_latency_ms is None else max_latency_ms / 1e3
         self._packets: deque[_Packet] = deque()
         self._pushed = 0
@@ -194,7 +205,7 @@ class Pipeline:
                 try:
                     codec, data = _open(packet)
                     if decoder is None or decoder.codec != codec:
-                        decoder = StreamDecoder(codec)
+                        decoder = StreamDecoder(codec, self._segmenter.label_broken, self._limit)
                         work.gap = work.gap or f"the stream became {codec}"
                         key_sent = False
                     if packet.gap:
@@ -208,7 +219,8 @@ class Pipeline:
                         key_sent = False
                     key_sent = key_sent or _sends_key_picture(decoder, data)
                     # With a key frame sent, the decoder merely holds the pictures for reordering.
-                    if not work.frames and decoder.fault and not key_sent:
+                    waits = decoder.fault and not key_sent and not decoder.keeps
+                    if not work.frames and waits:
                         ticket.reason = decoder.fault
                         ticket.waiting = True
                     elif not work.frames and decoder.notice:  # the packet was left out
@@ -284,6 +296,9 @@ class Pipeline:
             return
         ticket.kind = frame.kind
         ticket.intact = frame.intact
+        labels = frame.intact or self._segmenter.label_broken
+        if labels and frame.fault:
+            ticket.reason = f"{BROKEN}: {frame.fault}"
         wanted = self._attempt(self._wanted)
         if wanted is None:
             return
@@ -291,7 +306,7 @@ class Pipeline:
             # The state would go stale; the next frame that is wanted starts a new one.
             self._segmenter.reset()
             self._finish_seen(NOBODY)
-        elif frame.intact and self._is_late(frame, work):
+        elif labels and self._is_late(frame, work):
             self._hand_on(self._attempt(lambda: self._segmenter.skip(frame)))
             # B-frames before this one wait for the next anchor; an anchor takes them with it.
             self._finish_seen(SKIPPED, number if frame.kind is FrameKind.B else None)
@@ -353,10 +368,11 @@ class Pipeline:
 
     def _finish(self, number: int, reason: str = "") -> None:
         ticket = self._pending.pop(number)
-        ticket.reason = reason
+        ticket.reason = reason or ticket.reason
         self._hand_back(ticket)
 
     def _hand_back(self, ticket: Ticket) -> None:
+        ticket.caveat = "; ".join(filter(None, (ticket.caveat, self._segmenter.caveat)))
         if ticket.dropped:
             self._packets_dropped += 1
         elif ticket.segmentation is None:

@@ -21,6 +21,8 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from twnet_ros.codec import Limit
+from twnet_ros.codec.limit import MOST_BYTES, MOST_PIXELS
 from twnet_ros.msg import ClassMasks, FrameStatus
 from twnet_ros.nodes.conversion import (
     ALL_CLASSES,
@@ -83,7 +85,7 @@ TABLE = (
     ),
     Parameter(
         "key_policy",
-        "codec",
+        "adaptive",
         "Which frames take the key step: I-frames (codec), also after key_interval frames or "
         "by key_intra (interval), also by key_residual (adaptive).",
         choices=KEY_POLICIES,
@@ -109,6 +111,12 @@ TABLE = (
         range=(0.0, 255.0),
     ),
     Parameter(
+        "label_broken",
+        False,
+        "Label frames whose reference chain is broken, too, with chain_intact false in ~/status, "
+        "instead of waiting for the next key frame.",
+    ),
+    Parameter(
         "input_type",
         AUTO,
         "Message type of the video; auto takes the one that is published, which it waits for.",
@@ -124,6 +132,19 @@ TABLE = (
         30,
         "Packets that may wait for the decoder; one more drops them all, to the next key frame.",
         range=(1, 1000),
+    ),
+    Parameter(
+        "max_packet_bytes",
+        MOST_BYTES,
+        "Bytes of a packet above which it is dropped undecoded.",
+        range=(1024, MOST_BYTES),
+    ),
+    Parameter(
+        "max_pixels",
+        MOST_PIXELS,
+        "Pixels of a picture (width times height, each a multiple of 16) above which the video is "
+        "refused.",
+        range=(256, MOST_PIXELS),
     ),
     Parameter(
         "skip",
@@ -200,6 +221,7 @@ class SegmentNode(LifecycleNode):
                 values["key_residual"],
             ),
             motion=values["motion"],
+            label_broken=values["label_broken"],
         )
         topics = mask_topics(values["mask_classes"], segmenter.classes)
         self._labels = self._advertise(Image, "~/labels", 10)
@@ -233,6 +255,7 @@ class SegmentNode(LifecycleNode):
                 self._anybody_listens,
                 values["queue_size"],
                 values["max_latency_ms"] if values["skip"] else None,
+                Limit(values["max_pixels"], values["max_packet_bytes"]),
             )
             self._intake = Intake(
                 self, self._accepted, qos, values["parse"], pipeline.push, pipeline.interrupt
@@ -301,11 +324,16 @@ class SegmentNode(LifecycleNode):
             self.get_logger().warning(f"{self._topic}: {ticket.caveat}")
         if ticket.fault and self._is_news(ticket.reason):
             self.get_logger().error(f"{self._topic}: {ticket.reason}")
-        elif (ticket.waiting or ticket.reason == SKIPPED) and self._is_news(ticket.reason):
+        elif self._is_worth_a_warning(ticket) and self._is_news(ticket.reason):
             self.get_logger().warning(
                 f"{self._topic}: {ticket.reason}, {ticket.packets_dropped} packets dropped and "
                 f"{ticket.frames_skipped} frames skipped so far"
             )
+
+    @staticmethod
+    def _is_worth_a_warning(ticket: Ticket) -> bool:
+        labelled_broken = ticket.segmentation is not None and not ticket.intact
+        return ticket.waiting or labelled_broken or ticket.reason == SKIPPED
 
     def _is_news(self, reason: str) -> bool:
         """Tell whether a reason was not logged lately; numbers in it make no other reason."""

@@ -66,12 +66,11 @@ class Segmenter:
         per_frame: bool = False,
         policy: KeyPolicy = CODEC_KEYS,
         motion: str = "auto",
+        label_broken: bool = False,
     ) -> None:
         """Take a network as ``load_checkpoint`` returns it; see ``load``."""
-        self._device, self.precision = choose(model, device, precision)
-        self._dtype = PRECISIONS[self.precision]
-        self._network = copy.deepcopy(model).eval().to(self._device, self._dtype)
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._model = model
+        self._place(device, precision)
         self.config = model.config
         self.classes = model.config.classes
         self.colors: NDArray[np.uint8] = np.array(model.config.colors, np.uint8)
@@ -88,9 +87,10 @@ class Segmenter:
         self.per_frame = per_frame
         self.policy = policy
         self.motion = motion
+        self.label_broken = label_broken
         self._flow = None if motion == "codec" else OpticalFlow()
         self.waiting = ""  # why the last step returned nothing
-        self._input: InputPass | None = None
+        self.caveat = ""  # what is not as it was asked for, as text for a person
         # Compiles the pass out, which takes seconds when it was never used before.
         label(torch.zeros(1, len(self.classes), 1, 1), Geometry.of((32, 32), (32, 32)))
         self.reset()
@@ -105,6 +105,7 @@ class Segmenter:
         per_frame: bool = False,
         policy: KeyPolicy = CODEC_KEYS,
         motion: str = "auto",
+        label_broken: bool = False,
     ) -> "Segmenter":
         """Load a shipped model by name, or a checkpoint file.
 
@@ -112,13 +113,22 @@ class Segmenter:
         ``bf16`` or (CUDA) ``fp16``. The video is scaled to fit ``input_size`` (width, height in
         pixels, the checkpoint's unless given). ``per_frame`` takes the key step for every
         frame, ``policy`` for some that are no key frames; ``motion`` is one of MOTION_SOURCES.
-        SegmentError says what was expected.
+        ``label_broken`` labels what frames of a broken chain show, too. SegmentError says what was
+        expected.
         """
         try:
             network = load_checkpoint(find_model(model))
         except CheckpointError as error:
             raise SegmentError(f"model: {error}") from error
-        return cls(network, device, precision, input_size, per_frame, policy, motion)
+        return cls(network, device, precision, input_size, per_frame, policy, motion, label_broken)
+
+    def _place(self, device: str, precision: str) -> None:
+        """Put a copy of the network onto a device."""
+        self._device, self.precision = choose(self._model, device, precision)
+        self._dtype = PRECISIONS[self.precision]
+        self._network = copy.deepcopy(self._model).eval().to(self._device, self._dtype)
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._input: InputPass | None = None  # made for a size of video
 
     @property
     def device(self) -> str:
@@ -135,21 +145,43 @@ class Segmenter:
         self._anchor: _Anchor | None = None
         self._skipped: BlockMotion | None = None  # from the last skipped frame to the anchor
         self._held: list[CodedFrame] = []  # the B-frames that wait for the next anchor
-        self._next_index: int | None = None  # of the only frame that the anchor may serve
+        # Index and chain of the only frame that the anchor may serve.
+        self._next: tuple[int, bool] | None = None
         self.waiting = ""
 
-    @torch.inference_mode()
     def step(self, frame: CodedFrame) -> list[Segmentation]:
         """Label the next frame.
 
-        Returns nothing while the frame's reference chain is broken; ``waiting`` then says why.
+        Returns nothing while the frame's reference chain is broken, unless ``label_broken``;
+        ``waiting`` then says why.
         A frame that does not follow the last one takes the key step, as the first one does, and
         so does one without motion. A B-frame with vectors waits for the next I or P frame, which
         it may be predicted from, and comes out in front of it; it leaves no state behind. Where
         the stream breaks before that, the key step labels it.
+
+        A GPU that is out of memory is tried once more with all that can be freed; then the engine
+        goes on on the CPU, by the key step, and ``caveat`` says so.
         """
+        held = list(self._held)
+        for make_room in (torch.cuda.empty_cache, self._move_to_cpu):
+            try:
+                return self._step(frame)
+            except torch.cuda.OutOfMemoryError:
+                self.reset()
+            make_room()
+            self._held = list(held)
+        return self._step(frame)
+
+    def _move_to_cpu(self) -> None:
+        left = self.device
+        self._place("cpu", "auto")
+        torch.cuda.empty_cache()
+        self.caveat = f"out of memory on {left}: the network runs on the CPU, in {self.precision}"
+
+    @torch.inference_mode()
+    def _step(self, frame: CodedFrame) -> list[Segmentation]:
         left = self._follow(frame)
-        if not frame.intact:
+        if self.waiting:
             return left
         if frame.kind is FrameKind.B and not self.per_frame:
             if self._vectors(frame) is not None or self._held:
@@ -174,7 +206,7 @@ class Segmenter:
         this frame are skipped with it. Returns what a break in the stream before this frame left.
         """
         left = self._follow(frame)
-        if frame.kind is FrameKind.B or not frame.intact:
+        if frame.kind is FrameKind.B or self.waiting:
             return left
         self._held.clear()
         vectors = self._vectors(frame)
@@ -199,14 +231,14 @@ class Segmenter:
         video = (frame.width, frame.height)
         same = self._input is not None and self._input.geometry.video == video
         left: list[Segmentation] = []
-        if not (same and frame.intact and frame.index == self._next_index):
+        if not (same and (frame.index, frame.intact) == self._next):
             left = self.flush()
             self.reset()
         if not same:
             geometry = Geometry.of(video, self.input_size)
             self._input = InputPass(geometry, self.config, self._device, self._dtype)
-        self.waiting = frame.fault
-        self._next_index = frame.index + 1
+        self.waiting = "" if self.label_broken else frame.fault
+        self._next = (frame.index + 1, frame.intact)
         return left
 
     def _vectors(self, frame: CodedFrame) -> BlockMotion | None:

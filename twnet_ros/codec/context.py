@@ -1,0 +1,32 @@
+"""FFmpeg's decoders, set up to notice what is wrong."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import av
+from av.codec.context import Flags
+from av.video.codeccontext import VideoCodecContext
+
+from twnet_ros.codec.bitstream import CodecName
+from twnet_ros.codec.limit import Limit
+
+
+def open_context(codec: CodecName, limit: Limit) -> VideoCodecContext:
+    """Return a decoder that gives each frame at once, with its vectors, and conceals nothing."""
+    # FFmpeg's own AV1 decoder only drives hardware.
+    name = "libdav1d" if codec == "av1" else codec
+    context = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
+    context.options = {
+        "flags2": "+export_mvs",
+        "err_detect": "explode+aggressive",
+        "max_pixels": str(limit.pixels),
+        "ec": "favor_inter",  # the quickest: what had to be concealed is refused
+    }
+    # Otherwise a picture cropped at the left comes with columns that are not to be shown.
+    context.flags |= Flags.unaligned
+    # Frame threads would each add a frame of delay; with more than one slice thread FFmpeg no
+    # longer notices that a slice of an H.264 picture is missing.
+    context.thread_type = "SLICE"
+    context.thread_count = 1
+    return context

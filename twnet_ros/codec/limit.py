@@ -1,0 +1,17 @@
+"""What a stream may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MOST_PIXELS = 8192 * 8192
+# More than a picture of any rate has; FFmpeg takes 35 ms for a megabyte of nothing.
+MOST_BYTES = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Bounds within the ones above; a packet beyond them is refused before it is decoded."""
+
+    pixels: int = MOST_PIXELS  # of a picture as it is coded, in whole blocks of 16x16
+    packet_bytes: int = MOST_BYTES
