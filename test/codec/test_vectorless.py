@@ -237,3 +237,5 @@ def test_larger_pictures_than_allowed_are_refused(stream):
     decoder = StreamDecoder(codec, limit=Limit(pixels=192 * 160 - 1))
     assert decode(codec, packets, decoder) == []
     assert decoder.fault
+    decoder = StreamDecoder(codec, limit=Limit(pixels=192 * 192))
+    assert len(decode(codec, packets, decoder)) == FRAMES

@@ -9,7 +9,7 @@ from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 
 from twnet_ros.codec.bitstream import CodecName
-from twnet_ros.codec.limit import Limit
+from twnet_ros.codec.limit import MOST_PIXELS, Limit
 
 
 def open_context(codec: CodecName, limit: Limit) -> VideoCodecContext:
@@ -20,7 +20,8 @@ def open_context(codec: CodecName, limit: Limit) -> VideoCodecContext:
     context.options = {
         "flags2": "+export_mvs",
         "err_detect": "explode+aggressive",
-        "max_pixels": str(limit.pixels),
+        # It counts a width in its own alignment; where headers are read here, that is not needed.
+        "max_pixels": str(MOST_PIXELS if codec in ("h264", "mpeg4") else limit.pixels),
         "ec": "favor_inter",  # the quickest: what had to be concealed is refused
     }
     # Otherwise a picture cropped at the left comes with columns that are not to be shown.

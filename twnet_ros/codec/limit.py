@@ -13,5 +13,5 @@ MOST_BYTES = 1 << 24
 class Limit:
     """Bounds within the ones above; a packet beyond them is refused before it is decoded."""
 
-    pixels: int = MOST_PIXELS  # of a picture as it is coded, in whole blocks of 16x16
+    pixels: int = MOST_PIXELS  # of a picture as it is decoded, in whole blocks of up to 64x64
     packet_bytes: int = MOST_BYTES

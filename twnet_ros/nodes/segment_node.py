@@ -142,7 +142,7 @@ TABLE = (
     Parameter(
         "max_pixels",
         MOST_PIXELS,
-        "Pixels of a picture (width times height, each a multiple of 16) above which the video is "
+        "Pixels of a picture (width times height, each a multiple of 64) above which the video is "
         "refused.",
         range=(256, MOST_PIXELS),
     ),
