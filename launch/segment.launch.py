@@ -12,7 +12,7 @@ def generate_launch_description() -> LaunchDescription:
     """Return the node with its arguments; `ros2 launch -s` lists them."""
     params_file = PathJoinSubstitution([FindPackageShare("twnet_ros"), "config", "segment.yaml"])
     arguments = (
-        ("input", "video", "topic of H.264 or MPEG-4 video, in any of the node's message types"),
+        ("input", "video", "topic of the compressed video, in any of the node's message types"),
         ("model", "", "shipped model or checkpoint file; empty: as in params_file"),
         ("device", "", "auto, cpu, cuda or cuda:N; empty: as in params_file"),
         ("params_file", params_file, "file with the node's parameters"),

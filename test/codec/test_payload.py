@@ -117,7 +117,7 @@ def test_a_length_prefixed_stream_decodes_to_the_same_pictures(pan, encode):
     assert sizes > {0, 1}  # units whose size begins as a start code does are among them
 
 
-@pytest.mark.parametrize("codec", ["h264", "mpeg4"])
+@pytest.mark.parametrize("codec", ["h264", "mpeg4", "hevc"])
 @given(cuts=st.data())
 def test_a_stream_cut_anywhere_gives_its_access_units_under_the_chunk_they_begin_in(
     codec, cuts, streams
@@ -143,14 +143,16 @@ def test_a_stream_cut_anywhere_gives_its_access_units_under_the_chunk_they_begin
 
 @pytest.fixture(scope="module")
 def streams(request):
-    """Access units of a small clip in both codecs."""
+    """Access units of a small clip in the codecs with start codes."""
     pan_over = request.getfixturevalue("pan_over")
     frames = pan_over(8, width=96, height=64, square=4, blur=4)
     clips = {}
-    for codec, encoder in (("h264", "libx264"), ("mpeg4", "mpeg4")):
+    for codec, encoder in (("h264", "libx264"), ("mpeg4", "mpeg4"), ("hevc", "libx265")):
         context = av.CodecContext.create(encoder, "w")
         context.width, context.height, context.pix_fmt = 96, 64, "yuv420p"
         context.framerate, context.gop_size, context.max_b_frames = 10, 4, 0
+        if codec == "hevc":
+            context.options = {"x265-params": "bframes=0:log-level=none"}
         pictures = [av.VideoFrame.from_ndarray(frame, "rgb24") for frame in frames]
         packets = [p for f in pictures for p in context.encode(f.reformat(format="yuv420p"))]
         clips[codec] = [bytes(packet) for packet in packets + context.encode(None)]

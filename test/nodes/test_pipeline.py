@@ -1,7 +1,9 @@
 """Every packet comes back once; nothing wrong comes out of a broken one."""
 
 import threading
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
@@ -64,6 +66,35 @@ def test_every_packet_is_labelled_in_order_under_its_own_header(codec, start, si
         FrameKind.I,
     ]
     assert tickets[-1].frames_skipped == tickets[-1].packets_dropped == 0
+
+
+@pytest.mark.parametrize(
+    ("codec", "encoder"), [("hevc", "libx265"), ("vp9", "libvpx-vp9"), ("av1", "libsvtav1")]
+)
+def test_codecs_without_vectors_are_labelled_too(codec, encoder, start, sink):
+    try:
+        context = av.CodecContext.create(encoder, "w")
+    except av.codec.codec.UnknownCodecError:
+        pytest.skip(f"this PyAV has no {encoder}")
+    context.width, context.height, context.pix_fmt = 64, 64, "yuv420p"
+    context.framerate, context.time_base, context.gop_size = 10, Fraction(1, 10), 6
+    if codec != "av1":
+        context.options = {"x265-params": "bframes=0:log-level=none", "lag-in-frames": "0"}
+    planes = np.random.default_rng(0).integers(0, 256, (12, 96, 64), np.uint8)
+    packets = []
+    for number, plane in enumerate(planes):
+        frame = av.VideoFrame.from_ndarray(plane, "yuv420p")
+        frame.pts = number
+        packets += [bytes(packet) for packet in context.encode(frame)]
+    packets += [bytes(packet) for packet in context.encode(None)]
+    pipeline = start()
+    push_all(pipeline, packets, encoder)
+    tickets = sink.take(12)
+    assert [ticket.header for ticket in tickets] == [f"header {i}" for i in range(12)]
+    assert all(ticket.segmentation is not None and ticket.intact for ticket in tickets)
+    keys = [number for number, ticket in enumerate(tickets) if ticket.kind is FrameKind.I]
+    assert keys == [0, 6]
+    assert all("without motion vectors" in ticket.caveat for ticket in tickets)
 
 
 def length_prefixed(data):

@@ -20,6 +20,7 @@ NAMES: dict[CodecName, str] = {
     "av1": "AV1",
 }
 START_CODE = b"\x00\x00\x01"
+WITHOUT_START_CODES = ("vp9", "av1")
 
 _H264_PARAMETER_SETS = frozenset({7, 8, 13, 15})
 # SEI, parameter sets, delimiters, filler, reserved: what may stand in front of a picture.

@@ -15,6 +15,7 @@ from rclpy.subscription import Subscription
 from std_msgs.msg import Header
 
 from twnet_ros.codec import CodecError, codec_of_format
+from twnet_ros.codec.bitstream import WITHOUT_START_CODES, CodecName
 from twnet_ros.codec.payload import Assembler
 from twnet_ros.nodes.topic import stamp_ns
 
@@ -110,8 +111,9 @@ class Intake:
 
     As long as no publisher is matched, the graph is looked at once a second: for the type that is
     published, or for why nothing arrives. What it finds is logged once. With `parse`, messages are
-    pieces of a byte stream; an access unit has the header of the message in which it begins.
-    `changed` is called, with the reason, where another type of message replaces one before it.
+    pieces of a byte stream, if of a codec with start codes; an access unit has the header of the
+    message in which it begins. `changed` is called, with the reason, where another type of message
+    replaces one before it.
     """
 
     def __init__(
@@ -203,9 +205,12 @@ class Intake:
         if not self._parse:
             self._take(data, format, header, stamp_ns(header))
             return
+        codec: CodecName | None
         try:
             codec = codec_of_format(format)
         except CodecError:  # whoever takes it says so, as without `parse`
+            codec = None
+        if codec is None or codec in WITHOUT_START_CODES:
             self._take(data, format, header, stamp_ns(header))
             return
         if self._assembler is None or self._assembler.codec != codec:

@@ -28,7 +28,9 @@ POLL_S = 0.05
 ANSWER_S = 5.0  # how long a status may take before the log says that it is missing
 
 TABLE = (
-    Parameter("file", "", "Path of the H.264 or MPEG-4 video file to publish."),
+    Parameter(
+        "file", "", "Path of the video file to publish: H.264, MPEG-4 part 2, HEVC, VP9 or AV1."
+    ),
     Parameter(
         "rate",
         0.0,
