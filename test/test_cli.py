@@ -7,10 +7,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from twnet_ros.cli import main
-from twnet_ros.net import Config, TWNet, load_checkpoint, save_checkpoint
+from twnet_ros.net import Config, TWNet, load_checkpoint, publication, save_checkpoint
 from twnet_ros.segment import Segmenter
+from twnet_ros.segment.palette import CAMVID
 from twnet_ros.segment.replay import decode
 
 COMMANDS = ["encode", "inspect", "segment", "streets", "train", "train key", "train nonkey"]
@@ -176,7 +178,9 @@ def test_streets(twnet, tmp_path):
         assert names == ["00000.png", "00001.png"]
 
 
-def test_train_both_steps_on_stills(twnet, tmp_path):
+@pytest.fixture
+def stills(tmp_path):
+    """Write three labelled stills; return the options that train on two of them."""
     data = tmp_path / "data"
     for folder in ("images", "labels"):
         (data / folder).mkdir(parents=True)
@@ -185,7 +189,11 @@ def test_train_both_steps_on_stills(twnet, tmp_path):
         ids = rng.integers(0, 11, (8, 12), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
         cv2.imwrite(str(data / "images" / f"{name}.png"), 20 * ids[..., None].repeat(3, 2))
         cv2.imwrite(str(data / "labels" / f"{name}.png"), ids)
-    common = ("--data", data, "--classes", "camvid", "--clip-size", "96x64", "--hold-out", "b")
+    return ("--data", data, "--classes", "camvid", "--clip-size", "96x64", "--hold-out", "b")
+
+
+def test_train_both_steps_on_stills(twnet, tmp_path, stills):
+    common = stills
     short = ("--iterations", 2, "--batch", 2)
     key, nonkey = tmp_path / "key", tmp_path / "nonkey"
     status, _, err = twnet("train", "key", *common, *short, "--crop", "64x64", "--out", key)
@@ -206,6 +214,45 @@ def test_train_both_steps_on_stills(twnet, tmp_path):
     assert status == 0
     methods = [line.split("|")[1].strip() for line in out if line.startswith("|")]
     assert methods[2:] == ["per_frame", "twnet", "warping", "repeat"]
+
+
+def test_train_from_published_weights(twnet, tmp_path, stills):
+    donor = TWNet(Config("mobilenetv1", 2, CAMVID.names, CAMVID.colors, (96, 64)))
+    stages = nn.ModuleList([*donor.keyframe.head.stages, *donor.keyframe.context.stages])
+    parts = [m for m in stages.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
+    prefixes = [prefix for pair in publication("mobilenetv1").names for prefix in pair]
+    tensors = {
+        f"{prefix}.{name}": tensor
+        for prefix, part in zip(prefixes, parts, strict=True)
+        for name, tensor in part.state_dict().items()
+    }
+    torch.save(tensors, tmp_path / "imagenet.pth")
+    # At no rate at all nothing is learnt but the batch norms' statistics.
+    still = ("--iterations", 1, "--batch", 2, "--rate", "1e-30", "--crop", "64x64")
+    which = ("--backbone", "mobilenetv1", "--layer", 2, "--pretrained", tmp_path / "imagenet.pth")
+    status, _, err = twnet("train", "key", *stills, *still, *which, "--out", tmp_path / "run")
+    assert status == 0, err
+    trained = load_checkpoint(tmp_path / "run" / "model.safetensors")
+    assert trained.config.mean == trained.config.std == (127.5,) * 3  # timm's
+    found = dict(trained.keyframe.head.named_parameters())
+    for name, tensor in donor.keyframe.head.named_parameters():
+        if name.startswith("stages."):
+            assert torch.equal(found[name], tensor.half().float()), name
+
+
+def test_train_another_backbone(twnet, tmp_path, stills):
+    short = ("--iterations", 1, "--batch", 2, "--crop", "64x64", "--out", tmp_path / "run")
+    key = ("train", "key", *stills, *short)
+    assert twnet(*key, "--backbone", "ddrnet23slim", "--layer", 2)[0] == 0
+    path = tmp_path / "run" / "model.safetensors"
+    config = load_checkpoint(path).config
+    assert (config.backbone, config.layer) == ("ddrnet23slim", 2)
+    fails(twnet(*key, "--init", path), "expected a mobilenetv1 network, got ddrnet23slim")
+    fails(twnet(*key, "--backbone", "vgg"), "backbone: expected one of ['ddrnet23slim', ", "'vgg'")
+    published = (*key, "--backbone", "ddrnet23slim", "--pretrained", path)
+    fails(twnet(*published), "pretrained: expected a backbone of mobilenetv1, ")
+    published = (*key, "--backbone", "resnet18", "--pretrained", path)
+    fails(twnet(*published), "expected the 100 tensors of torchvision's resnet18: 100 missing")
 
 
 def fails(result, *expected):
@@ -282,6 +329,7 @@ def test_bad_training_data(twnet, tmp_path):
         (["streets"], "OUT_DIR"),
         (["chaos", "a.mp4"], "--seed"),
         (["chaos", "a.mp4", "--seed", "1", "--loss", "2"], "expected a probability from 0 to 1"),
+        (["train", "key", "--init", "a", "--pretrained", "b.pth"], "not allowed with argument"),
         (["fly"], "invalid choice"),
         ([], "COMMAND"),
     ],

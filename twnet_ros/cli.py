@@ -184,11 +184,13 @@ def train(options: argparse.Namespace) -> None:
             data,
             schedule,
             options.out,
+            backbone=options.backbone,
             layer=options.layer,
             input_size=options.input_size or options.clip_size,
             crop=options.crop,
             scale=tuple(options.scale),
             init=options.init,
+            pretrained=options.pretrained,
             device=options.device,
         )
     else:
@@ -306,6 +308,9 @@ def parser() -> argparse.ArgumentParser:
     key = command(train, "train key --data streets --out runs/key", kinds, "key")
     key.description = "Step 1: train the key-frame CNN on labelled pictures."
     _add_training(key, iterations=5000, batch=8, rate=3e-3)
+    key.add_argument(
+        "--backbone", default="mobilenetv1", metavar="NAME", help="default: %(default)s"
+    )
     key.add_argument("--layer", type=int, choices=(1, 2, 3), default=1, help="context layer")
     key.add_argument("--crop", type=size, default=(352, 288), metavar="WxH", help="training crops")
     key.add_argument(
@@ -317,7 +322,10 @@ def parser() -> argparse.ArgumentParser:
         help="factors of the random scaling, default: %(default)s",
     )
     key.add_argument("--input-size", type=size, metavar="WxH", help="default: the clip size")
-    key.add_argument("--init", metavar="MODEL", help="start from this model's fitting tensors")
+    start = key.add_mutually_exclusive_group()
+    start.add_argument("--init", metavar="MODEL", help="start from this model's fitting tensors")
+    text = "ImageNet weights of the encoder, .pth (torchvision's) or .safetensors (timm's)"
+    start.add_argument("--pretrained", type=Path, metavar="FILE", help=text)
     example = "train nonkey --data streets --model runs/key/model.safetensors --out runs/nonkey"
     nonkey = command(train, example, kinds, "nonkey")
     nonkey.description = "Step 2: train the non-key-frame CNN along compressed clips."

@@ -49,10 +49,10 @@ def source(still_folder):
 def network():
     """Make a random network of three classes for pictures of 96x64."""
 
-    def make(seed=0, layer=1):
+    def make(seed=0, layer=1, backbone="mobilenetv1"):
         torch.manual_seed(seed)
         colors = tuple((level,) * 3 for level in LEVELS)
-        return TWNet(Config("mobilenetv1", layer, CLASSES, colors, SIZE)).eval()
+        return TWNet(Config(backbone, layer, CLASSES, colors, SIZE)).eval()
 
     return make
 

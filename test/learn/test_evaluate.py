@@ -27,15 +27,17 @@ def inputs():
     return make
 
 
+@pytest.mark.parametrize("backbone, stride", [("mobilenetv1", 4), ("ddrnet23slim", 8)])
 @torch.no_grad()
-def test_carried_logits_are_warped_by_their_own_pixels(network, inputs):
-    model = network()
+def test_carried_logits_are_warped_by_their_own_pixels(network, inputs, backbone, stride):
+    model = network(backbone=backbone)
     carried = CarriedLogits(model, moving=True)
-    image, motion, residual = inputs(8.0, -4.0)
+    image, motion, residual = inputs(2.0 * stride, -1.0 * stride)
     logits, state = carried.key(image)
     assert torch.equal(logits, model.key(image)[0])
     moved, after = carried.nonkey(image, motion, residual, state)
-    rows, columns = (torch.arange(16) - 1).clamp(0, 15), (torch.arange(24) + 2).clamp(0, 23)
+    h, w = 64 // stride, 96 // stride
+    rows, columns = (torch.arange(h) - 1).clamp(min=0), (torch.arange(w) + 2).clamp(max=w - 1)
     assert torch.equal(moved, logits[:, :, rows][:, :, :, columns])
     twice, later = carried.nonkey(image, motion, residual, after)
     assert torch.equal(twice, moved[:, :, rows][:, :, :, columns])

@@ -7,6 +7,7 @@ import torch
 from twnet_ros.learn.key import Crops, histogram, normalise, score_pictures, train_key
 from twnet_ros.learn.loop import Schedule
 from twnet_ros.net import load_checkpoint
+from twnet_ros.net.config import BACKBONES
 
 CROP = (64, 64)
 
@@ -146,9 +147,10 @@ def test_a_run_of_another_length_is_refused(source, network, tmp_path, pictures)
         train_key(network(), source, pictures, schedule(5), CROP, tmp_path / "run")
 
 
+@pytest.mark.parametrize("backbone", ["mobilenetv1", "ddrnet23slim"])  # logits at 1/4 and 1/8
 @torch.no_grad()
-def test_pictures_are_scored_at_their_own_size(network):
-    model = network()
+def test_pictures_are_scored_at_their_own_size(network, backbone):
+    model = network(backbone=backbone)
     classifier = model.keyframe.tail.classifier
     classifier.weight.zero_()
     classifier.bias.copy_(torch.tensor([0.0, 5.0, 0.0]))  # always sky
@@ -159,8 +161,9 @@ def test_pictures_are_scored_at_their_own_size(network):
     assert score_pictures(model, [(rgb, labels)]) == pytest.approx(25)  # 50 of sky, 0 of road
 
 
-def test_the_checkpoint_can_take_non_key_steps(source, network, tmp_path):
-    train_key(network(), source, [], schedule(2), CROP, tmp_path)
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_the_checkpoint_can_take_non_key_steps(source, network, tmp_path, backbone):
+    train_key(network(backbone=backbone), source, [], schedule(2), CROP, tmp_path)
     model = load_checkpoint(tmp_path / "model.safetensors")
     image, none = torch.randn(1, 3, 64, 96), torch.zeros(1, 3, 64, 96)
     with torch.inference_mode():

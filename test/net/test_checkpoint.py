@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from twnet_ros.net import CheckpointError, Config, load_checkpoint, save_checkpoint
+from twnet_ros.net.config import BACKBONES
 
 
 @pytest.fixture
@@ -40,8 +41,10 @@ def fields_of(config, **changes):
 
 
 @pytest.mark.parametrize("layer", [1, 2, 3])
-def test_a_checkpoint_comes_back_in_half_precision(tmp_path, correcting, layer):
-    model = correcting(layer=layer, mean=(1.5, 2.5, 3.5), input_size=(96, 64))
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_checkpoint_comes_back_in_half_precision(tmp_path, correcting, backbone, layer):
+    settings = {"mean": (1.5, 2.5, 3.5), "input_size": (96, 64)}
+    model = correcting(backbone=backbone, layer=layer, **settings)
     model.train()
     model.key(torch.randn(2, 3, 64, 96))  # moves the batch norms' statistics
     model.eval()
@@ -166,6 +169,12 @@ def test_the_tensors_of_another_layer(saved, rewrite, config):
         load_checkpoint(rewrite(load_file(saved[0]), config=config(layer=2).to_json()))
 
 
+def test_the_tensors_of_another_backbone(saved, rewrite, config):
+    settings = config(backbone="resnet18").to_json()
+    with pytest.raises(CheckpointError, match="tensors are missing"):
+        load_checkpoint(rewrite(load_file(saved[0]), config=settings))
+
+
 @pytest.mark.parametrize(
     "changes, named",
     [
@@ -220,7 +229,7 @@ def test_a_configuration_survives_json(config):
 @pytest.mark.parametrize(
     "settings, expected",
     [
-        ({"backbone": "vgg"}, "backbone: expected one of .*mobilenetv1.*got 'vgg'"),
+        ({"backbone": "vgg"}, "backbone: expected one of .*ddrnet.*resnet18.*, got 'vgg'"),
         ({"layer": 0}, "layer: expected 1, 2 or 3, got 0"),
         ({"classes": ("a",)}, "classes: expected 2 to 255 names, got 1"),
         ({"classes": ("a", "a", "b")}, "classes: expected distinct names"),

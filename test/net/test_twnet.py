@@ -11,7 +11,32 @@ from torch import nn
 from twnet_ros.net import Config, FeatureState, TWNet
 
 SIZE = (1024, 2048)
+LAYERS = (1, 2, 3)
+PAPER = ("mobilenetv1", "mobilenetv2", "resnet18")
 CONTEXT = {1: (128, 16), 2: (64, 8), 3: (64, 4)}  # channels and stride of the paper's layers
+DUAL_CONTEXT = {1: (64, 8), 2: (64, 8), 3: (128, 8)}  # and DDRNet's
+SHAPES = {  # of every cut: channels and stride of its context, stride of its logits
+    **{(name, layer): (*CONTEXT[layer], 4) for name in PAPER for layer in LAYERS},
+    **{("ddrnet23slim", layer): (*DUAL_CONTEXT[layer], 8) for layer in LAYERS},
+}
+every_cut = pytest.mark.parametrize("backbone, layer", SHAPES)
+every_correction = pytest.mark.parametrize("backbone, layer", [c for c in SHAPES if c[1] < 3])
+
+# Multiply-accumulates of the key step in 10^9, of 1024 x 2048 pixels and 19 classes. The encoders
+# are those of the publications, 41.8 times their 224 x 224: without classifiers 0.2995 and 1.8136.
+# The pyramid pooling is i i/2 + 2 i/2 256 at 1/32 for i channels, and 85 i/2 i/8 in its bins;
+# fuses and classifier are 9 256 128 at 1/16, 9 128 64 at 1/8, 9 64 64 and 9 64 19 at 1/4.
+KEY_MACS = {
+    # encoder at 1/4, 1/8, 1/16, 1/32; laterals; pyramid pooling; fuses and classifier
+    "mobilenetv1": 39.66,
+    "mobilenetv2": 3.169 + 1.565 + 4.038 + 3.746 + 0.537 + 2.358 + 11.098,
+    "resnet18": 24.260 + 17.180 + 17.180 + 17.180 + 1.611 + 0.538 + 11.098,
+}
+# DDRNet: stem 27 32 at 1/2 and 9 32 32 at 1/4, 4 9 32 32 at 1/4, 9 32 64 + 3 9 64 64 + 32 64 at
+# 1/8; the branch at 1/8; the one below, the third and fourth stage, the last; both exchanges; the
+# pyramid pooling; the segmentation head 9 128 64 + 64 19 at 1/8. Its paper says 36.3.
+DUAL_MACS = 1.661 + 4.832 + 4.295 + 11.543 + 9.160 + 1.913 + 0.422 + 2.456
+DUAL_LATERAL = {1: 0.134 + 1.208, 2: 0.604 + 1.208, 3: 0}  # 64 64 or 9 32 64, and 9 64 64, at 1/8
 
 
 @pytest.fixture
@@ -61,9 +86,9 @@ def large():
     """Step through 1024 x 2048 without computing; return (model, key MACs, step MACs, state)."""
 
     @functools.cache
-    def step(layer):
+    def step(layer, backbone="mobilenetv1"):
         names = tuple(f"class {i}" for i in range(19))
-        config = Config("mobilenetv1", layer, names, ((0, 0, 0),) * 19, (2048, 1024))
+        config = Config(backbone, layer, names, ((0, 0, 0),) * 19, (2048, 1024))
         with torch.device("meta"), torch.no_grad():
             model = TWNet(config).eval()
             image, residual = torch.empty(2, 1, 3, *SIZE)
@@ -81,15 +106,23 @@ def large():
     return step
 
 
-@pytest.mark.parametrize("layer", [1, 2, 3])
-def test_the_key_step_costs_what_the_paper_says(large, layer):
-    _, key, _, _ = large(layer)
-    assert sum(key.values()) / 1e9 == pytest.approx(39.66, abs=0.01)
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("backbone, giga", KEY_MACS.items())
+def test_the_key_step_costs_what_the_papers_say(large, backbone, giga, layer):
+    _, key, _, _ = large(layer, backbone)
+    assert sum(key.values()) / 1e9 == pytest.approx(giga, abs=0.01)
 
 
-@pytest.mark.parametrize("layer", [1, 2])
-def test_the_rectification_costs_what_the_paper_says(large, layer):
-    _, _, nonkey, _ = large(layer)
+@pytest.mark.parametrize("layer, giga", DUAL_LATERAL.items())
+def test_ddrnet_costs_what_its_paper_says_and_its_lateral_connection(large, layer, giga):
+    _, key, _, _ = large(layer, "ddrnet23slim")
+    assert sum(key.values()) / 1e9 == pytest.approx(DUAL_MACS + giga, abs=0.01)
+    assert abs(DUAL_MACS - 36.3) < 0.05
+
+
+@every_correction
+def test_the_rectification_costs_what_the_paper_says(large, backbone, layer):
+    _, _, nonkey, _ = large(layer, backbone)
     assert under(nonkey, "cfr") / 1e9 == pytest.approx(2.416, abs=0.001)
 
 
@@ -109,34 +142,67 @@ def test_nonkey_steps_cost_as_much_less_as_the_paper_says(large):
     assert cost[1] / cost[2] == pytest.approx(1.547, abs=0.001)
 
 
-@pytest.mark.parametrize("layer", [1, 2, 3])
-def test_nonkey_steps_leave_the_deep_part_alone(large, layer):
-    _, _, nonkey, _ = large(layer)
+@pytest.mark.parametrize("layer, trunk, share", [(1, 1.661 + 4.832 + 4.295, 0.4), (2, 1.661, 0.2)])
+def test_nonkey_steps_of_ddrnet_cost_what_its_trunk_does_and_the_correction(
+    large, layer, trunk, share
+):
+    _, key, nonkey, _ = large(layer, "ddrnet23slim")
+    expected = trunk + DUAL_LATERAL[layer] + 2.416 + 0.040  # CFR 9 128 64, classifier 64 19
+    assert sum(nonkey.values()) / 1e9 == pytest.approx(expected, abs=0.01)
+    assert sum(nonkey.values()) < share * sum(key.values())
+
+
+@every_cut
+def test_nonkey_steps_leave_the_deep_part_alone(large, backbone, layer):
+    _, _, nonkey, _ = large(layer, backbone)
     assert under(nonkey, "keyframe") == 0
 
 
-@pytest.mark.parametrize("layer", [1, 2, 3])
-def test_contexts_have_the_papers_shapes(large, layer):
-    model, _, _, seen = large(layer)
-    channels, stride = CONTEXT[layer]
+@every_cut
+def test_contexts_and_logits_have_the_cuts_shapes(large, backbone, layer):
+    model, _, _, seen = large(layer, backbone)
+    channels, stride, logit_stride = SHAPES[backbone, layer]
     shape = (1, channels, SIZE[0] // stride, SIZE[1] // stride)
     assert seen["key"].context.shape == seen["state"].context.shape == shape
     assert (model.keyframe.channels, model.keyframe.stride) == (channels, stride)
-    assert seen["logits"].shape == seen["warped"].shape == (1, 19, SIZE[0] // 4, SIZE[1] // 4)
+    shape = (1, 19, SIZE[0] // logit_stride, SIZE[1] // logit_stride)
+    assert seen["logits"].shape == seen["warped"].shape == shape
 
 
-def test_layer_3_has_nothing_to_correct_with(network):
-    model = network(layer=3)
+@pytest.mark.parametrize(
+    "backbone, widths",
+    [
+        ("mobilenetv1", [128, 256, 512, 1024]),
+        ("mobilenetv2", [24, 32, 96, 1280]),
+        ("resnet18", [64, 128, 256, 512]),
+    ],
+)
+def test_encoders_halve_the_picture_with_the_papers_channels(network, backbone, widths):
+    key = network(backbone=backbone).keyframe
+    x = torch.zeros(1, 3, 64, 96)
+    for power, stage in enumerate([*key.head.stages, *key.context.stages], 2):
+        x = stage(x)
+        assert x.shape == (1, widths[power - 2], 64 >> power, 96 >> power)
+
+
+@pytest.mark.parametrize("backbone", [*PAPER, "ddrnet23slim"])
+def test_layer_3_has_nothing_to_correct_with(network, backbone):
+    model = network(backbone=backbone, layer=3)
     assert not hasattr(model, "cfr")
     assert not hasattr(model, "rga")
+
+
+def test_the_correction_has_the_papers_shapes(network):
     assert network(layer=1).cfr.predict.weight.shape == (128, 256, 3, 3)
     assert network(layer=2).cfr.predict.weight.shape == (64, 128, 3, 3)
     assert network(layer=2).rga.attend.weight.shape == (1, 3, 3, 3)
 
 
-@pytest.mark.parametrize("layer", [1, 2, 3])
-def test_before_training_a_nonkey_step_without_motion_repeats_the_key_step(network, inputs, layer):
-    model = network(layer=layer)
+@every_cut
+def test_before_training_a_nonkey_step_without_motion_repeats_the_key_step(
+    network, inputs, backbone, layer
+):
+    model = network(backbone=backbone, layer=layer)
     model.start_finetuning()
     image, motion, residual = inputs()
     with torch.no_grad():
@@ -147,11 +213,12 @@ def test_before_training_a_nonkey_step_without_motion_repeats_the_key_step(netwo
     assert (state.distance, after.distance) == (0, 1)
 
 
-@pytest.mark.parametrize("layer", [1, 2])
-def test_a_nonkey_step_is_equation_7(correcting, inputs, layer):
-    model = correcting(layer=layer)
+@every_correction
+def test_a_nonkey_step_is_equation_7(correcting, inputs, backbone, layer):
+    model = correcting(backbone=backbone, layer=layer)
     image, motion, residual = inputs()
-    stride, (h, w) = CONTEXT[layer][1], (64 // CONTEXT[layer][1], 96 // CONTEXT[layer][1])
+    stride = SHAPES[backbone, layer][1]
+    h, w = 64 // stride, 96 // stride
     with torch.no_grad():
         _, state = model.key(inputs(seed=9)[0])
         logits, after = model.nonkey(image, motion, residual, state)

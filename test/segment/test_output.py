@@ -26,7 +26,7 @@ def agree(labels, scores):
     np.testing.assert_array_equal(labels[clear], scores.argmax(-1)[clear])
 
 
-def slow(logits, geometry):
+def slow(logits, geometry, stride=4):
     """Interpolate the logits at the centre of each pixel of the video, one at a time."""
     grid = logits[0].double().permute(1, 2, 0).numpy()
     rows, columns = grid.shape[:2]
@@ -34,8 +34,8 @@ def slow(logits, geometry):
     scores = np.empty((height, width, grid.shape[2]))
     for j in range(height):
         for i in range(width):
-            x = min(max((i + 0.5) * net_w / width / 4 - 0.5, 0), columns - 1)
-            y = min(max((j + 0.5) * net_h / height / 4 - 0.5, 0), rows - 1)
+            x = min(max((i + 0.5) * net_w / width / stride - 0.5, 0), columns - 1)
+            y = min(max((j + 0.5) * net_h / height / stride - 0.5, 0), rows - 1)
             x0, y0 = int(x), int(y)
             x1, y1 = min(x0 + 1, columns - 1), min(y0 + 1, rows - 1)
             a, b = x - x0, y - y0
@@ -65,11 +65,12 @@ def test_an_exact_scale_is_interpolate_and_argmax(factor):
         ((96, 64), (96, 64)),  # as it is
     ],
 )
-def test_any_scale_and_padding(video, box):
+@pytest.mark.parametrize("stride", [4, 8])
+def test_any_scale_padding_and_stride(video, box, stride):
     geometry = Geometry.of(video, box)
     width, height = geometry.padded
-    logits = smooth_logits(5, height // 4, width // 4)
-    agree(label(logits, geometry), slow(logits, geometry))
+    logits = smooth_logits(5, height // stride, width // stride)
+    agree(label(logits, geometry), slow(logits, geometry, stride))
 
 
 def test_padding_never_shows():
@@ -87,8 +88,8 @@ def test_padding_never_shows():
 def test_both_devices_paths_agree(video, box):
     geometry = Geometry.of(video, box)
     logits = smooth_logits(11, geometry.padded[1] // 4, geometry.padded[0] // 4, seed=3)
-    rows = _taps(geometry.video[1], geometry.net[1], logits.shape[2])
-    columns = _taps(geometry.video[0], geometry.net[0], logits.shape[3])
+    rows = _taps(geometry, 1, logits.shape[2])
+    columns = _taps(geometry, 0, logits.shape[3])
     by_torch = label_by_torch(logits, rows, columns).numpy()
     same = label(logits, geometry) == by_torch
     assert same.mean() > 0.999

@@ -61,12 +61,13 @@ def test_pts_are_passed_on(engine, packets, pan):
     assert [r.pts for r in run(segmenter, frames)] == stamps
 
 
+@pytest.mark.parametrize("backbone", ["mobilenetv1", "ddrnet23slim"])  # logits at 1/4 and 1/8
 @torch.inference_mode()
-def test_the_steps_are_the_network_s_on_what_the_codec_said(network, coded, pan):
+def test_the_steps_are_the_network_s_on_what_the_codec_said(network, coded, pan, backbone):
     """Follow the whole recurrence beside the engine, from its parts."""
-    model = network()
+    model = network(backbone=backbone)
     frames = coded(pan(4, width=176, height=112, dx=3, dy=-2), gop=12)
-    results = run(Segmenter(network(), "cpu", "fp32"), frames)
+    results = run(Segmenter(network(backbone=backbone), "cpu", "fp32"), frames)
     geometry = Geometry.of((176, 112), (96, 64))
     source = InputPass(geometry, model.config, torch.device("cpu"), torch.float32)
     state = previous = None

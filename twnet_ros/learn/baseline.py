@@ -3,7 +3,6 @@
 from torch import Tensor, nn
 
 from twnet_ros.net import FeatureState, TWNet, to_grid, warp
-from twnet_ros.segment.output import LOGIT_STRIDE
 
 
 class CarriedLogits(nn.Module):
@@ -28,5 +27,6 @@ class CarriedLogits(nn.Module):
         """Return the state's logits, warped where they move."""
         logits = state.context
         if self.moving:
-            logits = warp(logits, to_grid(motion, LOGIT_STRIDE))
+            stride = motion.shape[-1] // logits.shape[-1]
+            logits = warp(logits, to_grid(motion, stride))
         return logits, FeatureState(logits, state.distance + 1)

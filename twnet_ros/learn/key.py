@@ -107,9 +107,11 @@ def score_pictures(
     """Return the mIoU of the key-frame CNN on labelled pictures, each at its own size."""
     confusion = Confusion(len(model.config.classes))
     for rgb, labels in pictures:
-        logits, _ = model.key(normalise(_padded(rgb, model.SIZE_MULTIPLE)[None].to(device), model))
+        image = normalise(_padded(rgb, model.SIZE_MULTIPLE)[None].to(device), model)
+        logits, _ = model.key(image)
         height, width = labels.shape
-        full = F.interpolate(logits.float(), scale_factor=4, mode="bilinear", align_corners=False)
+        size = image.shape[-2:]
+        full = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
         predicted = full[0, :, :height, :width].argmax(0)
         confusion.add(labels, predicted.cpu().numpy().astype(np.uint8))
     return confusion.miou()

@@ -1,6 +1,6 @@
 """Both training steps and the evaluation, from a data set's name to a run folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from twnet_ros.learn.nonkey import train_nonkey
 from twnet_ros.learn.rollout import Rollout
 from twnet_ros.learn.source import Labelled, Source, StillSource, StreetSource
 from twnet_ros.learn.still import DataError, Stills
-from twnet_ros.net import Config, TWNet, load_checkpoint
+from twnet_ros.net import Config, TWNet, load_checkpoint, load_pretrained, publication
 from twnet_ros.segment.device import find_device
 from twnet_ros.segment.palette import CAMVID, CITYSCAPES, ClassSet, read_class_set
 from twnet_ros.segment.segmenter import find_model
@@ -72,20 +72,33 @@ def step_one(
     schedule: Schedule,
     run: Path,
     *,
+    backbone: str,
     layer: int,
     input_size: tuple[int, int],
     crop: tuple[int, int],
     scale: tuple[float, float],
     init: str | None,
+    pretrained: Path | None,
     device: str,
 ) -> None:
-    """Train the key-frame CNN, starting from the tensors of the checkpoint ``init`` that fit."""
+    """Train the key-frame CNN of a backbone.
+
+    It starts from the tensors of the checkpoint ``init`` that fit, or with its encoder from the
+    published file ``pretrained``, whose normalisation of pictures it then takes over.
+    """
     torch.manual_seed(schedule.seed)
-    model = TWNet(
-        Config("mobilenetv1", layer, data.classes.names, data.classes.colors, input_size)
-    )
+    config = Config(backbone, layer, data.classes.names, data.classes.colors, input_size)
+    if pretrained:
+        published = publication(backbone)
+        config = replace(config, mean=published.mean, std=published.std)
+    model = TWNet(config)
+    if pretrained:
+        load_pretrained(model, pretrained)
     if init:
-        _start_from(model, load_checkpoint(find_model(init)))
+        donor = load_checkpoint(find_model(init))
+        if donor.config.backbone != backbone:
+            raise DataError(f"{init}: expected a {backbone} network, got {donor.config.backbone}")
+        _start_from(model, donor)
     pictures = data.held_out_pictures()
     place = str(find_device(device))
     train_key(model, data.source, pictures, schedule, crop, run, place, scale)
@@ -112,6 +125,6 @@ def step_two(
 def _start_from(model: TWNet, donor: TWNet) -> None:
     """Copy every tensor of the donor that has the same name and shape."""
     own = model.state_dict()
-    fitting = {k: t for k, t in donor.state_dict().items() if own[k].shape == t.shape}
+    fitting = {k: t for k, t in donor.state_dict().items() if k in own and own[k].shape == t.shape}
     own.update(fitting)
     model.load_state_dict(own)

@@ -2,6 +2,7 @@
 
 from twnet_ros.net.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from twnet_ros.net.config import Config
+from twnet_ros.net.pretrained import load_pretrained, publication
 from twnet_ros.net.residual import residual
 from twnet_ros.net.twnet import FeatureState, TWNet
 from twnet_ros.net.warp import to_grid, warp
@@ -12,6 +13,8 @@ __all__ = [
     "FeatureState",
     "TWNet",
     "load_checkpoint",
+    "load_pretrained",
+    "publication",
     "residual",
     "save_checkpoint",
     "to_grid",

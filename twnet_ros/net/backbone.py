@@ -71,13 +71,13 @@ class Context(nn.Module):
 class Tail(nn.Module):
     """The decoder's remaining stages and the classifier."""
 
-    def __init__(self, fuses: list[Fuse], classifier: nn.Conv2d) -> None:
+    def __init__(self, fuses: list[Fuse], classifier: nn.Module) -> None:
         super().__init__()
         self.fuses = nn.ModuleList(fuses)
         self.classifier = classifier
 
     def forward(self, context: Tensor, head: HeadFeatures) -> Tensor:
-        """Return logits (N, classes, H / 4, W / 4)."""
+        """Return logits (N, classes, h, w) at the classifier's own stride."""
         x = context
         for fuse, shallow in zip(self.fuses, head.lateral, strict=True):
             x = fuse(x, shallow)
@@ -88,11 +88,13 @@ class Tail(nn.Module):
 class Backbone(nn.Module):
     """A key-frame CNN, cut where its context feature is kept.
 
-    ``channels`` and ``stride`` are those of the context feature.
+    The parts are ``head(image) -> HeadFeatures``, ``context(head)`` and ``tail(context, head)``,
+    the last with logits at any power of two; ``channels`` and ``stride`` are those of the
+    context feature.
     """
 
     def __init__(
-        self, head: Head, context: Context, tail: Tail, *, channels: int, stride: int
+        self, head: nn.Module, context: nn.Module, tail: nn.Module, *, channels: int, stride: int
     ) -> None:
         super().__init__()
         self.head = head

@@ -6,9 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from twnet_ros.net.backbone import Backbone
+from twnet_ros.net.ddrnet import ddrnet_23_slim
 from twnet_ros.net.mobilenet_v1 import mobilenet_v1
+from twnet_ros.net.mobilenet_v2 import mobilenet_v2
+from twnet_ros.net.resnet18 import resnet18
 
-BACKBONES: dict[str, Callable[[int, int], Backbone]] = {"mobilenetv1": mobilenet_v1}
+BACKBONES: dict[str, Callable[[int, int], Backbone]] = {
+    "ddrnet23slim": ddrnet_23_slim,
+    "mobilenetv1": mobilenet_v1,
+    "mobilenetv2": mobilenet_v2,
+    "resnet18": resnet18,
+}
 
 
 @dataclass(frozen=True)
@@ -16,7 +24,7 @@ class Config:
     """The configuration of a TWNet; raises ValueError where a field is out of its range."""
 
     backbone: str
-    layer: int  # decoder stage whose output is the context feature: 1, 2 or 3
+    layer: int  # where the backbone is cut, 1 to 3: in the paper, after that decoder stage
     classes: tuple[str, ...]  # names in the order of their train ids
     colors: tuple[tuple[int, int, int], ...]  # RGB of each class
     input_size: tuple[int, int]  # (width, height) that the video is scaled to fit, in pixels

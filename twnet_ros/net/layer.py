@@ -16,10 +16,10 @@ def convolution(
 
 
 class Lateral(nn.Sequential):
-    """1x1 projection of an encoder feature to the width of its decoder stage."""
+    """Projection of an encoder feature to the width, and the stride, of its decoder stage."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(*convolution(inputs, outputs, 1))
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, *, stride: int = 1) -> None:
+        super().__init__(*convolution(inputs, outputs, kernel, stride=stride))
 
 
 class Fuse(nn.Module):
@@ -60,3 +60,41 @@ class PyramidPooling(nn.Module):
             parts.append(F.interpolate(pooled, x.shape[-2:], mode="bilinear", align_corners=False))
         fused: Tensor = self.fuse(torch.cat(parts, 1))
         return fused
+
+
+class Residual(nn.Module):
+    """Adds what ``body`` computes to its input, which is projected where the shapes differ.
+
+    With ``activate`` false the sum leaves before its ReLU.
+    """
+
+    def __init__(
+        self,
+        body: list[nn.Module],
+        inputs: int,
+        outputs: int,
+        *,
+        stride: int = 1,
+        activate: bool = True,
+    ) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*body)
+        same = stride == 1 and inputs == outputs
+        project = [] if same else convolution(inputs, outputs, 1, stride=stride)
+        self.shortcut = nn.Sequential(*project)
+        self.activate = activate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        x = self.body(x) + self.shortcut(x)
+        return F.relu(x, inplace=True) if self.activate else x
+
+
+def basic(inputs: int, outputs: int, stride: int = 1, *, activate: bool = True) -> Residual:
+    """Return the residual block of two 3x3 convolutions (He et al., 2016)."""
+    body = [
+        *convolution(inputs, outputs, 3, stride=stride),
+        nn.ReLU(inplace=True),
+        *convolution(outputs, outputs, 3),
+    ]
+    return Residual(body, inputs, outputs, stride=stride, activate=activate)

@@ -47,8 +47,8 @@ class TWNet(nn.Module):
     def key(self, image: Tensor) -> tuple[Tensor, FeatureState]:
         """Segment a key frame.
 
-        ``image`` is (N, 3, H, W), normalised RGB. Returns logits (N, classes, H / 4, W / 4) and
-        the state for the next frame.
+        ``image`` is (N, 3, H, W), normalised RGB. Returns logits (N, classes, h, w), H and W by
+        a stride that is the backbone's, and the state for the next frame.
         """
         head = self.keyframe.head(image)
         context = self.keyframe.context(head)

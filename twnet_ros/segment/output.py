@@ -11,17 +11,17 @@ from torch import Tensor
 from twnet_ros.segment.input import Geometry
 
 _POOL = ThreadPoolExecutor(thread_name_prefix="label")
-LOGIT_STRIDE = 4  # pixels of the network's input a logit
 
 
 def label(logits: Tensor, geometry: Geometry) -> NDArray[np.uint8]:
     """Return the train ids (H, W) at the video's size from logits (1, C, h, w).
 
     One bilinear interpolation at pixel centres straight from the logits' grid, and the class of
-    the largest; padding is cropped by it. One fused loop on the CPU, torch on other devices.
+    the largest; padding is cropped by it. One fused loop on the CPU, torch on other devices. The
+    logits may be at any stride that divides the padded picture.
     """
-    columns = _taps(geometry.video[0], geometry.net[0], logits.shape[3])
-    rows = _taps(geometry.video[1], geometry.net[1], logits.shape[2])
+    columns = _taps(geometry, 0, logits.shape[3])
+    rows = _taps(geometry, 1, logits.shape[2])
     if logits.device.type == "cpu":
         return _label_fused(logits, rows, columns)
     return label_by_torch(logits, rows, columns).cpu().numpy()
@@ -30,9 +30,13 @@ def label(logits: Tensor, geometry: Geometry) -> NDArray[np.uint8]:
 Taps = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
 
-def _taps(video: int, net: int, grid: int) -> Taps:
-    """Return for each pixel of the video the two logits beside it and the second's weight."""
-    centre = (np.arange(video) + 0.5) * (net / video / LOGIT_STRIDE) - 0.5
+def _taps(geometry: Geometry, axis: int, grid: int) -> Taps:
+    """Return for each pixel of the video the two logits beside it and the second's weight.
+
+    ``axis`` is 0 across and 1 down, where the padded picture has ``grid`` logits.
+    """
+    video, net, padded = (size[axis] for size in (geometry.video, geometry.net, geometry.padded))
+    centre = (np.arange(video) + 0.5) * (net / video * (grid / padded)) - 0.5
     centre = np.clip(centre, 0, grid - 1)
     first = centre.astype(np.int64)
     return first, np.minimum(first + 1, grid - 1), (centre - first).astype(np.float32)
