@@ -255,6 +255,26 @@ def test_train_another_backbone(twnet, tmp_path, stills):
     fails(twnet(*published), "expected the 100 tensors of torchvision's resnet18: 100 missing")
 
 
+def test_evaluate_on_real_sequences(twnet, frames, model, tmp_path):
+    drive = tmp_path / "data" / "frames" / "drive_1"
+    drive.parent.mkdir(parents=True)
+    frames.rename(drive)
+    labels = tmp_path / "data" / "labels" / "drive_1"
+    labels.mkdir(parents=True)
+    cv2.imwrite(str(labels / "00003.png"), np.zeros((48, 80), np.uint8))
+    classes = tmp_path / "classes.json"
+    classes.write_text(json.dumps({"names": ["a", "b", "c"], "colors": [[9, 9, 9]] * 3}))
+    data = ("--data", tmp_path / "data", "--classes", classes, "--hold-out", "drive")
+    device = ("--device", "cpu", "--precision", "fp32", "--clip-size", "80x48")
+    options = ("--cache", tmp_path / "clips", "--distance", 0, 3)
+    status, out, err = twnet("evaluate", model, *data, *device, *options)
+    assert status == 0, err
+    assert "| method | 0 | 3 |" in out
+    assert len(list((tmp_path / "clips").rglob("*.avi"))) == 2
+    found = twnet("evaluate", model, *data, *device, "--split", "test")
+    fails(found, "expected split 'val' of a folder", "got 'test'")
+
+
 def fails(result, *expected):
     status, _, err = result
     assert status == 1
@@ -315,7 +335,7 @@ def test_an_empty_folder(twnet, tmp_path):
 
 def test_bad_training_data(twnet, tmp_path):
     step = ("train", "key", "--out", tmp_path / "run", "--data")
-    fails(twnet(*step, tmp_path / "none"), "expected the folders 'images'")
+    fails(twnet(*step, tmp_path / "none"), "expected the folders 'images'", "found nothing")
     fails(twnet(*step, "streets", "--classes", "animals"), 'animals: expected JSON with "names"')
 
 

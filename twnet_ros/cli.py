@@ -167,9 +167,10 @@ def streets(options: argparse.Namespace) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Run one of the two training steps."""
+    from twnet_ros.learn.data import open_data
     from twnet_ros.learn.loop import Schedule
     from twnet_ros.learn.rollout import Rollout
-    from twnet_ros.learn.train import open_data, step_one, step_two
+    from twnet_ros.learn.train import step_one, step_two
 
     data = open_data(options.data, options.classes, options.clip_size, options.hold_out)
     schedule = Schedule(
@@ -200,16 +201,19 @@ def train(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Score a model and what it is held against on held-out clips."""
+    from twnet_ros.learn.data import open_data
     from twnet_ros.learn.report import report
-    from twnet_ros.learn.train import open_data
 
     data = open_data(options.data, options.classes, options.clip_size, options.hold_out)
     report(
         options.model,
         data,
+        split=options.split,
         clips=options.clips,
         frames=options.frames,
         gop=options.gop,
+        distances=options.distance,
+        cache=options.cache,
         bits_per_pixel=options.bits_per_pixel,
         every=options.every,
         motion=options.motion,
@@ -337,10 +341,23 @@ def parser() -> argparse.ArgumentParser:
     scored.add_argument("model", metavar="MODEL", help="shipped name or file")
     _add_data(scored)
     scored.add_argument("--precision", default="auto", help="auto, fp32, bf16 or (CUDA) fp16")
-    scored.add_argument("--clips", type=count, default=8, help="how many, default: %(default)s")
     scored.add_argument(
-        "--frames", type=count, default=36, help="of each clip, default: %(default)s"
+        "--split", choices=("val", "test"), default="val", help="default: %(default)s"
     )
+    text = "how many, default: 8, or one for every labelled frame of real sequences"
+    scored.add_argument("--clips", type=count, help=text)
+    text = "of each clip that is made of stills or streets, default: %(default)s"
+    scored.add_argument("--frames", type=count, default=36, help=text)
+    scored.add_argument(
+        "--distance",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="from the key frame to the labelled frames of real sequences; default: at random",
+    )
+    text = "where clips of real sequences are kept, default: beside the data, in DATA.clips"
+    scored.add_argument("--cache", type=Path, metavar="DIR", help=text)
     scored.add_argument(
         "--gop",
         type=count,
@@ -389,8 +406,10 @@ def _add_motion(made: argparse.ArgumentParser) -> None:
 
 def _add_data(made: argparse.ArgumentParser) -> None:
     add = made.add_argument
-    add("--data", required=True, help="'streets', or a folder with images/ and labels/")
-    add("--classes", default="cityscapes", help="camvid, cityscapes (default), or a JSON file")
+    text = "'streets', or the folder of Cityscapes, of CamVid, or with images/ and labels/"
+    add("--data", required=True, help=text)
+    text = "of a folder: camvid, cityscapes (default), or a JSON file"
+    add("--classes", help=text)
     add("--clip-size", type=size, default=(512, 256), metavar="WxH", help="default: 512x256")
     add("--hold-out", nargs="*", default=[], metavar="PREFIX[:N]", help="files to score on only")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")

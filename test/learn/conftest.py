@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from twnet_ros.learn.folder import read_split
 from twnet_ros.learn.source import StillSource
-from twnet_ros.learn.still import Stills
 from twnet_ros.net import Config, TWNet
 
 CLASSES = ("road", "sky", "car")
@@ -42,7 +42,8 @@ def still_folder(tmp_path):
 @pytest.fixture
 def source(still_folder):
     """Stills and clips of three classes, 96x64."""
-    return StillSource(Stills(still_folder(), len(CLASSES)), (2,), SIZE)
+    stills, _ = read_split(still_folder(), len(CLASSES), [], "train")
+    return StillSource(stills, (2,), SIZE)
 
 
 @pytest.fixture
@@ -64,17 +65,71 @@ class Panning:
         self.step = step
 
     def sample(self, rng):
-        return next(self.clip(rng))
+        return next(self.clip(rng, 1))
 
-    def clip(self, rng):
+    def clip(self, rng, frames):
         small = rng.integers(0, 3, (8, 400), dtype=np.uint8)
         labels = small.repeat(8, 0).repeat(8, 1)
         rgb = np.array(LEVELS, np.uint8)[labels][..., None].repeat(3, 2)
-        start = 0
-        while True:
+        for number in range(frames):
+            start = self.step * number
             window = np.s_[:, start : start + SIZE[0]]
             yield rgb[window].copy(), labels[window].copy()
-            start += self.step
+
+
+class Drive:
+    """Frames of a camera that pans by 2 px over squares, and their truth, to be written."""
+
+    def __init__(self, seed=0, size=(32, 16)):
+        self.size = size
+        rng = np.random.default_rng(seed)
+        # Class after class along each row, so that every frame shows them all.
+        small = (np.arange(64) + rng.integers(0, 3, (size[1] // 8, 1))) % 3
+        self.labels = small.astype(np.uint8).repeat(8, 0).repeat(8, 1)
+        self.rgb = np.array(LEVELS, np.uint8)[self.labels][..., None].repeat(3, 2)
+
+    def _window(self, number):
+        return np.s_[:, 2 * number : 2 * number + self.size[0]]
+
+    def truth(self, number):
+        return self.labels[self._window(number)].copy()
+
+    def write(self, path, number):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), self.rgb[self._window(number)])
+
+    def write_truth(self, path, number, table=None):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ids = self.truth(number)
+        assert cv2.imwrite(str(path), ids if table is None else np.array(table, np.uint8)[ids])
+
+
+@pytest.fixture
+def drive_of():
+    """Make a drive whose frames a test writes where its layout wants them."""
+    return Drive
+
+
+@pytest.fixture
+def cityscapes_folder(tmp_path, drive_of):
+    """Write Cityscapes' layout: labelled frames of two cities, snippets around them or not."""
+
+    def make(splits=("train", "val"), snippets=False, first=0, ids=(7, 23, 26)):
+        root = tmp_path / "cityscapes"
+        for split in splits:
+            for number, city in enumerate(("aachen", "bad_ems")):  # a name with the separator
+                drive = drive_of(number)
+                name = f"{city}_{number:06d}_{first + 19:06d}"
+                image = f"{split}/{city}/{name}_leftImg8bit.png"
+                label = f"{split}/{city}/{name}_gtFine_labelIds.png"
+                drive.write(root / "leftImg8bit" / image, 19)
+                drive.write_truth(root / "gtFine" / label, 19, ids)
+                for k in range(30) if snippets else ():
+                    frame = f"{city}_{number:06d}_{first + k:06d}_leftImg8bit.png"
+                    drive.write(root / "leftImg8bit_sequence" / split / city / frame, k)
+        return root
+
+    return make
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from twnet_ros.learn.animate import Wander, animate
-from twnet_ros.learn.still import Stills
+from twnet_ros.learn.folder import read_split
 
 
 @pytest.fixture
 def clip(still_folder):
     """Animate noise-free stills of 192x128."""
-    stills = Stills(still_folder(3, size=(192, 128), noise=0), 3)
+    stills, _ = read_split(still_folder(3, size=(192, 128), noise=0), 3, [], "train")
 
     def make(seed, count=8, movers=(0,), size=(160, 96)):
         frames = animate(stills, movers, size, np.random.default_rng(seed))

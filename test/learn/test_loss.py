@@ -65,3 +65,10 @@ def test_rare_classes_weigh_more():
     expected = [1 / math.log(1.1 + f) for f in (0.9, 0.1, 0.0)]
     assert weights.tolist() == pytest.approx(expected, rel=1e-5)
     assert weights.dtype == torch.float32
+
+
+def test_nothing_labelled_is_nothing_lost():
+    logits = torch.randn(1, 3, 2, 2, requires_grad=True)
+    loss = segmentation_loss(logits, torch.full((1, 8, 8), 255, dtype=torch.uint8))
+    loss.backward()
+    assert float(loss.detach()) == 0 and not logits.grad.any()

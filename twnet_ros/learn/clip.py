@@ -26,6 +26,10 @@ class Coding:
         bits = float(np.exp(rng.uniform(np.log(0.03), np.log(0.6))))
         return cls("mpeg4" if rng.random() < 0.75 else "h264", gop, 17.0, bits)
 
+    def bitrate(self, width: int, height: int) -> int:
+        """Return the rate (bit/s) for a clip of so many pixels."""
+        return int(self.bits_per_pixel * width * height * self.fps)
+
 
 def transcode(
     frames: Iterable[tuple[Picture, Picture]], coding: Coding
@@ -37,9 +41,13 @@ def transcode(
     for rgb, labels in frames:
         if encoder is None:
             height, width = labels.shape
-            bitrate = int(coding.bits_per_pixel * width * height * coding.fps)
             encoder = ClipEncoder(
-                coding.codec, width, height, gop=coding.gop, fps=coding.fps, bitrate=bitrate
+                coding.codec,
+                width,
+                height,
+                gop=coding.gop,
+                fps=coding.fps,
+                bitrate=coding.bitrate(width, height),
             )
         waiting.append(labels)
         for packet in encoder.encode(rgb):

@@ -1,7 +1,8 @@
 """Accuracy over clips, through the same engine that runs on the robot."""
 
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,22 +10,71 @@ from tqdm import tqdm
 
 from twnet_ros.codec import CodedFrame
 from twnet_ros.learn.baseline import CarriedLogits
+from twnet_ros.learn.cache import ClipCache, StoredClip
 from twnet_ros.learn.clip import Coding, transcode
 from twnet_ros.learn.metric import Confusion
-from twnet_ros.learn.source import Source
+from twnet_ros.learn.source import SnippetSource, Source
+from twnet_ros.learn.still import DataError
 from twnet_ros.net import TWNet
 from twnet_ros.segment import Segmenter
 
-Clip = list[tuple[CodedFrame, NDArray[np.uint8]]]
 METHODS = ("per_frame", "twnet", "warping", "repeat")
+
+
+class Clip(Protocol):
+    """Coded frames with their train ids, to be gone through more than once."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[tuple[CodedFrame, NDArray[np.uint8]]]: ...
 
 
 def make_clips(source: Source, count: int, frames: int, coding: Coding, seed: int) -> list[Clip]:
     """Encode and decode ``count`` random clips of ``frames`` frames; same seed, same clips."""
-    clips = []
+    clips: list[Clip] = []
     for number in tqdm(range(count), desc="clips", leave=False):
         rng = np.random.default_rng([seed, number])
-        clips.append(list(transcode(islice(source.clip(rng), frames), coding)))
+        clips.append(list(transcode(source.clip(rng, frames), coding)))
+    return clips
+
+
+def labelled_clips(
+    source: SnippetSource,
+    cache: ClipCache,
+    coding: Coding,
+    distances: Sequence[int],
+    count: int | None,
+    seed: int,
+) -> list[Clip]:
+    """Return the real frames from a key frame to each labelled one, encoded.
+
+    The labelled frame is the last of its clip, its number there is its distance to the key frame,
+    and it alone is labelled. Each is taken at each of ``distances``, or where there are none at
+    one that is drawn uniformly from those within a GOP (paper, section 5). Labelled frames with
+    fewer frames before them than the greatest distance are left out; of the others ``count``,
+    evenly spread, are taken, or all.
+    """
+    if min(distances, default=0) < 0:
+        raise DataError(f"expected distances from 0 on, got {min(distances)}")
+    furthest = max(distances, default=0)
+    labelled = [found for found in source.labelled() if found[1] >= furthest]
+    if not labelled:
+        most = max(number for _, number in source.labelled())
+        raise DataError(
+            f"{source.root}: expected distances of at most {most}, the frames that lie before a "
+            f"labelled one, got {furthest}"
+        )
+    if count is not None and count < len(labelled):
+        labelled = [labelled[i] for i in np.linspace(0, len(labelled) - 1, count).astype(int)]
+    clips: list[Clip] = []
+    for order, (snippet, number) in enumerate(tqdm(labelled, desc="clips", leave=False)):
+        rng = np.random.default_rng([seed, order])
+        for distance in distances or [int(rng.integers(min(coding.gop, number + 1)))]:
+            frames = snippet.frames[number - distance : number + 1]
+            whole = replace(coding, gop=max(coding.gop, len(frames)))
+            path = cache.clip(frames, source.size, whole)
+            truth = (*(None for _ in range(distance)), snippet.labels[number])
+            clips.append(StoredClip(path, truth, source.stills.train_ids))
     return clips
 
 
@@ -46,7 +96,7 @@ def engine(
 
 @dataclass(frozen=True)
 class Score:
-    """What a method reached on clips of one length."""
+    """What a method reached on clips that begin with a key frame."""
 
     by_frame: list[Confusion]  # at each frame number, over all clips
     context_rms: list[float]  # root mean square of the state's feature at each frame number
@@ -77,19 +127,21 @@ def score(
     every: int = 1,
     motion: str = "auto",
 ) -> Score:
-    """Score a method on clips of one length, at the model's own input size.
+    """Score a method on clips, at the model's own input size.
 
     Of ``every`` frames the first is labelled and scored; the others are skipped.
     """
     segmenter = engine(model, method, device, precision, motion)
-    by_frame = [Confusion(len(model.config.classes)) for _ in clips[0]]
-    square = np.zeros(len(by_frame))
+    longest = max(len(clip) for clip in clips)
+    by_frame = [Confusion(len(model.config.classes)) for _ in range(longest)]
+    square, reached = np.zeros(longest), np.zeros(longest)
     for clip in clips:
         segmenter.reset()
         for number, (frame, truth) in enumerate(clip):
+            reached[number] += 1
             go_on = segmenter.skip if number % every else segmenter.step
             for result in go_on(frame):
                 by_frame[number].add(truth, result.labels)
             if segmenter.state is not None:
                 square[number] += float(segmenter.state.context.float().square().mean())
-    return Score(by_frame, list(np.sqrt(square / len(clips))))
+    return Score(by_frame, list(np.sqrt(square / reached)))

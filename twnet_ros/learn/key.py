@@ -1,6 +1,6 @@
 """Step 1: training the key-frame CNN on labelled pictures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -102,7 +102,7 @@ def train_key(
 
 
 def score_pictures(
-    model: TWNet, pictures: list[tuple[Picture, Picture]], device: str = "cpu"
+    model: TWNet, pictures: Iterable[tuple[Picture, Picture]], device: str = "cpu"
 ) -> float:
     """Return the mIoU of the key-frame CNN on labelled pictures, each at its own size."""
     confusion = Confusion(len(model.config.classes))

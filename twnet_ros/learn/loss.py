@@ -13,8 +13,10 @@ def segmentation_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = N
     """Softmax cross entropy of logits (N, C, h, w) against train ids (N, H, W).
 
     The logits are upsampled bilinearly to the labels' size first; unlabelled pixels do not
-    count; ``weights`` (C,) weigh the classes.
+    count; ``weights`` (C,) weigh the classes. Zero where nothing is labelled.
     """
+    if not (labels != UNLABELLED).any():
+        return logits.float().sum() * 0
     logits = F.interpolate(logits.float(), labels.shape[-2:], mode="bilinear", align_corners=False)
     return F.cross_entropy(logits, labels.long(), weights, ignore_index=UNLABELLED)
 

@@ -76,7 +76,8 @@ class Lanes(IterableDataset[Stretch]):
         rollout = self.rollout
         while True:
             length = int(rng.integers(rollout.shortest, rollout.longest + 1)) // rollout.frames
-            frames = transcode(self.source.clip(rng), Coding.random(rng, gop=600))
+            clip = self.source.clip(rng, 1 + length * rollout.frames)
+            frames = transcode(clip, Coding.random(rng, gop=600))
             key, labels = next(frames)
             size = (key.width, key.height)
             geometry = Geometry(size, size, Geometry.of(size, size).padded)

@@ -1,12 +1,16 @@
 """Where labelled pictures and clips come from."""
 
 from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twnet_ros.learn.animate import animate
+from twnet_ros.learn.augment import recolor
+from twnet_ros.learn.snippet import Snippet, read_frame, read_truth
 from twnet_ros.learn.still import Stills
 from twnet_ros.learn.streets import Street
 
@@ -21,8 +25,8 @@ class Source(Protocol):
         """Return one labelled picture drawn at random."""
         ...
 
-    def clip(self, rng: np.random.Generator) -> Iterator[Labelled]:
-        """Yield the frames of a random clip, for ever."""
+    def clip(self, rng: np.random.Generator, frames: int) -> Iterator[Labelled]:
+        """Yield so many frames of a random clip; if only some have labels, the last has."""
         ...
 
 
@@ -37,9 +41,46 @@ class StillSource:
         """Return a random still."""
         return self.stills.sample(rng)
 
-    def clip(self, rng: np.random.Generator) -> Iterator[Labelled]:
+    def clip(self, rng: np.random.Generator, frames: int) -> Iterator[Labelled]:
         """Animate a random still."""
-        return animate(self.stills, self.movers, self.size, rng)
+        return islice(animate(self.stills, self.movers, self.size, rng), frames)
+
+
+class SnippetSource:
+    """Real sequences of frames, some of which are labelled."""
+
+    def __init__(
+        self, root: Path, stills: Stills, snippets: list[Snippet], size: tuple[int, int]
+    ) -> None:
+        """Take what lies under ``root``; ``stills`` are the labelled frames on their own.
+
+        Clips have ``size`` (width, height), of the frames' own aspect ratio.
+        """
+        self.root, self.stills, self.snippets, self.size = root, stills, snippets, size
+
+    def sample(self, rng: np.random.Generator) -> Labelled:
+        """Return a random labelled frame, at its own size."""
+        return self.stills.sample(rng)
+
+    def labelled(self) -> list[tuple[Snippet, int]]:
+        """Return each labelled frame: its snippet and its number there."""
+        return [(snippet, number) for snippet in self.snippets for number in snippet.labels]
+
+    def clip(self, rng: np.random.Generator, frames: int) -> Iterator[Labelled]:
+        """Walk up to a random labelled frame, mirrored or not, in random colours."""
+        labelled = self.labelled()
+        snippet, number = labelled[int(rng.integers(len(labelled)))]
+        mirrored, colours = rng.random() < 0.5, int(rng.integers(2**32))
+        for step in snippet.walk_to(number, frames):
+            truth = snippet.labels.get(step)
+            ids = read_truth(truth, self.size, self.stills.train_ids)
+            # The same colours for every frame: light does not change from one to the next.
+            rgb = recolor(
+                read_frame(snippet.frames[step], self.size), np.random.default_rng(colours)
+            )
+            if mirrored:
+                rgb, ids = np.ascontiguousarray(rgb[:, ::-1]), np.ascontiguousarray(ids[:, ::-1])
+            yield rgb, ids
 
 
 class StreetSource:
@@ -52,12 +93,11 @@ class StreetSource:
 
     def sample(self, rng: np.random.Generator) -> Labelled:
         """Return a random frame of a random street."""
-        return next(self.clip(rng))
+        return next(self.clip(rng, 1))
 
-    def clip(self, rng: np.random.Generator) -> Iterator[Labelled]:
+    def clip(self, rng: np.random.Generator, frames: int) -> Iterator[Labelled]:
         """Drive along a random street from a random frame."""
         street = Street(int(rng.choice(self.seeds)), *self.size)
-        index = int(rng.integers(self.SPAN))
-        while True:
+        first = int(rng.integers(self.SPAN))
+        for index in range(first, first + frames):
             yield street.frame(index)
-            index += 1

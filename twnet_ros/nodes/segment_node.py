@@ -8,7 +8,7 @@ from typing import Any
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import (
     LifecycleNode,
@@ -41,6 +41,7 @@ from twnet_ros.segment import KEY_POLICIES, MOTION_SOURCES, Segmenter, SegmentEr
 from twnet_ros.segment.policy import INTERVAL, INTRA, RESIDUAL
 
 THROTTLE_S = 5.0
+LOOK_UP_S = 0.5  # how long a signal to end may go unseen
 
 
 def _input_size(value: list[int]) -> tuple[int, int] | None:
@@ -363,12 +364,18 @@ def main() -> int:
     except ParameterException as error:
         get_logger("segment").fatal(str(error))
         return 1
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
     try:
         node.start()
-        rclpy.spin(node)
+        # rclpy wakes the executor before it shuts the context down, so that a node that nothing
+        # else wakes may sleep on through a signal to end.
+        while rclpy.ok():
+            executor.spin_once(timeout_sec=LOOK_UP_S)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
+        executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()
     return 0
