@@ -203,10 +203,10 @@ def by_minute(samples_mb: list[float]) -> list[float]:
 
 def summarise(soak: Soak, rss_mb: list[float]) -> dict[str, object]:
     """Return what happened, and whether it should have; `rss_mb` is by minute."""
-    sent = list(soak.sent.values())
+    every = list(soak.sent.values())
     # The video may find the node before the node finds who takes its labels.
-    while sent and sent[0].status and sent[0].status.reason == NOBODY:
-        del sent[0]
+    begin = next((n for n, one in enumerate(every) if not _is_unseen(one)), len(every))
+    sent = every[begin:]
     labelled = [one for one in sent if one.labelled]
     announced = [one for one in sent if one.status and one.status.path != FrameStatus.PATH_NONE]
     late = [one for one in sent if one.whole and one.status and one.status.reason == SKIPPED]
@@ -215,8 +215,9 @@ def summarise(soak: Soak, rss_mb: list[float]) -> dict[str, object]:
     undelivered = sum(not one.labelled for one in announced)
     total_ms = [one.status.total_ms for one in labelled if one.status]
     summary: dict[str, object] = {
-        "packets": len(sent) + soak.lost,
+        "packets": len(every) + soak.lost,
         "lost": soak.lost,
+        "unseen": begin,
         "labelled": len(labelled),
         "withheld": sum(not one.whole for one in sent) - len(wrong),
         "skipped": len(late),
@@ -234,6 +235,10 @@ def summarise(soak: Soak, rss_mb: list[float]) -> dict[str, object]:
     faults = len(missed) + len(wrong) + undelivered + int(not soak.answered)
     summary["held"] = bool(labelled) and not faults and abs(growth) <= GROWTH
     return summary
+
+
+def _is_unseen(one: Sent) -> bool:
+    return one.status is not None and one.status.reason == NOBODY
 
 
 if __name__ == "__main__":

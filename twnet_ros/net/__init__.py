@@ -2,6 +2,7 @@
 
 from twnet_ros.net.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from twnet_ros.net.config import Config
+from twnet_ros.net.fold import fold
 from twnet_ros.net.pretrained import load_pretrained, publication
 from twnet_ros.net.residual import residual
 from twnet_ros.net.twnet import FeatureState, TWNet
@@ -12,6 +13,7 @@ __all__ = [
     "Config",
     "FeatureState",
     "TWNet",
+    "fold",
     "load_checkpoint",
     "load_pretrained",
     "publication",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, compose
-from twnet_ros.net import CheckpointError, FeatureState, TWNet, load_checkpoint, residual
+from twnet_ros.net import CheckpointError, FeatureState, TWNet, fold, load_checkpoint, residual
 from twnet_ros.segment.device import PRECISIONS, choose
 from twnet_ros.segment.flow import MOTION_SOURCES, OpticalFlow
 from twnet_ros.segment.input import Geometry, InputPass
@@ -126,7 +126,9 @@ class Segmenter:
         """Put a copy of the network onto a device."""
         self._device, self.precision = choose(self._model, device, precision)
         self._dtype = PRECISIONS[self.precision]
-        self._network = copy.deepcopy(self._model).eval().to(self._device, self._dtype)
+        self._network = copy.deepcopy(self._model).eval()
+        fold(self._network)
+        self._network.to(self._device, self._dtype)
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._input: InputPass | None = None  # made for a size of video
 

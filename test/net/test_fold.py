@@ -1,0 +1,53 @@
+"""The folded network computes what the trained one does."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from twnet_ros.net import Config, TWNet, fold
+from twnet_ros.net.config import BACKBONES
+
+
+@pytest.fixture(params=sorted(BACKBONES))
+def network(request):
+    """A network whose batch norms have statistics and parameters of their own."""
+    torch.manual_seed(0)
+    made = TWNet(Config(request.param, 1, ("a", "b", "c"), ((0, 0, 0),) * 3, (96, 64)))
+    for part in made.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.normal_(0, 0.3)
+            part.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.normal_(part.bias, 0, 0.3)
+    return made.eval()
+
+
+def test_both_steps_differ_by_rounding_alone(network):
+    folded = copy.deepcopy(network)
+    fold(folded)
+    image, motion = torch.randn(1, 3, 64, 96), 3 * torch.randn(1, 2, 64, 96)
+    residual = 10 * torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        for step in ("key", "nonkey"):
+            results = []
+            for one in (network, folded):
+                logits, state = one.key(image)
+                if step == "nonkey":
+                    logits, state = one.nonkey(image.flip(-1), motion, residual, state)
+                results.append((logits, state.context))
+            for a, b in zip(*results, strict=True):
+                torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(a.abs().max()))
+
+
+def test_no_batch_norm_is_left_behind_a_convolution(network):
+    before = sum(isinstance(part, nn.BatchNorm2d) for part in network.modules())
+    fold(network)
+    left = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
+    # DDRNet has some in front of their convolutions.
+    assert len(left) < before / 4
+    for part in network.modules():
+        if isinstance(part, nn.Sequential):
+            kinds = [type(one) for one in part]
+            assert (nn.Conv2d, nn.BatchNorm2d) not in zip(kinds, kinds[1:], strict=False)
