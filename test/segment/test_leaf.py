@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from twnet_ros.codec import BlockMotion, FrameKind
-from twnet_ros.net import residual, to_grid, warp
+from twnet_ros.net import to_grid, warp
 from twnet_ros.segment import Path, Segmenter
+from twnet_ros.segment.compensation import compensate
 from twnet_ros.segment.leaf import two_sided_context, two_sided_residual
 from twnet_ros.segment.replay import replay
 
@@ -37,7 +38,7 @@ def test_motion_to_one_side_is_ordinary_motion_from_that_anchor(anchors, ahead):
     expected = warp(future if ahead else past, to_grid(motion, STRIDE))
     context = two_sided_context(past, future, motion, chosen, STRIDE)
     torch.testing.assert_close(context, expected)
-    expected = residual(picture, after if ahead else before, motion)
+    expected = compensate(picture, after if ahead else before, motion)
     found = two_sided_residual(picture, before, after, motion, chosen)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 

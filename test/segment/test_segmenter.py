@@ -309,7 +309,7 @@ def test_a_step_that_fails_leaves_no_state(engine, coded, pan, monkeypatch):
     segmenter = engine()
     segmenter.step(frames[0])
     with monkeypatch.context() as patch:
-        patch.setattr("twnet_ros.segment.segmenter.residual", lambda *_: 1 / 0)
+        patch.setattr("twnet_ros.segment.segmenter.compensate", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             segmenter.step(frames[1])
     (result,) = segmenter.step(frames[2])

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from twnet_ros.net import residual, to_grid, warp
+from twnet_ros.net import to_grid, warp
+from twnet_ros.segment.compensation import compensate
 
 
 def two_sided_context(
@@ -34,5 +35,5 @@ def two_sided_residual(
 
     Pictures, motion and result as in ``residual``, ``ahead`` as in ``two_sided_context``.
     """
-    before, after = residual(picture, past, motion), residual(picture, future, motion)
+    before, after = compensate(picture, past, motion), compensate(picture, future, motion)
     return torch.where(ahead > 0, after, before)

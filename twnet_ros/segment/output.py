@@ -1,16 +1,13 @@
 """The pass out: logits to train ids at the video's size."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from twnet_ros.segment.band import over_bands
 from twnet_ros.segment.input import Geometry
-
-_POOL = ThreadPoolExecutor(thread_name_prefix="label")
 
 
 def label(logits: Tensor, geometry: Geometry) -> NDArray[np.uint8]:
@@ -53,21 +50,15 @@ def label_by_torch(logits: Tensor, rows: Taps, columns: Taps) -> Tensor:
 
 
 def _label_fused(logits: Tensor, rows: Taps, columns: Taps) -> NDArray[np.uint8]:
-    """Run the fused loop over bands of rows, one a thread.
-
-    The threads are Python's: a second pool of OpenMP threads beside torch's would fight with it.
-    They stay: every new thread would take a memory arena of its own.
-    """
+    """Run the fused loop over bands of rows."""
     grid = logits[0].permute(1, 2, 0).float().contiguous().numpy()
     labels = np.empty((len(rows[0]), len(columns[0])), np.uint8)
-    threads = torch.get_num_threads()
-    edges = np.linspace(0, len(labels), threads + 1).astype(int)
 
     def fill(first: int, last: int) -> None:
         top, bottom, down = (part[first:last] for part in rows)
         _fused(grid, top, bottom, down, *columns, labels[first:last])  # type: ignore[arg-type]
 
-    list(_POOL.map(fill, edges[:-1], edges[1:]))
+    over_bands(len(labels), fill)
     return labels
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, compose
-from twnet_ros.net import CheckpointError, FeatureState, TWNet, fold, load_checkpoint, residual
+from twnet_ros.net import CheckpointError, FeatureState, TWNet, fold, load_checkpoint
+from twnet_ros.segment.compensation import compensate
 from twnet_ros.segment.device import PRECISIONS, choose
 from twnet_ros.segment.flow import MOTION_SOURCES, OpticalFlow
 from twnet_ros.segment.input import Geometry, InputPass
@@ -91,8 +92,9 @@ class Segmenter:
         self._flow = None if motion == "codec" else OpticalFlow()
         self.waiting = ""  # why the last step returned nothing
         self.caveat = ""  # what is not as it was asked for, as text for a person
-        # Compiles the pass out, which takes seconds when it was never used before.
+        # Compiles both passes, which takes seconds when they were never used before.
         label(torch.zeros(1, len(self.classes), 1, 1), Geometry.of((32, 32), (32, 32)))
+        compensate(*(torch.zeros(1, channels, 2, 2) for channels in (3, 3, 2)))
         self.reset()
 
     @classmethod
@@ -282,7 +284,7 @@ class Segmenter:
             motion = self._flow(picture, past.picture)
         else:
             return None
-        error = residual(picture, past.picture, motion)
+        error = compensate(picture, past.picture, motion)
         if self.policy.asks(frame.index - past.key_index, intra, error):
             return None
         return motion, error

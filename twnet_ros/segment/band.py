@@ -1,0 +1,19 @@
+"""Work on bands of rows, a thread each."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+_POOL = ThreadPoolExecutor(thread_name_prefix="band")
+
+
+def over_bands(rows: int, work: Callable[[int, int], None]) -> None:
+    """Call ``work(first, last)`` on as many bands of rows as torch has threads, at once.
+
+    The threads are Python's: a second pool of OpenMP threads beside torch's would fight with it.
+    They stay: every new thread would take a memory arena of its own.
+    """
+    edges = np.linspace(0, rows, torch.get_num_threads() + 1).astype(int)
+    list(_POOL.map(work, edges[:-1], edges[1:]))
