@@ -61,13 +61,14 @@ class StreamDecoder:
     one, or a packet does not follow the one before (see H264Sequence, Mpeg4Sequence). Damage
     that still decodes cannot be noticed here: `lose` tells of it. A fault ends in MPEG-4 with any
     I picture, in H.264 where nothing refers to what is missing (see Recovery): with an IDR
-    picture or a completed recovery point, which may be a P picture.
+    picture or a completed recovery point, which may be a P picture; in HEVC, VP9 and AV1 with
+    what decoding can begin with.
 
-    A frame comes without motion where FFmpeg's vectors would not mean what BlockMotion says:
-    interlaced and GMC pictures, H.264 that is cropped at the left or top or refers past the
-    picture before (see References). `caveat` tells of it, and of what is approximate. What FFmpeg
-    would decode wrongly is refused, as is what is beyond the limit: packets before they are looked
-    at, and pictures before they are decoded.
+    A frame comes without motion where FFmpeg gives no vectors (HEVC, VP9, AV1), and where they
+    would not mean what BlockMotion says: interlaced and GMC pictures, H.264 that is cropped at the
+    left or top or refers past the picture before (see References). `caveat` tells of it, and of
+    what is approximate. What FFmpeg would decode wrongly is refused, as is what is beyond the
+    limit: packets before they are looked at, and pictures before they are decoded.
 
     Pictures held back for reordering come out with later packets, the last ones with `flush`.
 
