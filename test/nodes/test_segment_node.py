@@ -18,6 +18,7 @@ from twnet_ros.nodes import segment_node
 from twnet_ros.nodes.conversion import decode_mask
 from twnet_ros.nodes.segment_node import SegmentNode
 from twnet_ros.nodes.topic import STATUS_QOS
+from twnet_ros.segment import KeyPolicy
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -266,6 +267,72 @@ def test_a_failed_activation_says_why_and_does_not_listen(segment, monkeypatch, 
     assert "cannot activate: RuntimeError: no more threads" in capfd.readouterr().err
     assert not [s for s in segment.subscriptions if s.topic_name.endswith("/video")]
     assert segment.trigger_activate() == SUCCESS
+
+
+def test_the_engine_is_made_as_the_parameters_say(segment, monkeypatch, fake_segmenter):
+    seen = {}
+    monkeypatch.setattr(
+        segment_node.Segmenter,
+        "load",
+        lambda *args, **kwargs: seen.update(kwargs, args=args) or fake_segmenter,
+    )
+    values = {
+        "model": "m",
+        "device": "cpu",
+        "precision": "bf16",
+        "input_size": [320, 160],
+        "motion": "flow",
+        "label_broken": True,
+        "key_policy": "interval",
+        "key_interval": 7,
+        "key_intra": 0.25,
+    }
+    for name, value in values.items():
+        assert segment.set_parameters([Parameter(name, value=value)])[0].successful
+    assert segment.trigger_configure() == SUCCESS
+    assert seen == {
+        "args": ("m", "cpu", "bf16"),
+        "input_size": (320, 160),
+        "motion": "flow",
+        "label_broken": True,
+        "policy": KeyPolicy(interval=7, intra=0.25),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "bound", "expected"),
+    [
+        ("max_packet_bytes", 1024, "at most 1024 bytes a packet"),
+        ("max_pixels", 1024, "at most 1024 px, got 3072 px"),
+    ],
+)
+def test_what_is_too_large_is_dropped_and_that_is_said(
+    ros, segment, connect, name, bound, expected, mpeg4_packets, capfd
+):
+    assert segment.set_parameters([Parameter(name, value=bound)])[0].successful
+    camera = connect("labels")
+    for sec in (1, 2):
+        camera.send(mpeg4_packets[0].data, sec)
+    statuses = camera.received["status"]
+    ros.spin_until(lambda: len(statuses) == 2)  # the first is logged by then
+    assert statuses[0].packets_dropped == 1 and expected in statuses[0].reason
+    assert expected in capfd.readouterr().err
+
+
+def test_a_broken_chain_is_labelled_on_request_and_that_is_said(
+    ros, segment, connect, mpeg4_packets, fake_segmenter, capfd
+):
+    fake_segmenter.label_broken = True
+    camera = connect("labels")
+    for sec in (1, 2, 3, 5, 6):  # the fourth is lost
+        camera.send(mpeg4_packets[sec - 1].data, sec)
+    statuses, labels = camera.received["status"], camera.received["labels"]
+    ros.spin_until(lambda: len(statuses) == len(labels) == 5)
+    assert [status.chain_intact for status in statuses] == [True] * 3 + [False] * 2
+    assert not any(status.waiting for status in statuses)
+    assert all("lost packets" in status.reason for status in statuses[3:])
+    warnings = [line for line in capfd.readouterr().err.splitlines() if "[WARN]" in line]
+    assert len([line for line in warnings if "although the reference chain" in line]) == 1
 
 
 def test_unknown_mask_classes_are_refused_with_those_there_are(segment, capfd):
