@@ -24,21 +24,29 @@ class Unit:
     offset: int  # of its header
     start: int  # of its payload
     end: int
+    layer: int  # temporal_id and spatial_id as they stand: 5 bits
 
 
 def units(data: bytes) -> Iterator[Unit]:
     """Yield the units of a temporal unit up to its first frame; CodecError for anything else."""
+    for unit in all_units(data):
+        if unit.kind not in _PREFIXES | FRAMES:
+            raise _unexpected(data, unit.offset)
+        yield unit
+        if unit.kind in FRAMES:
+            return
+
+
+def all_units(data: bytes) -> Iterator[Unit]:
+    """Yield the units of a packet; CodecError where there is none, or only a part of one."""
     offset = count = 0
     while offset < len(data):
         header = data[offset]
-        kind = header >> 3 & 15
         count += 1
-        if header & 0x80 or kind not in _PREFIXES | FRAMES or count > _MOST_UNITS:
-            raise CodecError(
-                f"expected units of AV1, got one that starts with {header:02x} at byte {offset} "
-                f"of {len(data)}"
-            )
-        start = offset + (2 if header & 4 else 1)  # obu_extension_flag
+        if header & 0x80 or count > _MOST_UNITS:
+            raise _unexpected(data, offset)
+        extended = bool(header & 4)  # obu_extension_flag
+        start = offset + (2 if extended else 1)
         size = len(data) - start
         if header & 2:  # obu_has_size_field
             size, start = _read_size(data, start)
@@ -46,9 +54,8 @@ def units(data: bytes) -> Iterator[Unit]:
             raise CodecError(
                 f"expected a whole unit of AV1 at byte {offset}, got {len(data)} bytes in all"
             )
-        yield Unit(kind, offset, start, start + size)
-        if kind in FRAMES:
-            return
+        layer = data[offset + 1] >> 3 if extended else 0
+        yield Unit(header >> 3 & 15, offset, start, start + size, layer)
         offset = start + size
 
 
@@ -67,3 +74,10 @@ def _read_size(data: bytes, offset: int) -> tuple[int, int]:
         if not byte & 0x80:
             return value, offset + place + 1
     raise CodecError(f"expected the size of a unit of AV1 at byte {offset}, got none")
+
+
+def _unexpected(data: bytes, offset: int) -> CodecError:
+    return CodecError(
+        f"expected units of AV1, got one that starts with {data[offset]:02x} at byte {offset} "
+        f"of {len(data)}"
+    )

@@ -58,11 +58,11 @@ class StreamDecoder:
     Without B-frames every packet gives its frame at once. The picture type is read from the
     stream; the caller's pts is carried along and never interpreted. A frame is intact from a key
     picture on, until a packet cannot be decoded without concealment, the size changes without
-    one, or a packet does not follow the one before (see H264Sequence, Mpeg4Sequence). Damage
-    that still decodes cannot be noticed here: `lose` tells of it. A fault ends in MPEG-4 with any
-    I picture, in H.264 where nothing refers to what is missing (see Recovery): with an IDR
-    picture or a completed recovery point, which may be a P picture; in HEVC, VP9 and AV1 with
-    what decoding can begin with.
+    one, or a packet does not follow the one before (see the sequence of its codec). Damage that
+    still decodes cannot be noticed here: `lose` tells of it. A fault ends in MPEG-4 with any I
+    picture, in H.264 where nothing refers to what is missing (see Recovery): with an IDR picture
+    or a completed recovery point, which may be a P picture; in HEVC, VP9 and AV1 with what
+    decoding can begin with.
 
     A frame comes without motion where FFmpeg gives no vectors (HEVC, VP9, AV1), and where they
     would not mean what BlockMotion says: interlaced and GMC pictures, H.264 that is cropped at the
@@ -304,8 +304,8 @@ class StreamDecoder:
         if not gap.breaks:
             return []
         # A gap in H.264 shows at once; in MPEG-4 what the decoder still holds may lie behind it.
-        # The others have none that breaks the chain.
-        # What is kept of a broken chain goes on from what FFmpeg has: it is not to be drained.
+        # In AV1 it holds none; the others have no gap that breaks the chain. And what is kept of a
+        # broken chain goes on from what FFmpeg has, which is not to be drained then.
         frames: list[CodedFrame] = []
         if self._codec == "h264" and not self.keeps:
             frames = self._collect(self._receive(None), started)

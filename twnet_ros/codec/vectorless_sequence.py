@@ -1,4 +1,4 @@
-"""What is known of packets of codecs whose motion vectors FFmpeg does not give."""
+"""What is known of the packets of HEVC and VP9, whose motion vectors FFmpeg does not give."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from twnet_ros.codec.trait import Traits
 
 class VectorlessSequence:
     """
-    Tells key pictures of HEVC, VP9 and AV1 apart; the rest is left to their decoders.
+    Tells key pictures of HEVC and VP9 apart; the rest is left to their decoders.
 
     HEVC's pictures name those they refer to (H.265 8.3.2), so that its decoder notices what is
-    missing. Those of VP9 and AV1 refer to places that always hold some picture: a lost packet is
-    not noticed.
+    missing. Those of VP9 refer to places that always hold some picture: a lost packet is not
+    noticed.
     """
 
     def __init__(self, codec: CodecName) -> None:
@@ -45,7 +45,7 @@ class VectorlessSequence:
         """Take in a packet, headers included; None unless it repeats the one before."""
         repeated, self._data = data == self._data, data
         self._traits = Traits(whole=inspect_packet(self._codec, data).key, motion=False)
-        # Two still pictures of VP9 and AV1 may well be the same bytes.
+        # Two still pictures of VP9 may well be the same bytes.
         if repeated and self._codec == "hevc":
             return Discontinuity("repeated packet: expected another picture", superfluous=True)
         return None
