@@ -79,6 +79,7 @@ class H264Sequence:
         self._recovery = Recovery()
         self._references = References()
         self._traits = Traits(motion=False)
+        self._pixels = 0
 
     @property
     def caveat(self) -> str:
@@ -92,8 +93,8 @@ class H264Sequence:
 
     @property
     def pixels(self) -> int:
-        """Size of the largest picture that the parameter sets allow; 0 without any."""
-        return 256 * max((one.macroblocks for one in self._sequences.values()), default=0)
+        """Size of the last picture, by the parameter sets that it refers to; 0 before any."""
+        return self._pixels
 
     def forget(self) -> None:
         """Expect nothing of the next picture; parameter sets stay."""
@@ -179,6 +180,7 @@ class H264Sequence:
             unsupported = "expected whole slices, got data partitions (Extended profile)"
         if unsupported:
             raise CodecError(unsupported)
+        self._pixels = 256 * sequence.macroblocks
         picture = read_slice(unit, sequence, parameters)
         if pictures and picture == pictures[-1].slices[0]:
             pictures[-1].slices.append(picture)
