@@ -25,6 +25,18 @@ HEVC = pytest.mark.parametrize("stream", ["hevc", "hevc_bframes"], indirect=True
 AT_ONCE = pytest.mark.parametrize(
     "stream", [s for s in STREAMS if s != "hevc_bframes"], indirect=True
 )
+DAMAGED_VP9_HEADS = [
+    bytes.fromhex(head)
+    for head in (
+        "866b4068256cc9c0001118a6",
+        "844b44921d28e9200007740b",
+        "8600409029354900bfba0227",
+        "8680df0c2f2c09bd00f176a0",
+        "86bb406c3b584800692276a5",
+        "861064e459243485000f10e3",
+        "a502445894254d42a0114f26",
+    )
+]
 DECODERS = {"hevc": "hevc", "vp9": "vp9", "av1": "libdav1d"}
 
 
@@ -183,6 +195,22 @@ def test_damage_ends_with_the_next_key_picture(stream, pictures):
         for frame, luma in zip(after, pictures[GOP:], strict=True):
             np.testing.assert_array_equal(frame.y, luma)
     assert refused > 4  # fewest with VP9, which notices least
+
+
+@pytest.mark.parametrize("stream", ["vp9"], indirect=True)
+def test_what_a_damaged_vp9_frame_leaves_in_the_decoder_ends_with_the_next_key_frame(
+    stream, pictures
+):
+    """Found by fuzzing: FFmpeg takes no frame at all any more after some of these."""
+    codec, packets = stream
+    for head in DAMAGED_VP9_HEADS:
+        for victim in range(1, GOP):
+            damaged = list(packets)
+            damaged[victim] = head + packets[victim][len(head) :]
+            after = [frame for frame in decode(codec, damaged) if frame.pts >= GOP]
+            assert [frame.intact for frame in after] == [True] * (FRAMES - GOP)
+            for frame, luma in zip(after, pictures[GOP:], strict=True):
+                np.testing.assert_array_equal(frame.y, luma)
 
 
 @HEVC

@@ -33,6 +33,8 @@ _KINDS = {
     PictureType.S: FrameKind.P,  # of MPEG-4, with global motion
     PictureType.SP: FrameKind.P,  # of AV1: a switch frame
 }
+# Every key frame of VP9 has in it what headers say elsewhere.
+_VP9_HEADERS = b"in the frame"
 # Their pictures may have other sizes than those that they are predicted from.
 _RESIZING = ("vp9", "av1")
 # More than any decoder holds back (16 reference pictures), so no live entry is ever dropped.
@@ -249,7 +251,11 @@ class StreamDecoder:
 
     def _key_headers(self, data: bytes, content: Content) -> bytes:
         """Return the headers of a key picture that brings its own; b'' for any other packet."""
-        return headers_of(self._codec, data) if content.header and content.key else b""
+        if not content.key:
+            return b""
+        if self._codec == "vp9":
+            return _VP9_HEADERS
+        return headers_of(self._codec, data) if content.header else b""
 
     def _renew(self, content: Content, started: float) -> list[CodedFrame]:
         """Begin anew with an I picture that ends a fault; return the broken frames to be kept."""
