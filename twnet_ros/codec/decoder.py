@@ -17,13 +17,12 @@ from twnet_ros.codec.context import open_context
 from twnet_ros.codec.discontinuity import Discontinuity
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.frame import CodedFrame, FrameKind
-from twnet_ros.codec.limit import Limit
+from twnet_ros.codec.limit import NO_FURTHER_LIMIT, Limit
 from twnet_ros.codec.motion import read_motion
 from twnet_ros.codec.plane import color_matrix, is_full_range, read_planes
 from twnet_ros.codec.sequence import PacketSequence, sequence_of
 from twnet_ros.codec.trait import Traits
 
-NO_FURTHER_LIMIT = Limit()
 WAITING = "waiting for a key frame"
 
 _KINDS = {

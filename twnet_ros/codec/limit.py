@@ -15,3 +15,6 @@ class Limit:
 
     pixels: int = MOST_PIXELS  # of a picture as it is decoded, in whole blocks of up to 64x64
     packet_bytes: int = MOST_BYTES
+
+
+NO_FURTHER_LIMIT = Limit()

@@ -18,7 +18,7 @@ from twnet_ros.codec import (
     codec_of_format,
 )
 from twnet_ros.codec.bitstream import CodecName, headers_of, inspect_packet
-from twnet_ros.codec.decoder import NO_FURTHER_LIMIT
+from twnet_ros.codec.limit import NO_FURTHER_LIMIT
 from twnet_ros.codec.payload import annexb_payload
 from twnet_ros.segment import Segmentation, Segmenter
 
