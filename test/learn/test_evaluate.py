@@ -6,7 +6,8 @@ import torch
 
 from twnet_ros.learn.baseline import CarriedLogits
 from twnet_ros.learn.clip import Coding
-from twnet_ros.learn.evaluate import METHODS, engine, make_clips, score
+from twnet_ros.learn.evaluate import make_clips, score
+from twnet_ros.learn.method import METHODS, engine
 from twnet_ros.learn.metric import Confusion
 from twnet_ros.learn.report import table
 from twnet_ros.net import FeatureState

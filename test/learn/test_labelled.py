@@ -8,7 +8,8 @@ from twnet_ros.learn.cache import ClipCache
 from twnet_ros.learn.cityscapes import read_split
 from twnet_ros.learn.clip import Coding, transcode
 from twnet_ros.learn.data import open_data
-from twnet_ros.learn.evaluate import METHODS, engine, labelled_clips, score
+from twnet_ros.learn.evaluate import labelled_clips, score
+from twnet_ros.learn.method import METHODS, engine
 from twnet_ros.learn.metric import Confusion
 from twnet_ros.learn.report import distance_table, report
 from twnet_ros.learn.snippet import Snippet, read_frame

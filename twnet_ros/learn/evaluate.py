@@ -9,16 +9,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from twnet_ros.codec import CodedFrame
-from twnet_ros.learn.baseline import CarriedLogits
 from twnet_ros.learn.cache import ClipCache, StoredClip
 from twnet_ros.learn.clip import Coding, transcode
+from twnet_ros.learn.method import engine
 from twnet_ros.learn.metric import Confusion
 from twnet_ros.learn.source import SnippetSource, Source
 from twnet_ros.learn.still import DataError
 from twnet_ros.net import TWNet
-from twnet_ros.segment import Segmenter
-
-METHODS = ("per_frame", "twnet", "warping", "repeat")
 
 
 class Clip(Protocol):
@@ -76,22 +73,6 @@ def labelled_clips(
             truth = (*(None for _ in range(distance)), snippet.labels[number])
             clips.append(StoredClip(path, truth, source.stills.train_ids))
     return clips
-
-
-def engine(
-    model: TWNet, method: str, device: str, precision: str, motion: str = "auto"
-) -> Segmenter:
-    """Return the engine for one of METHODS.
-
-    ``per_frame`` takes the key step on every frame, ``twnet`` is the model as it runs,
-    ``warping`` carries the key frame's logits along the motion, ``repeat`` repeats its labels.
-    """
-    if method not in METHODS:
-        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
-    if method in ("per_frame", "twnet"):
-        return Segmenter(model, device, precision, per_frame=method == "per_frame", motion=motion)
-    carried = CarriedLogits(model, moving=method == "warping")
-    return Segmenter(carried, device, precision, motion=motion)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

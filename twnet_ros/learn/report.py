@@ -9,8 +9,9 @@ from tqdm import tqdm
 from twnet_ros.learn.cache import ClipCache
 from twnet_ros.learn.clip import Coding
 from twnet_ros.learn.data import Data
-from twnet_ros.learn.evaluate import METHODS, Score, labelled_clips, make_clips, score
+from twnet_ros.learn.evaluate import Score, labelled_clips, make_clips, score
 from twnet_ros.learn.key import score_pictures
+from twnet_ros.learn.method import METHODS
 from twnet_ros.learn.source import SnippetSource, StillSource
 from twnet_ros.learn.still import DataError
 from twnet_ros.net import load_checkpoint
