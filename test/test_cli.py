@@ -208,6 +208,13 @@ def test_train_both_steps_on_stills(twnet, tmp_path, stills):
         if "num_batches" not in name:
             assert torch.equal(second.keyframe.state_dict()[name], tensor), name
     assert second.cfr.predict.weight.any()
+    none = ("--layer", 2, "--correction", "none", "--iterations", 0, "--out", tmp_path / "cut")
+    status, _, err = twnet("train", "nonkey", *common, *short, *model, *none)
+    assert status == 0, err
+    cut = load_checkpoint(tmp_path / "cut" / "model.safetensors")
+    assert (cut.config.layer, cut.config.correction) == (2, "none")
+    image = torch.randn(1, 3, 64, 96)
+    assert torch.equal(cut.key(image)[0], first.key(image)[0])
 
     lengths = ("--clips", 1, "--frames", 3, "--gop", 3)
     status, out, _ = twnet("evaluate", nonkey / "model.safetensors", *common, *lengths)

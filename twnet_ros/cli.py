@@ -43,6 +43,11 @@ def count(text: str) -> int:
     return int(text)
 
 
+def number(text: str) -> int:
+    """Parse a whole number of 0 or more."""
+    return 0 if text == "0" else count(text)
+
+
 def probability(text: str) -> float:
     """Parse a number from 0 to 1."""
     try:
@@ -196,7 +201,16 @@ def train(options: argparse.Namespace) -> None:
         )
     else:
         rollout = Rollout(consistency=options.consistency)
-        step_two(data, schedule, rollout, options.out, model=options.model, device=options.device)
+        step_two(
+            data,
+            schedule,
+            rollout,
+            options.out,
+            model=options.model,
+            layer=options.layer,
+            correction=options.correction,
+            device=options.device,
+        )
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -335,6 +349,13 @@ def parser() -> argparse.ArgumentParser:
     nonkey.description = "Step 2: train the non-key-frame CNN along compressed clips."
     _add_training(nonkey, iterations=1000, batch=4, rate=5e-5)
     nonkey.add_argument("--model", required=True, help="checkpoint of step 1")
+    text = "where to cut the key-frame CNN, default: the checkpoint's"
+    nonkey.add_argument("--layer", type=int, choices=(1, 2, 3), help=text)
+    nonkey.add_argument(
+        "--correction",
+        choices=("none", "cfr", "rga"),
+        help="of the warped context: none, CFR alone, or CFR with RGA; default: the checkpoint's",
+    )
     nonkey.add_argument("--consistency", type=float, default=10.0, help="lambda of equation 8")
 
     scored = command(evaluate, "evaluate streets-mobilenetv1-layer1 --data streets")
@@ -421,7 +442,7 @@ def _add_training(
     _add_data(made)
     add = made.add_argument
     add("--out", type=Path, required=True, metavar="RUN", help="run folder; an old one resumes")
-    add("--iterations", type=count, default=iterations, help="default: %(default)s")
+    add("--iterations", type=number, default=iterations, help="default: %(default)s")
     add("--batch", type=count, default=batch, help="default: %(default)s")
     add("--rate", type=float, default=rate, help="peak learning rate, default: %(default)s")
     add(

@@ -161,6 +161,26 @@ def test_a_finished_run_stays_as_it_is(source, network, tmp_path):
         assert torch.equal(again.state_dict()[name], tensor), name
 
 
+@pytest.mark.parametrize("correction", ["none", "cfr"])
+def test_what_is_not_there_is_not_trained(source, network, tmp_path, correction):
+    model = trained(network(correction=correction), source, tmp_path / "run", iterations=1)
+    loaded = load_checkpoint(tmp_path / "run" / "model.safetensors")
+    assert loaded.config.correction == correction
+    parts = {name.partition(".")[0] for name in loaded.state_dict()}
+    assert parts == {"keyframe", "head", "tail"} | ({"cfr"} if model.corrects else set())
+    assert not model.corrects or model.cfr.predict.weight.any()
+
+
+def test_without_an_iteration_the_start_is_kept(source, network, tmp_path):
+    model = trained(network(), source, tmp_path / "run", iterations=0)
+    loaded = load_checkpoint(tmp_path / "run" / "model.safetensors")
+    assert model.cfr.predict.weight.any()  # the least-squares solution
+    for part in ("head", "tail"):
+        own = getattr(loaded, part).state_dict()
+        for name, tensor in getattr(model.keyframe, part).state_dict().items():
+            assert torch.allclose(own[name], tensor, rtol=1e-3, atol=1e-6), name
+
+
 def test_layer_3_trains_its_classifier_alone(source, network, tmp_path):
     model = network(layer=3)
     before = {k: v.clone() for k, v in model.state_dict().items()}

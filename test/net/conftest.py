@@ -18,7 +18,8 @@ def config():
             "colors": ((128, 64, 128), (70, 130, 180), (0, 0, 142)),
             "input_size": (64, 32),
         }
-        return Config(**{**fields, **settings})
+        cut = {"correction": "none"} if settings.get("layer") == 3 else {}
+        return Config(**{**fields, **cut, **settings})
 
     return make
 
@@ -45,7 +46,7 @@ def correcting(network):
             for part in (made.head, made.tail, *([made.cfr] if made.corrects else [])):
                 for parameter in part.parameters():
                     parameter.add_(0.05 * torch.randn_like(parameter))
-            for parameter in made.rga.parameters() if made.corrects else ():
+            for parameter in made.rga.parameters() if made.attends else ():
                 parameter.normal_(std=0.5)
         return made
 

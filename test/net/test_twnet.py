@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from twnet_ros.net import Config, FeatureState, TWNet
+from twnet_ros.net import Config, FeatureState, TWNet, to_grid, warp
 
 SIZE = (1024, 2048)
 LAYERS = (1, 2, 3)
@@ -88,7 +88,14 @@ def large():
     @functools.cache
     def step(layer, backbone="mobilenetv1"):
         names = tuple(f"class {i}" for i in range(19))
-        config = Config(backbone, layer, names, ((0, 0, 0),) * 19, (2048, 1024))
+        config = Config(
+            backbone,
+            layer,
+            names,
+            ((0, 0, 0),) * 19,
+            (2048, 1024),
+            correction="rga" if layer < 3 else "none",
+        )
         with torch.device("meta"), torch.no_grad():
             model = TWNet(config).eval()
             image, residual = torch.empty(2, 1, 3, *SIZE)
@@ -238,6 +245,65 @@ def test_a_nonkey_step_is_equation_7(correcting, inputs, backbone, layer):
         assert (expected - warped).abs().max() > 0.05  # there is something to check
         assert torch.allclose(after.context, expected, atol=1e-4)
         assert torch.allclose(logits, model.tail(expected, head), atol=1e-3)
+
+
+def test_corrections_are_what_the_paper_adds_one_after_the_other(correcting, network, inputs):
+    """NKFC warps alone (equation 4), CFR corrects everywhere (5), RGA says where (7)."""
+    full = correcting()
+    image, motion, residual = inputs()
+    contexts = {}
+    with torch.no_grad():
+        _, state = full.key(inputs(seed=9)[0])
+        head = full.head(image)
+        for correction in ("none", "cfr", "rga"):
+            model = network(correction=correction)
+            own = model.state_dict()
+            model.load_state_dict({k: t for k, t in full.state_dict().items() if k in own})
+            logits, after = model.nonkey(image, motion, residual, state)
+            contexts[correction] = after.context
+            assert torch.allclose(logits, model.tail(after.context, head), atol=1e-5)
+        warped = warp(state.context, to_grid(motion, 16))
+        missing = full.cfr(warped, full.spatial(head, warped))
+        attention = full.rga(residual, 16)
+    assert torch.equal(contexts["none"], warped)
+    assert torch.allclose(contexts["cfr"], warped + missing, atol=1e-5)
+    assert torch.allclose(contexts["rga"], warped + attention * missing, atol=1e-5)
+    assert not hasattr(network(correction="none"), "cfr")
+    assert not hasattr(network(correction="cfr"), "rga")
+
+
+@pytest.mark.parametrize("layer, offered", [(1, "none or cfr or rga"), (3, "none")])
+def test_a_correction_that_a_layer_cannot_have_is_refused(network, layer, offered):
+    wrong = "rga" if layer == 3 else "flow"
+    with pytest.raises(ValueError, match=f"expected {offered} with layer {layer}, got '{wrong}'"):
+        network(layer=layer, correction=wrong)
+
+
+@pytest.mark.parametrize("backbone", PAPER)
+@pytest.mark.parametrize("layer", LAYERS)
+def test_the_key_frame_cnn_is_the_same_wherever_it_is_cut(network, inputs, backbone, layer):
+    first = network(backbone=backbone, layer=2)
+    correction = "none" if layer == 3 else "cfr"
+    again = first.recut(layer, correction).eval()
+    assert (again.config.layer, again.config.correction) == (layer, correction)
+    with torch.no_grad():
+        image = inputs()[0]
+        logits, state = again.key(image)
+        assert torch.equal(logits, first.key(image)[0])
+        assert state.context.shape[1] == CONTEXT[layer][0]
+        head = again.head(image)  # the copies are the key-frame CNN's
+        assert torch.equal(again.tail(state.context, head), logits)
+    for tensor in again.state_dict().values():
+        tensor.zero_()
+    assert first.key(image)[0].any()  # nothing is shared
+
+
+def test_ddrnet_has_another_key_frame_cnn_at_each_layer(network):
+    model = network(backbone="ddrnet23slim", layer=1)
+    same = model.recut(1, "none")
+    assert torch.equal(same.keyframe.uncut()["classifier.weight"], model.tail.classifier.weight)
+    with pytest.raises(ValueError, match="layer: expected 1, for which .* trained .*, got 2"):
+        model.recut(2, "rga")
 
 
 def test_layer_3_is_warp_and_classifier(correcting, inputs):

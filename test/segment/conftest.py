@@ -27,7 +27,8 @@ COLORS = ((128, 64, 128), (70, 130, 180), (250, 170, 30), (0, 0, 142), (220, 20,
 def tiny_network(seed=0, **settings):
     """Make a random network whose labels vary and whose two steps differ."""
     fields = {"backbone": "mobilenetv1", "layer": 1, "input_size": (96, 64)}
-    config = Config(**{**fields, "classes": NAMES, "colors": COLORS, **settings})
+    cut = {"correction": "none"} if settings.get("layer") == 3 else {}
+    config = Config(**{**fields, **cut, "classes": NAMES, "colors": COLORS, **settings})
     torch.manual_seed(seed)
     made = TWNet(config).eval()
     with torch.no_grad():

@@ -62,7 +62,7 @@ def optimise(
     rate = torch.optim.lr_scheduler.OneCycleLR(
         optimiser,
         [share * schedule.rate for share, _ in groups],
-        total_steps=schedule.iterations,
+        total_steps=max(1, schedule.iterations),
         pct_start=0.1 if schedule.iterations >= 20 else 0.3,  # the rise must have steps
     )
     start, best = _resume(run / "state.pt", schedule, model, optimiser, rate)

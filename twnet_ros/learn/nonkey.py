@@ -72,10 +72,11 @@ def train_nonkey(
     groups = [(1.0, [*model.head.parameters(), *model.tail.parameters()])]
     if model.corrects:
         groups.append((1.0, list(model.cfr.parameters())))
-        groups.append((ATTENTION_SHARE, list(model.rga.parameters())))
         if rollout.consistency and not resumes(run):
             model.eval()
             fit_rectification(model, stretches(0), rollout.fit, device)
+    if model.attends:
+        groups.append((ATTENTION_SHARE, list(model.rga.parameters())))
     optimise(model, groups, schedule, batches, losses, validate, run)
 
 

@@ -35,11 +35,19 @@ def step_one(
 ) -> None:
     """Train the key-frame CNN of a backbone.
 
-    It starts from the tensors of the checkpoint ``init`` that fit, or with its encoder from the
-    published file ``pretrained``, whose normalisation of pictures it then takes over.
+    It starts from the tensors of the checkpoint ``init`` that fit, wherever that is cut, or with
+    its encoder from the published file ``pretrained``, whose normalisation of pictures it then
+    takes over.
     """
     torch.manual_seed(schedule.seed)
-    config = Config(backbone, layer, data.classes.names, data.classes.colors, input_size)
+    config = Config(
+        backbone,
+        layer,
+        data.classes.names,
+        data.classes.colors,
+        input_size,
+        correction="rga" if layer < 3 else "none",
+    )
     if pretrained:
         published = publication(backbone)
         config = replace(config, mean=published.mean, std=published.std)
@@ -57,15 +65,29 @@ def step_one(
 
 
 def step_two(
-    data: Data, schedule: Schedule, rollout: Rollout, run: Path, *, model: str, device: str
+    data: Data,
+    schedule: Schedule,
+    rollout: Rollout,
+    run: Path,
+    *,
+    model: str,
+    layer: int | None,
+    correction: str | None,
+    device: str,
 ) -> None:
-    """Train the non-key-frame CNN beside the key-frame CNN of the checkpoint ``model``."""
+    """Train the non-key-frame CNN beside the key-frame CNN of the checkpoint ``model``.
+
+    ``layer`` cuts that elsewhere, ``correction`` is one of CORRECTIONS; None leaves them.
+    """
     network = load_checkpoint(find_model(model))
     if network.config.classes != data.classes.names:
         raise DataError(
             f"{model}: expected the data's {len(data.classes.names)} classes, "
             f"got {len(network.config.classes)}"
         )
+    cut = layer or network.config.layer
+    kept = network.config.correction if cut < 3 else "none"
+    network = network.recut(cut, correction or kept)
     source, held_out = data.training(), data.held_out()
     clips = {}
     if held_out:
@@ -78,8 +100,9 @@ def step_two(
 
 
 def _start_from(model: TWNet, donor: TWNet) -> None:
-    """Copy every tensor of the donor that has the same name and shape."""
-    own = model.state_dict()
-    fitting = {k: t for k, t in donor.state_dict().items() if k in own and own[k].shape == t.shape}
-    own.update(fitting)
-    model.load_state_dict(own)
+    """Copy every tensor of the donor's key-frame CNN that has the same place and shape."""
+    own = model.keyframe.uncut()
+    with torch.no_grad():
+        for name, tensor in donor.keyframe.uncut().items():
+            if name in own and own[name].shape == tensor.shape:
+                own[name].copy_(tensor)

@@ -1,5 +1,6 @@
 """What a backbone is to TWNet: a head, a context and a tail."""
 
+import re
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ class HeadFeatures:
 
 
 class Head(nn.Module):
-    """The encoder's shallow stages with the lateral projections that start in them."""
+    """The encoder's shallow stages with the lateral projections that start in the last of them."""
 
     def __init__(self, stages: list[nn.Module], laterals: list[Lateral]) -> None:
         super().__init__()
@@ -34,7 +35,7 @@ class Head(nn.Module):
         for stage in self.stages:
             x = stage(x)
             features.append(x)
-        lateral = zip(self.laterals, reversed(features), strict=True)
+        lateral = zip(self.laterals, reversed(features), strict=False)
         return HeadFeatures(x, tuple(project(feature) for project, feature in lateral))
 
 
@@ -102,6 +103,29 @@ class Backbone(nn.Module):
         self.tail = tail
         self.channels = channels
         self.stride = stride
+
+    def uncut(self) -> dict[str, Tensor]:
+        """Return the state by names that do not tell where the network is cut.
+
+        Stages, laterals and fuses are numbered from the picture, or the pooling, on.
+        """
+        before = {  # how many stand in the other part, in front of those here
+            ("context", "stages"): _count(self.head, "stages"),
+            ("head", "laterals"): _count(self.context, "laterals"),
+            ("tail", "fuses"): _count(self.context, "fuses"),
+        }
+
+        def name(match: re.Match[str]) -> str:
+            part, kind, number = match[1], match[2], int(match[3])
+            return f"{kind}.{number + before.get((part, kind), 0)}"
+
+        numbered = re.compile(r"^(\w+)\.(stages|laterals|fuses)\.(\d+)")
+        cut = re.compile(r"^(head|context|tail)\.")
+        return {cut.sub("", numbered.sub(name, k)): t for k, t in self.state_dict().items()}
+
+
+def _count(part: nn.Module, kind: str) -> int:
+    return len(list(getattr(part, kind, ())))
 
 
 def assemble(encoder: list[nn.Module], widths: list[int], classes: int, layer: int) -> Backbone:

@@ -17,6 +17,7 @@ BACKBONES: dict[str, Callable[[int, int], Backbone]] = {
     "mobilenetv2": mobilenet_v2,
     "resnet18": resnet18,
 }
+CORRECTIONS = ("none", "cfr", "rga")  # each with what the one before it has
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Config:
     input_size: tuple[int, int]  # (width, height) that the video is scaled to fit, in pixels
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)  # RGB, 8-bit levels
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    correction: str = "rga"  # one of CORRECTIONS; none for layer 3, which has no spatial feature
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
@@ -38,6 +40,12 @@ class Config:
             )
         if self.layer not in (1, 2, 3):
             raise ValueError(f"layer: expected 1, 2 or 3, got {self.layer!r}")
+        offered = CORRECTIONS if self.layer < 3 else CORRECTIONS[:1]
+        if self.correction not in offered:
+            raise ValueError(
+                f"correction: expected {' or '.join(offered)} with layer {self.layer}, "
+                f"got {self.correction!r}"
+            )
         if not 2 <= len(self.classes) <= 255:
             raise ValueError(f"classes: expected 2 to 255 names, got {len(self.classes)}")
         if len(set(self.classes)) != len(self.classes):
@@ -84,6 +92,7 @@ class Config:
                 input_size=(int(fields["input_size"][0]), int(fields["input_size"][1])),
                 mean=tuple(float(level) for level in fields["mean"]),  # type: ignore[arg-type]
                 std=tuple(float(level) for level in fields["std"]),  # type: ignore[arg-type]
+                correction=str(fields["correction"]),
             )
         except (TypeError, LookupError, OverflowError) as error:
             raise ValueError(f"ill-typed field: {error}") from error

@@ -92,9 +92,9 @@ class DeepPooling(nn.Module):
 class DualContext(nn.Module):
     """The rest of the trunk, both branches, their sum and what follows up to the context."""
 
-    def __init__(self, trunk: list[nn.Module], finish: list[nn.Module]) -> None:
+    def __init__(self, stages: list[nn.Module], finish: list[nn.Module]) -> None:
         super().__init__()
-        self.trunk = nn.Sequential(*trunk)
+        self.stages = nn.Sequential(*stages)
         self.third = DualStage(64, 128, convolution(DETAIL, 128, 3, stride=2))
         further = [*convolution(DETAIL, 128, 3, stride=2), nn.ReLU(inplace=True)]
         self.fourth = DualStage(128, 256, [*further, *convolution(128, 256, 3, stride=2)])
@@ -104,7 +104,7 @@ class DualContext(nn.Module):
 
     def forward(self, head: HeadFeatures) -> Tensor:
         """Compute the context feature (N, C, H / 8, W / 8), after its ReLU."""
-        x = self.trunk(head.deep)
+        x = self.stages(head.deep)
         low, high = self.fourth(*self.third(x, x))
         high, low = self.high(high), self.low(low)
         # Where 64 does not divide the picture, the last row and column at 1/64 reach past it.
@@ -142,7 +142,7 @@ def ddrnet_23_slim(classes: int, layer: int) -> Backbone:
     shallow = {1: 3, 2: 1}[layer]  # stages in the head
     lateral = Lateral(64, DETAIL) if layer == 1 else Lateral(32, DETAIL, 3, stride=2)
     return Backbone(
-        Head([nn.Sequential(*trunk[:shallow])], [lateral]),
+        Head(trunk[:shallow], [lateral]),
         DualContext(trunk[shallow:], [*finish, *reduce]),
         Tail([Fuse(DETAIL, DETAIL)], classifier),
         channels=DETAIL,

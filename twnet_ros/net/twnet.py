@@ -1,8 +1,9 @@
 """TWNet: a key step and a non-key step (Fig. 4 of the paper)."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -28,7 +29,7 @@ class TWNet(nn.Module):
     """The Tamed Warping Network: a key-frame CNN and the non-key-frame CNN beside it.
 
     The non-key-frame CNN has copies of the key-frame CNN's head and tail, fine-tuned ("FT"),
-    and the correction. Context layer 3 has no spatial feature and so no correction.
+    and the correction that its configuration asks for.
     """
 
     SIZE_MULTIPLE = 32  # height and width of the input, in pixels
@@ -39,9 +40,11 @@ class TWNet(nn.Module):
         self.keyframe = config.build()
         self.head = copy.deepcopy(self.keyframe.head)
         self.tail = copy.deepcopy(self.keyframe.tail)
-        self.corrects = config.layer < 3
+        self.corrects = config.correction != "none"
+        self.attends = config.correction == "rga"
         if self.corrects:
             self.cfr = ContextFeatureRectification(self.keyframe.channels)
+        if self.attends:
             self.rga = ResidualGuidedAttention()
 
     def key(self, image: Tensor) -> tuple[Tensor, FeatureState]:
@@ -69,11 +72,13 @@ class TWNet(nn.Module):
     def carry(
         self, head: HeadFeatures, motion: Tensor, residual: Tensor, state: FeatureState
     ) -> FeatureState:
-        """Warp the last frame's context to this frame and correct it (equation 7)."""
+        """Warp the last frame's context to this frame (equation 4) and correct it (5 and 7)."""
         context = warp(state.context, to_grid(motion, self.keyframe.stride))
         if self.corrects:
-            attention = self.rga(residual, self.keyframe.stride)
-            context = context + attention * self.cfr(context, self.spatial(head, context))
+            missing = self.cfr(context, self.spatial(head, context))
+            if self.attends:
+                missing = self.rga(residual, self.keyframe.stride) * missing
+            context = context + missing
         return FeatureState(context, state.distance + 1)
 
     @staticmethod
@@ -81,6 +86,25 @@ class TWNet(nn.Module):
         """Bring the head's spatial feature to the context's grid (N, C, h, w)."""
         size = context.shape[-2:]
         return F.interpolate(head.lateral[0], size, mode="bilinear", align_corners=False)
+
+    def recut(self, layer: int, correction: str) -> "TWNet":
+        """Return a network with this key-frame CNN, cut at ``layer``, its non-key step untrained.
+
+        ValueError where the backbone's key-frame CNN is another one there.
+        """
+        made = TWNet(replace(self.config, layer=layer, correction=correction))
+        given, wanted = self.keyframe.uncut(), made.keyframe.uncut()
+        shapes = [{k: t.shape for k, t in tensors.items()} for tensors in (given, wanted)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"layer: expected {self.config.layer}, for which this key-frame CNN was trained "
+                f"({self.config.backbone} with layer {layer} has another one), got {layer}"
+            )
+        with torch.no_grad():
+            for name, tensor in wanted.items():
+                tensor.copy_(given[name])
+        made.copy_key_parts()
+        return made
 
     def copy_key_parts(self) -> None:
         """Make the non-key step's head and tail those of the key-frame CNN: NKFC without "FT"."""
@@ -92,5 +116,6 @@ class TWNet(nn.Module):
         self.copy_key_parts()
         if self.corrects:
             self.cfr.reset()
+        if self.attends:
             self.rga.reset()
         self.keyframe.requires_grad_(False)
