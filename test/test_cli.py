@@ -1,6 +1,7 @@
 """The command line: what it prints, what it writes, and how it fails."""
 
 import json
+import sys
 
 import av
 import cv2
@@ -16,7 +17,7 @@ from twnet_ros.segment.palette import CAMVID
 from twnet_ros.segment.replay import decode
 
 COMMANDS = ["encode", "inspect", "segment", "streets", "train", "train key", "train nonkey"]
-COMMANDS += ["evaluate", "demo", "chaos"]
+COMMANDS += ["evaluate", "demo", "chaos", "benchmark"]
 
 
 @pytest.fixture
@@ -143,6 +144,44 @@ def test_chaos(twnet, clip, model, tmp_path):
     assert summary["sent"] == 5 + summary["faults"]["duplicate"]["noticed"]
     for file in whole.iterdir():
         assert (labels / file.name).read_bytes() == file.read_bytes()
+
+
+@pytest.fixture
+def peer(tmp_path, monkeypatch):
+    """A module of the current folder that makes networks; its name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    text = "from torch import nn\n\ndef make():\n    return nn.Conv2d(3, 4, 8, 8)\n"
+    (tmp_path / "peers_of_cli.py").write_text(text)
+    yield "peers_of_cli"
+    sys.modules.pop("peers_of_cli", None)
+
+
+def test_benchmark(twnet, clip, tmp_path, peer):
+    path = tmp_path / "speed.json"
+    fixed = ("--device", "cpu", "--precision", "fp32", "--threads", 1)
+    against = ("--against", f"{peer}:make")
+    status, out, _ = twnet("benchmark", clip, "--frames", 5, "--json", path, *against, *fixed)
+    assert status == 0
+    report = json.loads(path.read_text())
+    assert (report["size"], report["codec"], report["frames"]) == ([80, 48], "mpeg4", 5)
+    for name in ("per_frame", "layer1", "layer2", "layer3", f"{peer}:make"):
+        assert sum(line.startswith(f"| `{name}` |") for line in out) == 1
+
+    street = ("--size", "96x64", "--codec", "h264", "--frames", 12, "--input-size", "64x32")
+    status, out, _ = twnet("benchmark", *street, "--backbone", "ddrnet23slim", *fixed)
+    assert status == 0
+    assert out[0].startswith("ddrnet23slim, 96x64 h264 ")
+    assert "GOP 12), network at 64x32 on cpu in fp32" in out[0]
+
+
+def test_a_benchmark_that_fails_says_why_before_it_measures(twnet, clip, tmp_path, peer):
+    path = tmp_path / "none" / "speed.json"
+    fails(twnet("benchmark", clip, "--json", path), "--json: expected an existing folder")
+    found = twnet("benchmark", clip, "--against", f"{peer}:none")
+    fails(found, f"{peer}:none: expected a factory to import, got AttributeError")
+    fails(twnet("benchmark", clip, "--backbone", "alexnet"), "backbone: expected one of")
+    fails(twnet("benchmark", tmp_path / "none.mp4"), "expected a video file")
 
 
 def test_inspect_prints_a_table(twnet, clip):

@@ -3,10 +3,11 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import rclpy
 from ament_index_python.packages import get_package_prefix
@@ -68,13 +69,19 @@ class Collector(Node):
 
 
 def stream(
-    clip: Path, model: str, window: int, take_labels: Callable[[int, Labels], None]
+    clip: Path,
+    model: str,
+    window: int,
+    take_labels: Callable[[int, Labels], None],
+    rate: float | None = None,
+    settings: Mapping[str, object] = MappingProxyType({}),
 ) -> Collection:
     """Send a video file through a segment node in a process of its own.
 
     The publisher keeps ``window`` packets unanswered: 1 for the shortest latency, more where
-    B-frames wait for each other. ``take_labels`` is called with the number of each label image
-    and its train ids (H, W). ChildProcessError where a node ends or does not start.
+    B-frames wait for each other; or it sends ``rate`` packets a second. ``take_labels`` is called
+    with the number of each label image and its train ids (H, W); ``settings`` are further
+    parameters of the segment node. ChildProcessError where a node ends or does not start.
     """
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # no robot's business
     rclpy.init()
@@ -87,7 +94,7 @@ def stream(
         stack.callback(executor.shutdown)
         segmenting = stack.enter_context(
             # Sent as fast as it is answered: nothing is late, and every frame is wanted.
-            _running("segment_node", "segment.yaml", model=model, skip=False)
+            _running("segment_node", "segment.yaml", model=model, skip=False, **settings)
         )
         until = time.monotonic() + START_S
         while not node.count_publishers(f"{SEGMENT}/labels"):
@@ -98,9 +105,11 @@ def stream(
                     "what it said stands above"
                 )
             executor.spin_once(timeout_sec=0.1)
-        settings = {"file": clip, "pace": "status", "window": window}
+        playing: dict[str, object] = {"file": clip, "pace": "status", "window": window}
+        if rate is not None:
+            playing = {"file": clip, "pace": "clock", "rate": float(rate)}
         publishing = stack.enter_context(
-            _running("video_publisher", "video_publisher.yaml", **settings)
+            _running("video_publisher", "video_publisher.yaml", **playing)
         )
         while publishing.poll() is None:
             _alive(segmenting)

@@ -1,0 +1,68 @@
+"""One stream through the engine, as a benchmark times it."""
+
+import queue
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from twnet_ros.codec import CodedFrame, Packet, StreamDecoder
+from twnet_ros.segment import Segmentation, Segmenter
+
+DECODED_LIMIT = 2  # frames that wait for the network, as in the node
+
+
+def one_by_one(
+    packets: Sequence[Packet],
+    codec: str,
+    segmenter: Segmenter,
+    take: Callable[[Segmentation], None],
+) -> float:
+    """Decode and label packet after packet; return the seconds it took."""
+    decoder = StreamDecoder(codec)
+    segmenter.reset()
+    start = time.perf_counter()
+    for number, packet in enumerate(packets):
+        for frame in decoder.decode(packet.data, number):
+            for result in segmenter.step(frame):
+                take(result)
+    return time.perf_counter() - start
+
+
+def overlapped(
+    packets: Sequence[Packet], codec: str, segmenter: Segmenter, period_s: float = 0.0
+) -> tuple[list[float], float]:
+    """Decode on a thread of its own, ahead of the network, as the node does.
+
+    A packet arrives every ``period_s`` and waits for its turn; without a period all are there at
+    the start. Returns for each labelled frame the seconds from its packet's arrival to its
+    labels, and the seconds it all took.
+    """
+    decoder = StreamDecoder(codec)
+    segmenter.reset()
+    ready: queue.Queue[CodedFrame | None] = queue.Queue(DECODED_LIMIT)
+    start = time.perf_counter()
+
+    def decode() -> None:
+        try:
+            for number, packet in enumerate(packets):
+                if (ahead := start + number * period_s - time.perf_counter()) > 0:
+                    time.sleep(ahead)
+                for frame in decoder.decode(packet.data, number):
+                    ready.put(frame)
+        finally:
+            ready.put(None)
+
+    latencies = []
+    with ThreadPoolExecutor(1, "decode") as pool:
+        decoding = pool.submit(decode)
+        try:
+            while (frame := ready.get()) is not None:
+                for result in segmenter.step(frame):
+                    arrival = start + (result.pts or 0) * period_s
+                    latencies.append(time.perf_counter() - arrival)
+        except BaseException:
+            while ready.get() is not None:  # the other thread waits for room
+                pass
+            raise
+        decoding.result()
+    return latencies, time.perf_counter() - start
