@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from twnet_ros.cli import main
+from twnet_ros.cli import main, parser
 from twnet_ros.net import Config, TWNet, load_checkpoint, publication, save_checkpoint
-from twnet_ros.segment import Segmenter
+from twnet_ros.segment import MOTION_SOURCES, Segmenter
 from twnet_ros.segment.palette import CAMVID
 from twnet_ros.segment.replay import decode
 
@@ -260,6 +260,32 @@ def test_train_both_steps_on_stills(twnet, tmp_path, stills):
     assert status == 0
     methods = [line.split("|")[1].strip() for line in out if line.startswith("|")]
     assert methods[2:] == ["per_frame", "twnet", "warping", "repeat"]
+
+
+def test_evaluate_chosen_methods(twnet, tmp_path, stills):
+    model = tmp_path / "model.safetensors"
+    config = Config("mobilenetv1", 1, CAMVID.names, CAMVID.colors, (96, 64))
+    save_checkpoint(model, TWNet(config).eval())
+    scored = ("evaluate", model, *stills, "--clips", 1, "--frames", 4, "--precision", "fp32")
+    chosen = ("--methods", "adaptive", "interp_mv", "prop_mv", "--motion", "none")
+    status, out, err = twnet(*scored, "--gop", 3, *chosen)
+    assert status == 0, err
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out if line[0] == "|"]
+    assert [row[0] for row in rows[2:]] == ["adaptive", "interp_mv", "prop_mv"]
+    assert rows[0][-2:] == ["key steps", "delay"]
+    assert [row[-2:] for row in rows[2:]] == [["50 %", "0"], ["50 %", "2"], ["50 %", "0"]]
+    found = twnet(*scored, "--gop", 4, *chosen)
+    fails(found, "interp_mv: expected clips that go on to a second key frame", "--gop 4")
+    fails(twnet(*scored, "--methods", "magic"), "expected some of per_frame, ", "got 'magic'")
+
+
+def test_motion_comes_from_every_source_of_the_engine(twnet, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ptlflow", None)
+    for source in MOTION_SOURCES:
+        options = parser().parse_args(["segment", "drive.mp4", "--motion", source])
+        assert options.motion == source
+    found = twnet("segment", "drive.mp4", "--device", "cpu", "--motion", "flownet2")
+    fails(found, "motion flownet2: expected the package ptlflow: pip install")
 
 
 def test_train_from_published_weights(twnet, tmp_path, stills):

@@ -24,7 +24,7 @@ ROS = {
 ALLOWED = {
     "codec": {"av"},
     "net": {"torch", "safetensors"},
-    "segment": {"twnet_ros.codec", "twnet_ros.net", "torch", "cv2", "numba"},
+    "segment": {"twnet_ros.codec", "twnet_ros.net", "torch", "cv2", "numba", "ptlflow"},
     "nodes": {"twnet_ros.codec", "twnet_ros.segment", "cv2"} | ROS,
     "learn": {
         "twnet_ros.codec",

@@ -231,6 +231,7 @@ def evaluate(options: argparse.Namespace) -> None:
         bits_per_pixel=options.bits_per_pixel,
         every=options.every,
         motion=options.motion,
+        methods=options.methods,
         device=options.device,
         precision=options.precision,
     )
@@ -419,6 +420,13 @@ def parser() -> argparse.ArgumentParser:
 
     _add_motion(scored)
     scored.add_argument(
+        "--methods",
+        nargs="+",
+        default=["per_frame", "twnet", "warping", "repeat"],
+        metavar="NAME",
+        help="also nkfc, prop_mv, dff, interp_mv, adaptive; default: %(default)s",
+    )
+    scored.add_argument(
         "--every",
         type=count,
         default=1,
@@ -466,9 +474,10 @@ def _add_model(made: argparse.ArgumentParser) -> None:
 def _add_motion(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--motion",
-        choices=("auto", "codec", "flow"),
+        choices=("auto", "codec", "flow", "none", "flownet2", "pwcnet"),
         default="auto",
-        help="the codec's vectors, and optical flow where it has none (default); one of them only",
+        help="the codec's vectors, and optical flow where it has none (auto, the default); one of "
+        "them only; no motion; optical flow by a network of the package ptlflow",
     )
 
 

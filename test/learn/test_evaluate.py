@@ -1,58 +1,18 @@
-"""Accuracy over clips, through the engine; and what the network is held against."""
+"""Accuracy over clips, through the engine."""
 
 import numpy as np
 import pytest
 import torch
 
-from twnet_ros.learn.baseline import CarriedLogits
+from twnet_ros.learn import evaluate
 from twnet_ros.learn.clip import Coding
 from twnet_ros.learn.evaluate import make_clips, score
-from twnet_ros.learn.method import METHODS, engine
+from twnet_ros.learn.method import engine
 from twnet_ros.learn.metric import Confusion
 from twnet_ros.learn.report import table
 from twnet_ros.net import FeatureState
-from twnet_ros.segment import Path
 
 FINE = Coding(gop=12, bits_per_pixel=2.0)
-
-
-@pytest.fixture
-def inputs():
-    """A non-key step's inputs: image, motion (dx, dy) everywhere, residual."""
-
-    def make(dx=0.0, dy=0.0):
-        image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
-        motion = torch.tensor([dx, dy]).reshape(1, 2, 1, 1).expand(1, 2, 64, 96)
-        return image, motion, torch.zeros(1, 3, 64, 96)
-
-    return make
-
-
-@pytest.mark.parametrize("backbone, stride", [("mobilenetv1", 4), ("ddrnet23slim", 8)])
-@torch.no_grad()
-def test_carried_logits_are_warped_by_their_own_pixels(network, inputs, backbone, stride):
-    model = network(backbone=backbone)
-    carried = CarriedLogits(model, moving=True)
-    image, motion, residual = inputs(2.0 * stride, -1.0 * stride)
-    logits, state = carried.key(image)
-    assert torch.equal(logits, model.key(image)[0])
-    moved, after = carried.nonkey(image, motion, residual, state)
-    h, w = 64 // stride, 96 // stride
-    rows, columns = (torch.arange(h) - 1).clamp(min=0), (torch.arange(w) + 2).clamp(max=w - 1)
-    assert torch.equal(moved, logits[:, :, rows][:, :, :, columns])
-    twice, later = carried.nonkey(image, motion, residual, after)
-    assert torch.equal(twice, moved[:, :, rows][:, :, :, columns])
-    assert (state.distance, after.distance, later.distance) == (0, 1, 2)
-
-
-@torch.no_grad()
-def test_repeated_logits_stay_where_they_are(network, inputs):
-    repeated = CarriedLogits(network(), moving=False)
-    image, motion, residual = inputs(8.0, -4.0)
-    logits, state = repeated.key(image)
-    again, after = repeated.nonkey(torch.zeros_like(image), motion, residual, state)
-    assert torch.equal(again, logits)
-    assert after.distance == 1
 
 
 def test_the_same_seed_gives_the_same_clips(source):
@@ -64,18 +24,6 @@ def test_the_same_seed_gives_the_same_clips(source):
             assert np.array_equal(frame.y, again.y) and np.array_equal(labels, too)
     assert not np.array_equal(one[0][0][0].y, one[1][0][0].y)
     assert not np.array_equal(one[0][0][0].y, other[0][0][0].y)
-
-
-def test_every_method_takes_its_steps(network, panning):
-    (clip,) = make_clips(panning(), 1, 4, FINE, 0)
-    for method in METHODS:
-        segmenter = engine(network(), method, "cpu", "fp32")
-        paths = [segmenter.step(frame)[0].path for frame, _ in clip]
-        rest = Path.KEY if method == "per_frame" else Path.NONKEY
-        assert paths == [Path.KEY, rest, rest, rest]
-        assert (segmenter.device, segmenter.precision) == ("cpu", "fp32")
-    with pytest.raises(ValueError, match="expected one of per_frame, twnet, warping, repeat"):
-        engine(network(), "magic", "cpu", "fp32")
 
 
 def test_nothing_moves_in_a_static_clip(network, panning):
@@ -153,9 +101,38 @@ def test_the_table_names_what_it_shows(network, panning):
     scores = {"twnet": score(network(), make_clips(panning(), 1, 4, FINE, 0), "twnet")}
     lines = table(scores, network().config.classes, gop=4).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert cells[0] == ["method", "mIoU", "car", "distance 3", "state RMS"]
+    watched = ["car", "distance 3", "state RMS", "key steps", "delay"]
+    assert cells[0] == ["method", "mIoU", *watched]
     assert cells[2][0] == "twnet"
     total: Confusion = scores["twnet"].total()
     assert float(cells[2][1]) == pytest.approx(total.miou(), abs=0.051)
     assert float(cells[2][2]) == pytest.approx(total.iou()[2], abs=0.051)
     assert float(cells[2][3]) == pytest.approx(scores["twnet"].by_frame[3].miou(), abs=0.051)
+    assert cells[2][5:] == ["25 %", "0"]
+
+
+class Late:
+    """An engine whose labels come all at the end, the last frame's first."""
+
+    def __init__(self, within):
+        self.within, self.kept = within, []
+        self.reset, self.state = within.reset, None
+
+    def step(self, frame):
+        self.kept += self.within.step(frame)
+        return []
+
+    def flush(self):
+        kept, self.kept = self.kept, []
+        return kept[::-1]
+
+
+def test_labels_are_scored_with_the_frame_they_are_of(network, panning, monkeypatch):
+    clips = make_clips(panning(4), 2, 5, Coding(gop=3, bits_per_pixel=2.0), 0)
+    at_once = score(network(), clips, "twnet")
+    monkeypatch.setattr(evaluate, "engine", lambda *given: Late(engine(*given)))
+    late = score(network(), clips, "twnet")
+    for one, other in zip(at_once.by_frame, late.by_frame, strict=True):
+        np.testing.assert_array_equal(one.counts, other.counts)
+    assert (at_once.keys, at_once.delay) == (late.keys, 0) == (0.4, 0)
+    assert late.delay == 4

@@ -9,7 +9,7 @@ from twnet_ros.learn.cityscapes import read_split
 from twnet_ros.learn.clip import Coding, transcode
 from twnet_ros.learn.data import open_data
 from twnet_ros.learn.evaluate import labelled_clips, score
-from twnet_ros.learn.method import METHODS, engine
+from twnet_ros.learn.method import METHODS, USUAL, engine
 from twnet_ros.learn.metric import Confusion
 from twnet_ros.learn.report import distance_table, report
 from twnet_ros.learn.snippet import Snippet, read_frame
@@ -74,7 +74,8 @@ def test_exactly_the_labelled_frame_is_scored(clips, real, model, method):
         frames = [(read_frame(path, SIZE), truth) for path in snippet.frames[14:20]]
         segmenter = engine(model, method, "cpu", "fp32")
         for frame, _ in transcode(frames, CODING):
-            (last,) = segmenter.step(frame)
+            last = segmenter.step(frame)
+        (last,) = last[-1:] or segmenter.flush()[-1:]
         expected.add(truth, last.labels)
     assert [confusion.counts.any() for confusion in found.by_frame] == 5 * [False] + [True]
     np.testing.assert_array_equal(found.by_frame[distance].counts, expected.counts)
@@ -141,7 +142,7 @@ OPTIONS = {"frames": 36, "gop": 12, "bits_per_pixel": 1.0, "device": "cpu", "pre
 def test_the_report_takes_the_sequences(root, saved, capsys):
     data = open_data(str(root), None, SIZE, [])
     found = report(saved, data, clips=None, distances=[3], **OPTIONS)
-    assert list(found) == list(METHODS)
+    assert list(found) == list(USUAL)
     assert all(one.by_frame[3].counts.any() and len(one.by_frame) == 4 for one in found.values())
     out = capsys.readouterr().out
     assert "2 clips that lead up to the labelled frames of real sequences, GOP 12" in out
@@ -155,6 +156,8 @@ def test_the_report_takes_every_distance_only_where_it_can(root, saved, still_fo
         report(saved, data, clips=None, every=2, distances=[3], **OPTIONS)
     found = report(saved, data, clips=1, every=2, distances=[4], **OPTIONS)
     assert found["twnet"].by_frame[4].counts.any()
+    with pytest.raises(DataError, match="interp_mv: .* second key frame, .* got real sequences"):
+        report(saved, data, clips=1, methods=["interp_mv"], **OPTIONS)
     stills = open_data(str(still_folder()), None, (96, 64), ["A"])
     with pytest.raises(DataError, match="--distance: expected real sequences"):
         report(saved, stills, clips=1, distances=[3], **OPTIONS)

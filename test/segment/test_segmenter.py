@@ -1,7 +1,9 @@
 """The streaming engine: which step runs when, what it keeps, and what it refuses."""
 
 import os
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -349,8 +351,41 @@ def test_optical_flow_takes_the_place_of_missing_vectors(engine, coded, pan):
     assert any((a.labels != b.labels).any() for a, b in zip(still, everywhere, strict=True))
 
 
+def test_without_motion_all_is_taken_from_where_it_was(engine, coded, pan):
+    frames = coded(pan(5), gop=12)
+    still = [replace(f, motion=f.motion and uniform((8, 12), [0.0, 0.0])) for f in frames]
+    results = run(engine(motion="none"), frames)
+    assert [r.distance for r in results] == [0, 1, 2, 3, 4]
+    same(results, run(engine(motion="codec"), still))
+    same(results, run(engine(motion="none"), without_motion(frames, 1, 3)))
+
+
+def test_without_motion_b_frames_go_on_like_others(engine, coded_with_b, pan):
+    segmenter = engine(motion="none")
+    for frame in coded_with_b(pan(7)):
+        (result,) = segmenter.step(frame)
+        assert (result.index, result.distance) == (frame.index, frame.index)
+
+
+def test_a_flow_network_is_followed_like_vectors(engine, coded, pan, monkeypatch):
+    """At twice the video's size, 3 px of the network's picture are 1.5 of the video's."""
+
+    class Constant(torch.nn.Module):
+        def forward(self, inputs):
+            flow = torch.tensor([3.0, -2.0])[:, None, None]
+            return {"flows": flow.expand(1, 1, 2, *inputs["images"].shape[-2:])}
+
+    package = SimpleNamespace(get_model=lambda name, ckpt_path: Constant())
+    monkeypatch.setitem(sys.modules, "ptlflow", package)
+    frames = coded(pan(4), gop=12)
+    moved = [replace(f, motion=f.motion and uniform((8, 12), [1.5, -1.0])) for f in frames]
+    followed = run(engine(motion="pwcnet", input_size=(192, 128)), frames)
+    same(followed, run(engine(motion="codec", input_size=(192, 128)), moved))
+    assert [r.distance for r in followed] == [0, 1, 2, 3]
+
+
 def test_an_i_frame_takes_the_key_step_whatever_motion_comes_from(engine, coded, pan):
-    for motion in ("auto", "flow", "codec"):
+    for motion in ("auto", "flow", "codec", "none"):
         results = run(engine(motion=motion), coded(pan(5), gop=3))
         assert [r.path is Path.KEY for r in results] == [True, False, False, True, False]
 
@@ -483,7 +518,8 @@ def test_b_frames_that_wait_outlive_a_lack_of_memory(engine, coded_with_b, pan):
 
 
 def test_only_known_sources_of_motion(engine):
-    with pytest.raises(SegmentError, match="motion: expected one of auto, codec, flow, got 'mv'"):
+    sources = "auto, codec, flow, none, flownet2, pwcnet"
+    with pytest.raises(SegmentError, match=f"motion: expected one of {sources}, got 'mv'"):
         engine(motion="mv")
 
 

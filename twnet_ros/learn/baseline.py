@@ -1,8 +1,19 @@
 """What TWNet is held against, in the network's own form."""
 
+import copy
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
 from twnet_ros.net import FeatureState, TWNet, to_grid, warp
+
+
+def uncorrected(network: TWNet) -> TWNet:
+    """Return NKFC, not fine-tuned: the key-frame CNN's own head and tail, and no correction."""
+    made = copy.deepcopy(network)
+    made.copy_key_parts()
+    made.corrects = False
+    return made
 
 
 class CarriedLogits(nn.Module):
@@ -30,3 +41,39 @@ class CarriedLogits(nn.Module):
             stride = motion.shape[-1] // logits.shape[-1]
             logits = warp(logits, to_grid(motion, stride))
         return logits, FeatureState(logits, state.distance + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class MovedState(FeatureState):
+    """A feature that was carried along, and the motion on its grid that last led to it."""
+
+    motion: Tensor | None  # (N, 2, h, w) in feature pixels; None at a key frame
+
+
+class CarriedFeature(nn.Module):
+    """Warping only, of the deepest feature: it is carried along and classified; no head runs.
+
+    Along the codec's vectors that is Prop-mv (Jain and Gonzalez, 2018), along optical flow Deep
+    Feature Flow (Zhu et al., 2017). The feature is the one in front of the classifier, the paper's
+    context layer 3, whichever layer the network keeps.
+    """
+
+    def __init__(self, network: TWNet) -> None:
+        super().__init__()
+        self.config, self.keyframe = network.config, network.keyframe
+
+    def key(self, image: Tensor) -> tuple[Tensor, FeatureState]:
+        """Take the network's key step."""
+        parts = self.keyframe
+        head = parts.head(image)
+        feature = parts.tail.decode(parts.context(head), head)
+        return parts.tail.classifier(feature), MovedState(feature, 0, None)
+
+    def nonkey(
+        self, image: Tensor, motion: Tensor, residual: Tensor, state: FeatureState
+    ) -> tuple[Tensor, FeatureState]:
+        """Classify the state's feature where it has moved to."""
+        moved = to_grid(motion, motion.shape[-1] // state.context.shape[-1])
+        feature = warp(state.context, moved)
+        after = MovedState(feature, state.distance + 1, moved)
+        return self.keyframe.tail.classifier(feature), after

@@ -16,6 +16,7 @@ from twnet_ros.learn.metric import Confusion
 from twnet_ros.learn.source import SnippetSource, Source
 from twnet_ros.learn.still import DataError
 from twnet_ros.net import TWNet
+from twnet_ros.segment import Path
 
 
 class Clip(Protocol):
@@ -81,6 +82,8 @@ class Score:
 
     by_frame: list[Confusion]  # at each frame number, over all clips
     context_rms: list[float]  # root mean square of the state's feature at each frame number
+    keys: float  # share of the labelled frames that took the key step
+    delay: int  # frames, at most, from a frame to its labels
 
     def total(self) -> Confusion:
         """Return the confusion over all frames."""
@@ -116,13 +119,23 @@ def score(
     longest = max(len(clip) for clip in clips)
     by_frame = [Confusion(len(model.config.classes)) for _ in range(longest)]
     square, reached = np.zeros(longest), np.zeros(longest)
+    labelled = keys = delay = 0
     for clip in clips:
         segmenter.reset()
+        truths: dict[int, tuple[int, NDArray[np.uint8]]] = {}  # with the number, by frame index
         for number, (frame, truth) in enumerate(clip):
             reached[number] += 1
+            truths[frame.index] = number, truth
             go_on = segmenter.skip if number % every else segmenter.step
-            for result in go_on(frame):
-                by_frame[number].add(truth, result.labels)
+            results = go_on(frame)
             if segmenter.state is not None:
                 square[number] += float(segmenter.state.context.float().square().mean())
-    return Score(by_frame, list(np.sqrt(square / reached)))
+            if number == len(clip) - 1:
+                results = [*results, *segmenter.flush()]
+            for result in results:
+                its_number, its_truth = truths.pop(result.index)
+                by_frame[its_number].add(its_truth, result.labels)
+                labelled += 1
+                keys += result.path is Path.KEY
+                delay = max(delay, number - its_number)
+    return Score(by_frame, list(np.sqrt(square / reached)), keys / max(1, labelled), delay)

@@ -11,7 +11,7 @@ from twnet_ros.learn.clip import Coding
 from twnet_ros.learn.data import Data
 from twnet_ros.learn.evaluate import Score, labelled_clips, make_clips, score
 from twnet_ros.learn.key import score_pictures
-from twnet_ros.learn.method import METHODS
+from twnet_ros.learn.method import METHODS, USUAL
 from twnet_ros.learn.source import SnippetSource, StillSource
 from twnet_ros.learn.still import DataError
 from twnet_ros.net import load_checkpoint
@@ -37,6 +37,7 @@ def report(
     split: str = "val",
     distances: Sequence[int] = (),
     cache: Path | None = None,
+    methods: Sequence[str] = USUAL,
 ) -> dict[str, Score]:
     """Score a model and what it is held against on a split, and print a table.
 
@@ -44,8 +45,10 @@ def report(
     clip; for ``distances`` from the key frame see ``labelled_clips``, ``cache`` is where clips are
     kept. Of other data ``clips`` clips of ``frames`` frames are made; held-out stills are scored
     as they are, too. Of ``every`` frames one is labelled. ``motion`` is one of the engine's
-    MOTION_SOURCES.
+    MOTION_SOURCES, ``methods`` are some of METHODS.
     """
+    if unknown := [name for name in methods if name not in METHODS]:
+        raise DataError(f"--methods: expected some of {', '.join(METHODS)}, got {unknown[0]!r}")
     network = load_checkpoint(find_model(model))
     if network.config.classes != data.classes.names:
         raise DataError(
@@ -60,6 +63,12 @@ def report(
         raise DataError("--distance: expected real sequences, whose labelled frames it is for")
     if real and every > 1 and (not distances or any(d % every for d in distances)):
         raise DataError(f"--every {every}: expected --distance and multiples of {every} there")
+    if "interp_mv" in methods and (real or every > 1 or frames <= gop):
+        got = "real sequences" if real else f"--frames {frames} --gop {gop} --every {every}"
+        raise DataError(
+            "interp_mv: expected clips that go on to a second key frame, with every frame "
+            f"labelled, got {got}"
+        )
     if isinstance(held_out, StillSource):
         stills = held_out.stills
         with torch.inference_mode():
@@ -77,7 +86,7 @@ def report(
         made = f"{len(coded)} clips of {frames} frames"
     scores = {
         method: score(network, coded, method, device, precision, every, motion)
-        for method in tqdm(METHODS, unit="method")
+        for method in tqdm(methods, unit="method")
     }
     labelled = f", every {every} frames" if every > 1 else ""
     print(f"{made}, GOP {gop}, {bits_per_pixel} bit/pixel{labelled}")
@@ -88,17 +97,22 @@ def report(
 
 
 def table(scores: dict[str, Score], classes: Sequence[str], gop: int, every: int = 1) -> str:
-    """Return a Markdown table: mIoU over all frames, watched classes, far from the key frame."""
+    """Return a Markdown table: mIoU over all frames, watched classes, far from the key frame.
+
+    Beside them the state's magnitude, the share of key steps, and how late labels come, in frames.
+    """
     distance = (gop - 1) // every * every  # of the last frame of a GOP that is labelled
     watched = [i for i, name in enumerate(classes) if name in WATCHED]
-    head = ["method", "mIoU", *(classes[i] for i in watched), f"distance {distance}", "state RMS"]
+    head = ["method", "mIoU", *(classes[i] for i in watched), f"distance {distance}"]
+    head += ["state RMS", "key steps", "delay"]
     rows = [head, ["---"] * len(head)]
     for method, found in scores.items():
         iou = found.total().iou()
         far = found.over(range(distance, len(found.by_frame), gop)).miou()
         values = [found.total().miou(), *(iou[i] for i in watched), far]
         rms = f"{found.context_rms[0]:.2f} to {max(found.context_rms):.2f}"
-        rows.append([method, *(f"{value:.1f}" for value in values), rms])
+        late = [rms, f"{100 * found.keys:.0f} %", str(found.delay)]
+        rows.append([method, *(f"{value:.1f}" for value in values), *late])
     return _markdown(rows)
 
 

@@ -79,11 +79,15 @@ class Tail(nn.Module):
 
     def forward(self, context: Tensor, head: HeadFeatures) -> Tensor:
         """Return logits (N, classes, h, w) at the classifier's own stride."""
+        logits: Tensor = self.classifier(self.decode(context, head))
+        return logits
+
+    def decode(self, context: Tensor, head: HeadFeatures) -> Tensor:
+        """Return the feature (N, C, h, w) in front of the classifier, the deepest of all."""
         x = context
         for fuse, shallow in zip(self.fuses, head.lateral, strict=True):
             x = fuse(x, shallow)
-        logits: Tensor = self.classifier(x)
-        return logits
+        return x
 
 
 class Backbone(nn.Module):
@@ -95,7 +99,7 @@ class Backbone(nn.Module):
     """
 
     def __init__(
-        self, head: nn.Module, context: nn.Module, tail: nn.Module, *, channels: int, stride: int
+        self, head: nn.Module, context: nn.Module, tail: Tail, *, channels: int, stride: int
     ) -> None:
         super().__init__()
         self.head = head

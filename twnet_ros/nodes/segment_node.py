@@ -81,7 +81,8 @@ TABLE = (
         "motion",
         "auto",
         "Where motion comes from: the codec's vectors, and optical flow for frames without "
-        "(auto); the vectors alone, so that frames without take the key step (codec); or flow.",
+        "(auto); the vectors alone, so that frames without take the key step (codec); flow; none; "
+        "or flow by a network of the package ptlflow (flownet2, pwcnet).",
         choices=MOTION_SOURCES,
     ),
     Parameter(

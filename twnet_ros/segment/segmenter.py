@@ -15,7 +15,7 @@ from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, compose
 from twnet_ros.net import CheckpointError, FeatureState, TWNet, fold, load_checkpoint
 from twnet_ros.segment.compensation import compensate
 from twnet_ros.segment.device import PRECISIONS, choose
-from twnet_ros.segment.flow import MOTION_SOURCES, OpticalFlow
+from twnet_ros.segment.flow import open_flow
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.leaf import two_sided_context, two_sided_residual
 from twnet_ros.segment.output import label
@@ -81,15 +81,11 @@ class Segmenter:
                 f"input_size: expected sides of at least {TWNet.SIZE_MULTIPLE}, "
                 f"got {self.input_size}"
             )
-        if motion not in MOTION_SOURCES:
-            raise SegmentError(
-                f"motion: expected one of {', '.join(MOTION_SOURCES)}, got {motion!r}"
-            )
         self.per_frame = per_frame
         self.policy = policy
         self.motion = motion
         self.label_broken = label_broken
-        self._flow = None if motion == "codec" else OpticalFlow()
+        self._flow = open_flow(motion)
         self.waiting = ""  # why the last step returned nothing
         self.caveat = ""  # what is not as it was asked for, as text for a person
         # Compiles both passes, which takes seconds when they were never used before.
@@ -246,7 +242,7 @@ class Segmenter:
         return left
 
     def _vectors(self, frame: CodedFrame) -> BlockMotion | None:
-        return None if self.motion == "flow" else frame.motion
+        return frame.motion if self.motion in ("auto", "codec") else None
 
     def _since_anchor(self, motion: BlockMotion) -> BlockMotion:
         return motion if self._skipped is None else compose(motion, self._skipped)
@@ -303,9 +299,9 @@ class Segmenter:
         blocks = self._since_anchor(vectors)
         motion, ahead = source.motion(blocks), source.ahead(blocks)
         error = two_sided_residual(picture, past.picture, future.picture, motion, ahead)
-        context = two_sided_context(
-            past.state.context, future.state.context, motion, ahead, self._network.keyframe.stride
-        )
+        before, after = past.state.context, future.state.context
+        stride = motion.shape[-1] // before.shape[-1]
+        context = two_sided_context(before, after, motion, ahead, stride)
         prepared = self._now()
         # The context is at its place already.
         state = FeatureState(context, past.state.distance)
