@@ -255,6 +255,15 @@ def test_train_both_steps_on_stills(twnet, tmp_path, stills):
     image = torch.randn(1, 3, 64, 96)
     assert torch.equal(cut.key(image)[0], first.key(image)[0])
 
+    written = (key / "model.safetensors").read_bytes()
+    config = ("train", "key", "--config", key / "config.yaml")
+    assert twnet(*config)[0] == 0  # there is nothing left to do
+    assert (key / "model.safetensors").read_bytes() == written
+    fails(twnet(*config, "--rate", 1), "expected rate 0.003 to resume the run, got 1.0")
+    status, _, err = twnet(*config, "--out", tmp_path / "again")
+    assert status == 0, err
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == written
+
     lengths = ("--clips", 1, "--frames", 3, "--gop", 3)
     status, out, _ = twnet("evaluate", nonkey / "model.safetensors", *common, *lengths)
     assert status == 0
@@ -319,6 +328,10 @@ def test_train_another_backbone(twnet, tmp_path, stills):
     path = tmp_path / "run" / "model.safetensors"
     config = load_checkpoint(path).config
     assert (config.backbone, config.layer) == ("ddrnet23slim", 2)
+    fails(
+        twnet(*key, "--backbone", "resnet18"), "expected backbone ddrnet23slim to resume the run"
+    )
+    key = (*key[:-1], tmp_path / "other")
     fails(twnet(*key, "--init", path), "expected a mobilenetv1 network, got ddrnet23slim")
     fails(twnet(*key, "--backbone", "vgg"), "backbone: expected one of ['ddrnet23slim', ", "'vgg'")
     published = (*key, "--backbone", "ddrnet23slim", "--pretrained", path)
@@ -409,6 +422,17 @@ def test_bad_training_data(twnet, tmp_path):
     step = ("train", "key", "--out", tmp_path / "run", "--data")
     fails(twnet(*step, tmp_path / "none"), "expected the folders 'images'", "found nothing")
     fails(twnet(*step, "streets", "--classes", "animals"), 'animals: expected JSON with "names"')
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bad_training_file(twnet, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("data: streets\nout: run\nrate: fast\n")
+    found = twnet("train", "key", "--config", path)
+    fails(found, f"{path}: rate: expected a number, found 'fast'")
+    path.write_text("data: streets\nout: run\ninit: a\n")
+    found = twnet("train", "key", "--config", path, "--pretrained", "b.pth", "--out", tmp_path)
+    fails(found, "expected init or pretrained, got both: a and b.pth")
 
 
 @pytest.mark.parametrize(

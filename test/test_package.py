@@ -24,8 +24,12 @@ KEYS = {
     "tensorboard": None,
     "torch": None,
     "tqdm": "python3-tqdm",
+    "yaml": "python3-yaml",
 }
-DISTRIBUTIONS = {"cv2": "opencv-python-headless"}  # where it is not the module's name
+DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless",
+    "yaml": "PyYAML",
+}  # where it is not the module's name
 ROS_MODULES = {
     "ament_index_python",
     "builtin_interfaces",

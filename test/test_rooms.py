@@ -37,6 +37,7 @@ ALLOWED = {
         "tensorboard",
         "torch",
         "tqdm",
+        "yaml",
     },
 }
 

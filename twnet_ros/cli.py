@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twnet_ros.codec import CodecError
+from twnet_ros.learn.recipe import RecipeParser, record_recipe
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -172,12 +173,21 @@ def streets(options: argparse.Namespace) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Run one of the two training steps."""
+    from twnet_ros.learn import parallel
+
+    with parallel.processes(options.device) as device:
+        _train(options, device, parallel.is_first())
+
+
+def _train(options: argparse.Namespace, device: str, first: bool) -> None:
     from twnet_ros.learn.data import open_data
-    from twnet_ros.learn.loop import Schedule
+    from twnet_ros.learn.loop import Schedule, resumes
     from twnet_ros.learn.rollout import Rollout
     from twnet_ros.learn.train import step_one, step_two
 
     data = open_data(options.data, options.classes, options.clip_size, options.hold_out)
+    if first:
+        record_recipe(options, resumes(options.out))
     schedule = Schedule(
         options.iterations,
         options.batch,
@@ -197,7 +207,8 @@ def train(options: argparse.Namespace) -> None:
             scale=tuple(options.scale),
             init=options.init,
             pretrained=options.pretrained,
-            device=options.device,
+            encoder_rate=options.encoder_rate,
+            device=device,
         )
     else:
         rollout = Rollout(consistency=options.consistency)
@@ -209,7 +220,7 @@ def train(options: argparse.Namespace) -> None:
             model=options.model,
             layer=options.layer,
             correction=options.correction,
-            device=options.device,
+            device=device,
         )
 
 
@@ -351,7 +362,9 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="which street, default: %(default)s")
 
     steps = command(train, "train key --data streets --out runs/key")
-    kinds = steps.add_subparsers(dest="step", required=True, metavar="key|nonkey")
+    kinds = steps.add_subparsers(
+        dest="step", required=True, metavar="key|nonkey", parser_class=RecipeParser
+    )
     key = command(train, "train key --data streets --out runs/key", kinds, "key")
     key.description = "Step 1: train the key-frame CNN on labelled pictures."
     _add_training(key, iterations=5000, batch=8, rate=3e-3)
@@ -364,7 +377,7 @@ def parser() -> argparse.ArgumentParser:
         "--scale",
         type=float,
         nargs=2,
-        default=(0.7, 1.6),
+        default=[0.7, 1.6],
         metavar=("LEAST", "GREATEST"),
         help="factors of the random scaling, default: %(default)s",
     )
@@ -373,6 +386,8 @@ def parser() -> argparse.ArgumentParser:
     start.add_argument("--init", metavar="MODEL", help="start from this model's fitting tensors")
     text = "ImageNet weights of the encoder, .pth (torchvision's) or .safetensors (timm's)"
     start.add_argument("--pretrained", type=Path, metavar="FILE", help=text)
+    text = "share of the rate for the tensors of --pretrained, default: %(default)s"
+    key.add_argument("--encoder-rate", type=float, default=0.1, metavar="SHARE", help=text)
     example = "train nonkey --data streets --model runs/key/model.safetensors --out runs/nonkey"
     nonkey = command(train, example, kinds, "nonkey")
     nonkey.description = "Step 2: train the non-key-frame CNN along compressed clips."
@@ -497,6 +512,8 @@ def _add_training(
 ) -> None:
     _add_data(made)
     add = made.add_argument
+    text = "YAML file with options as here, which those of the command line override"
+    add("--config", type=Path, metavar="FILE", help=text)
     add("--out", type=Path, required=True, metavar="RUN", help="run folder; an old one resumes")
     add("--iterations", type=number, default=iterations, help="default: %(default)s")
     add("--batch", type=count, default=batch, help="default: %(default)s")
@@ -514,8 +531,8 @@ def _add_training(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; errors of input are one line on standard error and exit status 1."""
     logging.basicConfig(format="twnet: %(message)s")
-    options = parser().parse_args(arguments)
     try:
+        options = parser().parse_args(arguments)
         options.function(options)
     except (ValueError, OSError, ImportError) as error:  # every room's own errors are ValueErrors
         print(f"twnet: {error}", file=sys.stderr)

@@ -89,6 +89,29 @@ def test_a_run_leaves_a_checkpoint_a_state_and_logs(source, network, tmp_path, p
     assert torch.equal(loaded.keyframe.tail.classifier.weight, expected)
 
 
+def test_a_run_is_repeatable(source, network, tmp_path, pictures):
+    for name in ("one", "two"):
+        torch.rand(3)  # whatever was drawn before
+        train_key(network(), source, pictures, schedule(2), CROP, tmp_path / name)
+    one, two = (tmp_path / name / "model.safetensors" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_what_is_pretrained_learns_at_its_share_of_the_rate(source, network, tmp_path):
+    model = network()
+    encoder = {f"keyframe.{k}" for k, _ in model.keyframe.named_parameters() if ".stages." in k}
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    run = tmp_path / "run"
+    settings = (schedule(3), CROP, run)
+    train_key(model, source, [], *settings, pretrained=encoder, encoder_rate=0.25)
+    moved = {name: float((p - before[name]).abs().max()) for name, p in model.named_parameters()}
+    fast = max(moved[f"keyframe.tail.classifier.{name}"] for name in ("weight", "bias"))
+    slow = [moved[name] for name in encoder]  # Adam's steps are about as long as the rate
+    assert 0.2 * fast < max(slow) < 0.3 * fast and min(slow) > 0
+    with pytest.raises(ValueError, match="expected a run with peak rates .* to resume, got "):
+        train_key(network(), source, [], *settings, pretrained=encoder, encoder_rate=0.5)
+
+
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(source, network, tmp_path, pictures):
     whole = network()
     train_key(whole, source, pictures, schedule(3), CROP, tmp_path / "whole")

@@ -75,6 +75,15 @@ def test_a_second_round_trip_changes_nothing(saved, tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_the_same_model_gives_the_same_bytes(saved):
+    path, model = saved
+    contents = {path.read_bytes()}
+    for _ in range(8):
+        save_checkpoint(path, model)
+        contents.add(path.read_bytes())
+    assert len(contents) == 1
+
+
 def test_nothing_but_the_file_is_left(saved):
     path, _ = saved
     assert [p.name for p in path.parent.iterdir()] == [path.name]

@@ -189,12 +189,13 @@ def test_our_encoder_computes_what_theirs_does(theirs, ours, stored, image, back
 
 def test_only_the_encoder_is_filled_and_the_copies_follow(ours, stored):
     model, before = ours(layer=1), ours(layer=1).state_dict()
-    load_pretrained(model, stored())
+    filled = load_pretrained(model, stored())
     parts = ("keyframe.head.stages", "keyframe.context.stages", "head.stages")
     for name, tensor in model.state_dict().items():
         if name.endswith("num_batches_tracked"):
             continue
         assert torch.equal(tensor, before[name]) != name.startswith(parts), name
+        assert (name in filled) == name.startswith(parts[:2]), name
     for name, tensor in model.keyframe.head.state_dict().items():
         assert torch.equal(tensor, model.head.state_dict()[name])
 

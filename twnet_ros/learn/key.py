@@ -1,6 +1,6 @@
 """Step 1: training the key-frame CNN on labelled pictures."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from twnet_ros.learn import parallel
 from twnet_ros.learn.augment import SCALE, augment
 from twnet_ros.learn.loop import Losses, Schedule, Scores, mixed_precision, optimise
 from twnet_ros.learn.loss import class_weights, segmentation_loss
@@ -72,19 +73,28 @@ def train_key(
     run: Path,
     device: str = "cpu",
     scale: tuple[float, float] = SCALE,
+    pretrained: Collection[str] = (),
+    encoder_rate: float = 1.0,
 ) -> None:
     """Train the key-frame CNN of ``model`` on crops of size (width, height).
 
-    ``scale`` bounds the factor by which pictures are scaled before they are cropped.
+    ``scale`` bounds the factor by which pictures are scaled before they are cropped. The tensors
+    that ``pretrained`` names learn at the share ``encoder_rate`` of the schedule's rate.
     """
     torch.manual_seed(schedule.seed)
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parallel.join_norms(model.keyframe, device)
     weights = class_weights(histogram(source, len(model.config.classes))).to(device)
+    own = parallel.share(schedule.batch)
 
     def batches(start: int) -> Iterator[object]:
         first, last = start * schedule.batch, schedule.iterations * schedule.batch
         crops = Crops(source, crop, first, last, schedule.seed, scale)
-        return iter(DataLoader(crops, schedule.batch, num_workers=1, drop_last=True))
+        shares = [
+            list(range(begin + own.start, begin + own.stop))
+            for begin in range(0, len(crops), schedule.batch)
+        ]
+        return iter(DataLoader(crops, batch_sampler=shares, num_workers=1))
 
     def losses(batch: object) -> Losses:
         rgb, labels = (part.to(device) for part in batch)  # type: ignore[attr-defined]
@@ -97,7 +107,10 @@ def train_key(
         model.copy_key_parts()  # the checkpoint that follows can run non-key steps, uncorrected
         return {"score": score_pictures(model, held_out, device)} if held_out else {}
 
-    groups = [(1.0, list(model.keyframe.parameters()))]
+    named = {f"keyframe.{name}": p for name, p in model.keyframe.named_parameters()}
+    groups = [(1.0, [p for name, p in named.items() if name not in pretrained])]
+    if pretrained:
+        groups.append((encoder_rate, [p for name, p in named.items() if name in pretrained]))
     optimise(model, groups, schedule, batches, losses, validate, run)
 
 

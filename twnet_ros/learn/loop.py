@@ -3,14 +3,17 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from twnet_ros.learn import parallel
 from twnet_ros.net import TWNet, save_checkpoint
 from twnet_ros.segment.device import has_bf16
 
@@ -52,7 +55,8 @@ def optimise(
     Each of ``groups`` has its share of the schedule's rate. ``batches(start)`` iterates from
     iteration ``start`` on. The folder ``run`` receives ``model.safetensors``, the model that
     scored best so far or the newest where nothing is held out, ``state.pt`` (to resume) and
-    TensorBoard logs. What training begins with is scored, too.
+    TensorBoard logs. What training begins with is scored, too. Of several processes the first one
+    alone writes, and ``batches`` are each one's own share.
     """
     run.mkdir(parents=True, exist_ok=True)
     weights = [p for _, parameters in groups for p in parameters]
@@ -66,11 +70,17 @@ def optimise(
         pct_start=0.1 if schedule.iterations >= 20 else 0.3,  # the rise must have steps
     )
     start, best = _resume(run / "state.pt", schedule, model, optimiser, rate)
-    progress = tqdm(total=schedule.iterations, initial=start, unit="it", mininterval=5)
-    with SummaryWriter(str(run)) as log, progress:
+    parallel.start_alike(model)  # and no process writes before all have read
+    first = parallel.is_first()
+    progress = tqdm(
+        total=schedule.iterations, initial=start, unit="it", mininterval=5, disable=not first
+    )
+    with SummaryWriter(str(run)) if first else nullcontext() as log, progress:
 
         def keep(step: int) -> None:
             nonlocal best
+            if log is None:
+                return
             model.eval()
             with torch.inference_mode():
                 scores = validate()
@@ -89,15 +99,17 @@ def optimise(
             values = losses(batch)
             optimiser.zero_grad()
             values["loss"].backward()  # type: ignore[no-untyped-call]
+            parallel.average_gradients(weights)
             norm = nn.utils.clip_grad_norm_(weights, schedule.clip)
             optimiser.step()
             rate.step()
             progress.update()
             if step % 20 == 0:
-                shown = {name: float(value.detach()) for name, value in values.items()}
-                for name, value in {**shown, "gradient_norm": float(norm)}.items():
-                    log.add_scalar(f"train/{name}", value, step)
+                shown = {k: float(parallel.mean(v.detach())) for k, v in values.items()}
                 progress.set_postfix({k: f"{v:.3f}" for k, v in shown.items()})
+                if log is not None:
+                    for name, value in {**shown, "gradient_norm": float(norm)}.items():
+                        log.add_scalar(f"train/{name}", value, step)
             if step % schedule.validate_every == 0 or step == schedule.iterations:
                 keep(step)
 
@@ -110,6 +122,11 @@ def resumes(run: Path) -> bool:
 def _settings(schedule: Schedule, model: TWNet) -> dict[str, object]:
     """Return what a resumed run must have in common with the one it resumes."""
     return {**dataclasses.asdict(schedule), "config": model.config.to_json()}
+
+
+def _peak_rates(optimiser: dict[str, Any]) -> list[float]:
+    """Return the groups' rates as the one-cycle schedule left them in the optimiser's state."""
+    return [group["max_lr"] for group in optimiser["param_groups"]]
 
 
 def _store(
@@ -143,7 +160,8 @@ def _resume(
     if not path.is_file():
         return 0, -math.inf
     state = torch.load(path, map_location="cpu", weights_only=True)
-    wanted, stored = _settings(schedule, model), state["settings"]
+    wanted = _settings(schedule, model) | {"peak rates": _peak_rates(optimiser.state_dict())}
+    stored = state["settings"] | {"peak rates": _peak_rates(state["optimiser"])}
     for name, value in wanted.items():
         if stored.get(name) != value:
             raise ValueError(

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from twnet_ros.learn import parallel
 from twnet_ros.segment.palette import UNLABELLED
 
 
@@ -13,12 +14,17 @@ def segmentation_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = N
     """Softmax cross entropy of logits (N, C, h, w) against train ids (N, H, W).
 
     The logits are upsampled bilinearly to the labels' size first; unlabelled pixels do not
-    count; ``weights`` (C,) weigh the classes. Zero where nothing is labelled.
+    count; ``weights`` (C,) weigh the classes. Zero where nothing is labelled. Of several processes
+    each divides by the mean of their pixels' weights, so that the mean of their losses is that of
+    the whole batch.
     """
-    if not (labels != UNLABELLED).any():
-        return logits.float().sum() * 0
     logits = F.interpolate(logits.float(), labels.shape[-2:], mode="bilinear", align_corners=False)
-    return F.cross_entropy(logits, labels.long(), weights, ignore_index=UNLABELLED)
+    loss = F.cross_entropy(
+        logits, labels.long(), weights, ignore_index=UNLABELLED, reduction="sum"
+    )
+    known = labels[labels != UNLABELLED].long()
+    weight = known.new_tensor(len(known)) if weights is None else weights[known].sum()
+    return loss / parallel.mean(weight.float()).clamp_min(1e-6)
 
 
 def consistency_loss(context: Tensor, target: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from twnet_ros.learn import parallel
 from twnet_ros.learn.evaluate import Clip, score
 from twnet_ros.learn.key import histogram
 from twnet_ros.learn.loop import Losses, Schedule, Scores, mixed_precision, optimise, resumes
@@ -31,23 +32,29 @@ def train_nonkey(
 ) -> None:
     """Fine-tune head, tail, CFR and RGA with equation 8; the key-frame CNN stays as it is.
 
-    ``schedule.batch`` is the number of lanes. Batch norms keep the key-frame CNN's statistics:
-    neighbouring frames are no fair sample to estimate them from. Where equation 8 has a
-    consistency term, CFR starts from its least-squares solution. ``held_out`` holds sets of clips
-    by name; each is scored over the last quarter of its frames.
+    ``schedule.batch`` is the number of lanes. After each validation they begin with new clips, so
+    that a run which is resumed there goes on as if it had not stopped. Batch norms keep the
+    key-frame CNN's statistics: neighbouring frames are no fair sample to estimate them from. Where
+    equation 8 has a consistency term, CFR starts from its least-squares solution. ``held_out``
+    holds sets of clips by name; each is scored over the last quarter of its frames.
     """
     torch.manual_seed(schedule.seed)
     model.start_finetuning()  # a resumed run's own state then replaces the copies
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = class_weights(histogram(source, len(model.config.classes))).to(device)
-    context = torch.empty(0)
+    context, own = torch.empty(0), parallel.share(schedule.batch)
 
     def stretches(seed: int) -> Iterator[Stretch]:
-        lanes = Lanes(source, model.config, rollout, schedule.batch, (schedule.seed, seed))
+        numbers = (schedule.seed, seed)
+        lanes = Lanes(source, model.config, rollout, len(own), numbers, own.start)
         return iter(DataLoader(lanes, batch_size=None, num_workers=1, prefetch_factor=4))
 
     def batches(start: int) -> Iterator[object]:
-        return islice(stretches(start + 1), schedule.iterations - start)
+        every = schedule.validate_every
+        while start < schedule.iterations:
+            stop = min(start - start % every + every, schedule.iterations)
+            yield from islice(stretches(start + 1), stop - start)
+            start = stop
 
     def losses(batch: object) -> Losses:
         nonlocal context

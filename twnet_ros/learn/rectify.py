@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from twnet_ros.learn import parallel
 from twnet_ros.learn.rollout import Stretch, restart
 from twnet_ros.net import FeatureState, TWNet, to_grid, warp
 
@@ -50,11 +51,14 @@ class NormalEquations:
         self.moment[taps[4::9], taps[: self.channels]] -= added
 
     def solve(self) -> tuple[Tensor, Tensor]:
-        """Return weight (C, 2 C, 3, 3) and bias (C,), solved in double precision."""
-        gram = self.gram.double()
+        """Return weight (C, 2 C, 3, 3) and bias (C,), solved in double precision.
+
+        Of several processes each adds its own pixels, and all get the solution for all of them.
+        """
+        gram = parallel.total(self.gram.double())
         ridge = RIDGE * gram.diagonal().mean()
         gram += ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-        solution = torch.linalg.solve(gram, self.moment.double()).float().T
+        solution = torch.linalg.solve(gram, parallel.total(self.moment.double())).float().T
         weight = solution[:, :-1].reshape(self.channels, 2 * self.channels, 3, 3)
         return weight, solution[:, -1]
 

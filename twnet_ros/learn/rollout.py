@@ -57,13 +57,20 @@ class Lanes(IterableDataset[Stretch]):
     """Batches of stretches, one lane beside the other, each along its own random clips."""
 
     def __init__(
-        self, source: Source, config: Config, rollout: Rollout, lanes: int, seed: tuple[int, int]
+        self,
+        source: Source,
+        config: Config,
+        rollout: Rollout,
+        lanes: int,
+        seed: tuple[int, int],
+        first: int = 0,
     ) -> None:
+        """Take so many lanes, from the number ``first`` on; each depends on its number alone."""
         self.source, self.config, self.rollout = source, config, rollout
-        self.lanes, self.seed = lanes, seed
+        self.lanes, self.seed = range(first, first + lanes), seed
 
     def __iter__(self) -> Iterator[Stretch]:
-        walks = [self._walk(np.random.default_rng([*self.seed, n])) for n in range(self.lanes)]
+        walks = [self._walk(np.random.default_rng([*self.seed, n])) for n in self.lanes]
         while True:
             parts = [next(walk) for walk in walks]
             fields = Stretch.__dataclass_fields__

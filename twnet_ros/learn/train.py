@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from twnet_ros.learn import parallel
 from twnet_ros.learn.clip import Coding
 from twnet_ros.learn.data import Data, held_out_pictures
 from twnet_ros.learn.evaluate import make_clips
@@ -31,14 +32,17 @@ def step_one(
     scale: tuple[float, float],
     init: str | None,
     pretrained: Path | None,
+    encoder_rate: float,
     device: str,
 ) -> None:
     """Train the key-frame CNN of a backbone.
 
     It starts from the tensors of the checkpoint ``init`` that fit, wherever that is cut, or with
     its encoder from the published file ``pretrained``, whose normalisation of pictures it then
-    takes over.
+    takes over, and whose tensors learn at the share ``encoder_rate`` of the schedule's rate.
     """
+    if init and pretrained:
+        raise ValueError(f"expected init or pretrained, got both: {init} and {pretrained}")
     torch.manual_seed(schedule.seed)
     config = Config(
         backbone,
@@ -52,16 +56,16 @@ def step_one(
         published = publication(backbone)
         config = replace(config, mean=published.mean, std=published.std)
     model = TWNet(config)
-    if pretrained:
-        load_pretrained(model, pretrained)
+    loaded = load_pretrained(model, pretrained) if pretrained else frozenset()
     if init:
         donor = load_checkpoint(find_model(init))
         if donor.config.backbone != backbone:
             raise DataError(f"{init}: expected a {backbone} network, got {donor.config.backbone}")
         _start_from(model, donor)
-    source, pictures = data.training(), held_out_pictures(data.held_out())
+    source, held_out = data.training(), data.held_out()
+    pictures = held_out_pictures(held_out if parallel.is_first() else None)
     place = str(find_device(device))
-    train_key(model, source, pictures, schedule, crop, run, place, scale)
+    train_key(model, source, pictures, schedule, crop, run, place, scale, loaded, encoder_rate)
 
 
 def step_two(
@@ -90,7 +94,7 @@ def step_two(
     network = network.recut(cut, correction or kept)
     source, held_out = data.training(), data.held_out()
     clips = {}
-    if held_out:
+    if held_out and parallel.is_first():
         # Of a real clip perhaps the last frame alone is labelled: more of them, of one GOP.
         real = isinstance(held_out, SnippetSource)
         near, far = Coding(bits_per_pixel=0.3), Coding(gop=600, bits_per_pixel=0.3)

@@ -1,5 +1,6 @@
 """Checkpoints: weights as safetensors, the configuration in the same file's metadata."""
 
+import json
 import os
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class CheckpointError(ValueError):
 def save_checkpoint(path: str | os.PathLike[str], model: TWNet) -> None:
     """Write a checkpoint: parameters in half precision, batch-norm statistics in single.
 
-    The file appears whole or not at all.
+    The file appears whole or not at all. The same model gives the same bytes.
     """
     target = Path(path)
     temporary = target.with_name(target.name + ".part")
@@ -33,7 +34,8 @@ def save_checkpoint(path: str | os.PathLike[str], model: TWNet) -> None:
     }
     metadata = {"format": FORMAT, "config": model.config.to_json()}
     try:
-        temporary.write_bytes(save({k: t.contiguous() for k, t in tensors.items()}, metadata))
+        data = save({k: t.contiguous() for k, t in tensors.items()}, metadata)
+        temporary.write_bytes(_ordered(data))
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -70,6 +72,16 @@ def load_checkpoint(path: str | os.PathLike[str]) -> TWNet:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{source}: expected a safetensors file ({error})") from error
     return model.eval()
+
+
+def _ordered(data: bytes) -> bytes:
+    """Sort the metadata in a file's header; safetensors leaves their order to chance."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of eight
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def _model_of(source: Path, text: str) -> TWNet:

@@ -81,13 +81,14 @@ def publication(backbone: str) -> Publication:
     return PUBLISHED[backbone]
 
 
-def load_pretrained(model: TWNet, path: str | os.PathLike[str]) -> None:
+def load_pretrained(model: TWNet, path: str | os.PathLike[str]) -> frozenset[str]:
     """Fill the encoder of ``model`` from its publisher's file, ``.safetensors`` or ``.pth``.
 
     The classifier of the file is left out; decoder and correction stay as they are; the non-key
-    step's copies follow. Nothing in the file is executed. ValueError where the network's input
-    is not normalised as the publisher's; CheckpointError where the file is missing, too large
-    or unreadable, or does not hold exactly the publisher's tensors.
+    step's copies follow. Returns the filled tensors' names in ``model``. Nothing in the file is
+    executed. ValueError where the network's input is not normalised as the publisher's;
+    CheckpointError where the file is missing, too large or unreadable, or does not hold exactly
+    the publisher's tensors.
     """
     config, published = model.config, publication(model.config.backbone)
     if (config.mean, config.std) != (published.mean, published.std):
@@ -101,24 +102,29 @@ def load_pretrained(model: TWNet, path: str | os.PathLike[str]) -> None:
         for name, tensor in _read(source).items()
         if not name.startswith(published.classifier) and not name.endswith("num_batches_tracked")
     }
-    own = _encoder_tensors(model, published.names)
-    _compare(source, published.title, own, found)
+    names, own = _encoder_names(model, published.names), model.state_dict()
+    expected = {published_name: own[name] for published_name, name in names.items()}
+    _compare(source, published.title, expected, found)
     with torch.no_grad():
-        for name, tensor in own.items():
+        for name, tensor in expected.items():
             tensor.copy_(found[name])
     model.copy_key_parts()
+    return frozenset(names.values())
 
 
-def _encoder_tensors(model: TWNet, names: Names) -> dict[str, Tensor]:
-    """Return the encoder's tensors by their published names; they share its memory."""
-    key = model.keyframe
-    encoder = nn.ModuleList(part.get_submodule("stages") for part in (key.head, key.context))
-    parts = [m for m in encoder.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
+def _encoder_names(model: TWNet, names: Names) -> dict[str, str]:
+    """Return the names of the encoder's tensors by their published names."""
+    parts = [
+        (name, part)
+        for stages in ("keyframe.head.stages", "keyframe.context.stages")
+        for name, part in model.get_submodule(stages).named_modules(prefix=stages)
+        if isinstance(part, nn.Conv2d | nn.BatchNorm2d)
+    ]
     prefixes = [prefix for pair in names for prefix in pair]
     return {
-        f"{prefix}.{name}": tensor
-        for prefix, part in zip(prefixes, parts, strict=True)
-        for name, tensor in part.state_dict().items()
+        f"{prefix}.{name}": f"{own}.{name}"
+        for prefix, (own, part) in zip(prefixes, parts, strict=True)
+        for name in part.state_dict()
         if name != "num_batches_tracked"
     }
 
