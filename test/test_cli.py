@@ -267,8 +267,8 @@ def test_train_both_steps_on_stills(twnet, tmp_path, stills):
     lengths = ("--clips", 1, "--frames", 3, "--gop", 3)
     status, out, _ = twnet("evaluate", nonkey / "model.safetensors", *common, *lengths)
     assert status == 0
-    methods = [line.split("|")[1].strip() for line in out if line.startswith("|")]
-    assert methods[2:] == ["per_frame", "twnet", "warping", "repeat"]
+    methods = [line.split("|")[2].strip() for line in out if line.startswith("|")]
+    assert methods[2:6] == ["per_frame", "twnet", "warping", "repeat"]
 
 
 def test_evaluate_chosen_methods(twnet, tmp_path, stills):
@@ -279,10 +279,10 @@ def test_evaluate_chosen_methods(twnet, tmp_path, stills):
     chosen = ("--methods", "adaptive", "interp_mv", "prop_mv", "--motion", "none")
     status, out, err = twnet(*scored, "--gop", 3, *chosen)
     assert status == 0, err
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out if line[0] == "|"]
-    assert [row[0] for row in rows[2:]] == ["adaptive", "interp_mv", "prop_mv"]
-    assert rows[0][-2:] == ["key steps", "delay"]
-    assert [row[-2:] for row in rows[2:]] == [["50 %", "0"], ["50 %", "2"], ["50 %", "0"]]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out if line[:1] == "|"]
+    assert [row[1] for row in rows[2:5]] == ["adaptive", "interp_mv", "prop_mv"]
+    late = slice(rows[0].index("key steps"), rows[0].index("delay") + 1)
+    assert [row[late] for row in rows[2:5]] == [["50 %", "0"], ["50 %", "2"], ["50 %", "0"]]
     found = twnet(*scored, "--gop", 4, *chosen)
     fails(found, "interp_mv: expected clips that go on to a second key frame", "--gop 4")
     fails(twnet(*scored, "--methods", "magic"), "expected some of per_frame, ", "got 'magic'")
@@ -351,10 +351,12 @@ def test_evaluate_on_real_sequences(twnet, frames, model, tmp_path):
     classes.write_text(json.dumps({"names": ["a", "b", "c"], "colors": [[9, 9, 9]] * 3}))
     data = ("--data", tmp_path / "data", "--classes", classes, "--hold-out", "drive")
     device = ("--device", "cpu", "--precision", "fp32", "--clip-size", "80x48")
-    options = ("--cache", tmp_path / "clips", "--distance", 0, 3)
+    options = ("--cache", tmp_path / "clips", "--distance", 0, 3, "--out", tmp_path / "report")
     status, out, err = twnet("evaluate", model, *data, *device, *options)
     assert status == 0, err
-    assert "| method | 0 | 3 |" in out
+    assert "| model | method | 0 | 3 |" in out
+    report = (tmp_path / "report" / "report.md").read_text()
+    assert "| tiny | twnet | " in report and "](strips.png)" in report
     assert len(list((tmp_path / "clips").rglob("*.avi"))) == 2
     found = twnet("evaluate", model, *data, *device, "--split", "test")
     fails(found, "expected split 'val' of a folder", "got 'test'")

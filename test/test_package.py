@@ -17,6 +17,7 @@ MESSAGES = sorted(ROOT.glob("msg/*.msg"))
 KEYS = {
     "av": None,
     "cv2": "python3-opencv",
+    "matplotlib": "python3-matplotlib",
     "numba": "python3-numba",
     "numpy": "python3-numpy",
     "ptlflow": None,

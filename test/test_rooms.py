@@ -32,6 +32,7 @@ ALLOWED = {
         "twnet_ros.segment",
         "av",
         "cv2",
+        "matplotlib",
         "numba",
         "safetensors",
         "tensorboard",

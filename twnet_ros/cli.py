@@ -225,13 +225,13 @@ def _train(options: argparse.Namespace, device: str, first: bool) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Score a model and what it is held against on held-out clips."""
+    """Score models and what they are held against on held-out clips."""
     from twnet_ros.learn.data import open_data
     from twnet_ros.learn.report import report
 
     data = open_data(options.data, options.classes, options.clip_size, options.hold_out)
     report(
-        options.model,
+        options.models,
         data,
         split=options.split,
         clips=options.clips,
@@ -245,6 +245,7 @@ def evaluate(options: argparse.Namespace) -> None:
         methods=options.methods,
         device=options.device,
         precision=options.precision,
+        out=options.out,
     )
 
 
@@ -403,7 +404,9 @@ def parser() -> argparse.ArgumentParser:
     nonkey.add_argument("--consistency", type=float, default=10.0, help="lambda of equation 8")
 
     scored = command(evaluate, "evaluate streets-mobilenetv1-layer1 --data streets")
-    scored.add_argument("model", metavar="MODEL", help="shipped name or file")
+    scored.add_argument("models", nargs="+", metavar="MODEL", help="shipped name or file")
+    text = "write report.md, report.json and plots to this folder"
+    scored.add_argument("--out", type=Path, metavar="DIR", help=text)
     _add_data(scored)
     scored.add_argument("--precision", default="auto", help="auto, fp32, bf16 or (CUDA) fp16")
     scored.add_argument(

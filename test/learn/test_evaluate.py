@@ -8,8 +8,6 @@ from twnet_ros.learn import evaluate
 from twnet_ros.learn.clip import Coding
 from twnet_ros.learn.evaluate import make_clips, score
 from twnet_ros.learn.method import engine
-from twnet_ros.learn.metric import Confusion
-from twnet_ros.learn.report import table
 from twnet_ros.net import FeatureState
 
 FINE = Coding(gop=12, bits_per_pixel=2.0)
@@ -74,8 +72,9 @@ def test_frames_between_the_labelled_ones_lend_their_motion(network, panning):
         labelled = [number for number, c in enumerate(one.by_frame) if c.counts.any()]
         assert labelled == [0, 3, 6]
     assert found["warping"].by_frame[6].miou() > found["repeat"].by_frame[6].miou() + 10
-    lines = table(found, oracle.config.classes, gop=7, every=3).splitlines()
-    assert "distance 6" in lines[0]
+    assert [np.isfinite(c.miou()) for c in found["warping"].by_distance(7)] == [
+        number % 3 == 0 for number in range(7)
+    ]
 
 
 def test_clips_do_not_touch_each_other(network, panning):
@@ -97,18 +96,45 @@ def test_scores_add_up_over_frames(network, panning):
     np.testing.assert_array_equal(found.late().counts, found.by_frame[3].counts)
 
 
-def test_the_table_names_what_it_shows(network, panning):
-    scores = {"twnet": score(network(), make_clips(panning(), 1, 4, FINE, 0), "twnet")}
-    lines = table(scores, network().config.classes, gop=4).splitlines()
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    watched = ["car", "distance 3", "state RMS", "key steps", "delay"]
-    assert cells[0] == ["method", "mIoU", *watched]
-    assert cells[2][0] == "twnet"
-    total: Confusion = scores["twnet"].total()
-    assert float(cells[2][1]) == pytest.approx(total.miou(), abs=0.051)
-    assert float(cells[2][2]) == pytest.approx(total.iou()[2], abs=0.051)
-    assert float(cells[2][3]) == pytest.approx(scores["twnet"].by_frame[3].miou(), abs=0.051)
-    assert cells[2][5:] == ["25 %", "0"]
+def test_distances_start_anew_with_each_key_frame(network, panning):
+    found = score(network(), make_clips(panning(), 1, 7, Coding(gop=3), 0), "twnet")
+    by_distance = found.by_distance(3)
+    assert len(by_distance) == 3
+    for distance, numbers in enumerate([(0, 3, 6), (1, 4), (2, 5)]):
+        expected = sum(found.by_frame[number].counts for number in numbers)
+        np.testing.assert_array_equal(by_distance[distance].counts, expected)
+    assert len(found.by_distance(12)) == 7
+
+
+def test_every_labelled_frame_is_timed(network, panning):
+    clips = make_clips(panning(), 2, 4, FINE, 0)
+    found = score(network(), clips, "twnet")
+    assert len(found.tally.times_ms) == 8 and min(found.tally.times_ms) > 0
+    assert len(score(network(), clips, "twnet", every=2).tally.times_ms) == 4
+    assert (found.device, found.precision) == ("cpu", "fp32")
+
+
+def test_labels_that_are_to_be_shown_are_kept(network, panning):
+    clips = make_clips(panning(), 2, 3, FINE, 0)
+    found = score(network(), clips, "twnet", show=[(0, 2), (1, 0)])
+    assert set(found.tally.shown) == {(0, 2), (1, 0)}
+    segmenter = engine(network(), "twnet", "cpu", "fp32")
+    for frame, _ in clips[0]:
+        (last,) = segmenter.step(frame)
+    np.testing.assert_array_equal(found.tally.shown[0, 2], last.labels)
+
+
+def test_labels_carried_along_the_motion_are_consistent(network, panning):
+    clips = make_clips(panning(4), 2, 6, FINE, 0)
+    oracle = Oracle(network().config)
+    found = {m: score(oracle, clips, m).tally.consistency for m in ("warping", "repeat")}
+    # The truth follows the vectors nearly everywhere, between squares of 8 px.
+    assert 0.7 < found["warping"].compared / (2 * 5 * 64 * 96) < 1
+    assert found["warping"].share() > 95
+    assert found["warping"].share() > found["repeat"].share() + 20
+    assert found["repeat"].compared == found["warping"].compared
+    skipping = score(oracle, clips, "warping", every=2)
+    assert skipping.tally.consistency.compared == 0
 
 
 class Late:
@@ -116,7 +142,12 @@ class Late:
 
     def __init__(self, within):
         self.within, self.kept = within, []
-        self.reset, self.state = within.reset, None
+        self.state = None
+        self.device, self.precision = within.device, within.precision
+
+    def reset(self):
+        self.within.reset()
+        self.kept = []
 
     def step(self, frame):
         self.kept += self.within.step(frame)

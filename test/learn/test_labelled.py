@@ -11,7 +11,7 @@ from twnet_ros.learn.data import open_data
 from twnet_ros.learn.evaluate import labelled_clips, score
 from twnet_ros.learn.method import METHODS, USUAL, engine
 from twnet_ros.learn.metric import Confusion
-from twnet_ros.learn.report import distance_table, report
+from twnet_ros.learn.report import report
 from twnet_ros.learn.snippet import Snippet, read_frame
 from twnet_ros.learn.source import SnippetSource
 from twnet_ros.learn.still import DataError
@@ -109,12 +109,10 @@ def test_a_sweep_scores_the_same_frames_at_each_distance(clips, model):
     pixels = [int(confusion.counts.sum()) for confusion in found.by_frame]
     assert pixels[2] == 0 and pixels[0] == pixels[1] == pixels[3] > 0
     assert all(np.isfinite(found.context_rms))
-    lines = distance_table({"twnet": found}).splitlines()
-    assert lines[0] == "| method | 0 | 1 | 3 |"
-    assert (
-        lines[2]
-        == "| twnet | " + " | ".join(f"{found.by_frame[d].miou():.1f}" for d in (0, 1, 3)) + " |"
-    )
+    by_distance = [confusion.miou() for confusion in found.by_distance(4)]
+    assert np.isnan(by_distance[2])
+    for distance in (0, 1, 3):
+        assert by_distance[distance] == found.by_frame[distance].miou()
 
 
 def test_as_many_as_asked_for(clips):
@@ -141,23 +139,24 @@ OPTIONS = {"frames": 36, "gop": 12, "bits_per_pixel": 1.0, "device": "cpu", "pre
 
 def test_the_report_takes_the_sequences(root, saved, capsys):
     data = open_data(str(root), None, SIZE, [])
-    found = report(saved, data, clips=None, distances=[3], **OPTIONS)
+    found = report([saved], data, clips=None, distances=[3], **OPTIONS)["model"]
     assert list(found) == list(USUAL)
     assert all(one.by_frame[3].counts.any() and len(one.by_frame) == 4 for one in found.values())
     out = capsys.readouterr().out
     assert "2 clips that lead up to the labelled frames of real sequences, GOP 12" in out
-    assert "| method | 3 |" in out
+    assert "| model | method | 3 |" in out
+    assert "## IoU by category" in out
     assert len(list(root.with_name("cityscapes.clips").rglob("*.avi"))) == 2
 
 
 def test_the_report_takes_every_distance_only_where_it_can(root, saved, still_folder):
     data = open_data(str(root), None, SIZE, [])
     with pytest.raises(DataError, match="--every 2: expected --distance and multiples of 2"):
-        report(saved, data, clips=None, every=2, distances=[3], **OPTIONS)
-    found = report(saved, data, clips=1, every=2, distances=[4], **OPTIONS)
-    assert found["twnet"].by_frame[4].counts.any()
+        report([saved], data, clips=None, every=2, distances=[3], **OPTIONS)
+    found = report([saved], data, clips=1, every=2, distances=[4], **OPTIONS)
+    assert found["model"]["twnet"].by_frame[4].counts.any()
     with pytest.raises(DataError, match="interp_mv: .* second key frame, .* got real sequences"):
-        report(saved, data, clips=1, methods=["interp_mv"], **OPTIONS)
+        report([saved], data, clips=1, methods=["interp_mv"], **OPTIONS)
     stills = open_data(str(still_folder()), None, (96, 64), ["A"])
     with pytest.raises(DataError, match="--distance: expected real sequences"):
-        report(saved, stills, clips=1, distances=[3], **OPTIONS)
+        report([saved], stills, clips=1, distances=[3], **OPTIONS)

@@ -1,7 +1,8 @@
-"""Mean intersection over union, against sums by hand."""
+"""Intersection over union, against sums by hand and scikit-learn."""
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from twnet_ros.learn.metric import Confusion
 
@@ -64,13 +65,54 @@ def test_against_sets():
         assert confusion.iou()[c] == pytest.approx(expected)
 
 
-def test_against_scikit_learn():
-    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
-    truth, predicted = np.random.default_rng(5).integers(0, 4, (2, 500), dtype=np.uint8)
-    confusion = Confusion(4)
+@pytest.fixture
+def noisy():
+    """Labels of which some are right; one class is rare, some pixels are unlabelled."""
+    rng = np.random.default_rng(5)
+    truth = rng.choice(7, 4000, p=[0.3, 0.3, 0.2, 0.1, 0.05, 0.04, 0.01]).astype(np.uint8)
+    predicted = np.where(rng.random(4000) < 0.6, truth, rng.integers(0, 7, 4000)).astype(np.uint8)
+    truth[rng.random(4000) < 0.1] = 255
+    return truth, predicted
+
+
+def test_against_scikit_learn(noisy):
+    truth, predicted = noisy
+    confusion = Confusion(7)
     confusion.add(truth, predicted)
-    expected = 100 * metrics.jaccard_score(truth, predicted, average="macro")
-    assert confusion.miou() == pytest.approx(expected)
+    scored = truth != 255
+    pair = truth[scored], predicted[scored]
+    np.testing.assert_array_equal(confusion.counts[:, :7], metrics.confusion_matrix(*pair))
+    expected = 100 * metrics.jaccard_score(*pair, average=None)
+    np.testing.assert_allclose(confusion.iou(), expected)
+    assert confusion.miou() == pytest.approx(100 * metrics.jaccard_score(*pair, average="macro"))
+
+
+def test_groups_against_scikit_learn(noisy):
+    truth, predicted = noisy
+    group = np.array([0, 1, 1, 2, 0, 2, 3])
+    confusion = Confusion(7)
+    confusion.add(truth, predicted)
+    merged = confusion.merged([np.flatnonzero(group == index) for index in range(4)])
+    scored = truth != 255
+    pair = group[truth[scored]], group[predicted[scored]]
+    np.testing.assert_array_equal(merged.counts[:, :4], metrics.confusion_matrix(*pair))
+    expected = 100 * metrics.jaccard_score(*pair, average=None)
+    np.testing.assert_allclose(merged.iou(), expected)
+
+
+def test_groups_by_hand():
+    confusion = Confusion(3)
+    confusion.add(ids(0, 0, 0, 1, 1, 2), ids(0, 1, 2, 0, 255, 2))
+    # Mistaking 0 for 1 is none within a group: 3 right, of 5 true and none other predicted.
+    merged = confusion.merged([(1, 0), (2,)])
+    assert merged.counts.tolist() == [[3, 1, 1], [0, 1, 0]]
+    assert merged.iou() == pytest.approx([60, 50])
+
+
+@pytest.mark.parametrize("groups", [[(0, 1)], [(0, 1), (1, 2)], [(0, 1), (2, 3)]])
+def test_groups_that_are_no_partition(groups):
+    with pytest.raises(ValueError, match="expected each of 3 classes in one group, got"):
+        Confusion(3).merged(groups)
 
 
 def test_255_classes_are_possible():

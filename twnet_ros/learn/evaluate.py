@@ -1,20 +1,22 @@
 """Accuracy over clips, through the same engine that runs on the robot."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from twnet_ros.codec import CodedFrame
+from twnet_ros.codec import BlockMotion, CodedFrame
 from twnet_ros.learn.cache import ClipCache, StoredClip
 from twnet_ros.learn.clip import Coding, transcode
 from twnet_ros.learn.method import engine
 from twnet_ros.learn.metric import Confusion
 from twnet_ros.learn.source import SnippetSource, Source
 from twnet_ros.learn.still import DataError
+from twnet_ros.learn.tally import Tally
 from twnet_ros.net import TWNet
 from twnet_ros.segment import Path
 
@@ -84,6 +86,9 @@ class Score:
     context_rms: list[float]  # root mean square of the state's feature at each frame number
     keys: float  # share of the labelled frames that took the key step
     delay: int  # frames, at most, from a frame to its labels
+    tally: Tally
+    device: str  # in use, and the precision there
+    precision: str
 
     def total(self) -> Confusion:
         """Return the confusion over all frames."""
@@ -93,6 +98,11 @@ class Score:
         """Return the confusion over the last quarter of the frames."""
         count = len(self.by_frame)
         return self.over(range(count - max(1, count // 4), count))
+
+    def by_distance(self, gop: int) -> list[Confusion]:
+        """Return the confusion at each distance to the key frame, one of which begins each GOP."""
+        count = len(self.by_frame)
+        return [self.over(range(distance, count, gop)) for distance in range(min(gop, count))]
 
     def over(self, frames: range) -> Confusion:
         """Return the confusion over some frame numbers."""
@@ -110,22 +120,29 @@ def score(
     precision: str = "fp32",
     every: int = 1,
     motion: str = "auto",
+    show: Collection[tuple[int, int]] = (),
 ) -> Score:
     """Score a method on clips, at the model's own input size.
 
-    Of ``every`` frames the first is labelled and scored; the others are skipped.
+    Of ``every`` frames the first is labelled and scored; the others are skipped. Labels are kept
+    of the frames to ``show``, each by its clip's number and its own there.
     """
     segmenter = engine(model, method, device, precision, motion)
     longest = max(len(clip) for clip in clips)
+    warming = next(clip for clip in clips if len(clip) == longest)
+    for frame, _ in islice(warming, 2):  # the first steps take longer, and are not timed
+        segmenter.step(frame)
+    tally = Tally(show)
     by_frame = [Confusion(len(model.config.classes)) for _ in range(longest)]
     square, reached = np.zeros(longest), np.zeros(longest)
     labelled = keys = delay = 0
     for clip in clips:
         segmenter.reset()
-        truths: dict[int, tuple[int, NDArray[np.uint8]]] = {}  # with the number, by frame index
+        tally.start_clip()
+        frames: dict[int, tuple[int, BlockMotion | None, NDArray[np.uint8]]] = {}  # by index
         for number, (frame, truth) in enumerate(clip):
             reached[number] += 1
-            truths[frame.index] = number, truth
+            frames[frame.index] = number, frame.motion, truth
             go_on = segmenter.skip if number % every else segmenter.step
             results = go_on(frame)
             if segmenter.state is not None:
@@ -133,9 +150,12 @@ def score(
             if number == len(clip) - 1:
                 results = [*results, *segmenter.flush()]
             for result in results:
-                its_number, its_truth = truths.pop(result.index)
+                its_number, its_motion, its_truth = frames.pop(result.index)
                 by_frame[its_number].add(its_truth, result.labels)
+                tally.add(its_number, its_motion, its_truth, result)
                 labelled += 1
                 keys += result.path is Path.KEY
                 delay = max(delay, number - its_number)
-    return Score(by_frame, list(np.sqrt(square / reached)), keys / max(1, labelled), delay)
+    rms = list(np.sqrt(square / reached))
+    share = keys / max(1, labelled)
+    return Score(by_frame, rms, share, delay, tally, segmenter.device, segmenter.precision)

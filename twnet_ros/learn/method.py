@@ -30,7 +30,7 @@ def engine(
     if method == "dff" and motion not in ("flow", *NETWORKS):
         motion = "flow"
     return Segmenter(
-        _arrange(model, method),  # type: ignore[arg-type]
+        arrange(model, method),  # type: ignore[arg-type]
         device,
         precision,
         per_frame=method == "per_frame",
@@ -39,7 +39,7 @@ def engine(
     )
 
 
-def _arrange(model: TWNet, method: str) -> nn.Module:
+def arrange(model: TWNet, method: str) -> nn.Module:
     """Return the network that runs in a method's steps."""
     if method == "nkfc":
         return uncorrected(model)

@@ -1,5 +1,7 @@
 """Mean intersection over union."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +35,20 @@ class Confusion:
         union = self.counts.sum(1) + self.counts[:, :-1].sum(0) - hit
         iou: NDArray[np.float64] = 100 * hit / np.where(union > 0, union, np.nan)
         return iou
+
+    def merged(self, groups: Sequence[Sequence[int]]) -> "Confusion":
+        """Return the confusion of groups of classes, such as categories.
+
+        Mistakes within a group are none. Each class is in exactly one group.
+        """
+        classes = len(self.counts)
+        if sorted(index for group in groups for index in group) != list(range(classes)):
+            raise ValueError(f"expected each of {classes} classes in one group, got {groups}")
+        result = Confusion(len(groups))
+        for row, true in enumerate(groups):
+            for column, predicted in enumerate([*groups, [classes]]):
+                result.counts[row, column] = self.counts[np.ix_(true, predicted)].sum()
+        return result
 
     def miou(self) -> float:
         """Return the mean over the classes that occur, in percent; NaN when none does."""
