@@ -1,0 +1,44 @@
+"""The ``twnet`` command, a file for each of its sub-commands."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from twnet_ros.cli import (
+    benchmark,
+    chaos,
+    demo,
+    encode,
+    evaluate,
+    inspect,
+    segment,
+    streets,
+    train,
+)
+
+COMMANDS = (encode, inspect, segment, chaos, streets, train, evaluate, benchmark, demo)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    root = argparse.ArgumentParser(prog="twnet", description="The ``twnet`` command.")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for sub in COMMANDS:
+        sub.describe(commands)
+    return root
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; errors of input are one line on standard error and exit status 1."""
+    logging.basicConfig(format="twnet: %(message)s")
+    try:
+        options = parser().parse_args(arguments)
+        options.function(options)
+    except (ValueError, OSError, ImportError) as error:  # every room's own errors are ValueErrors
+        print(f"twnet: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("twnet: interrupted; finished files are whole", file=sys.stderr)
+        return 130
+    return 0

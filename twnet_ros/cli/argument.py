@@ -1,0 +1,103 @@
+"""What the sub-commands' arguments may be, and those that several share."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+Commands = Any  # argparse's own type for sub-commands has no public name
+
+
+def size(text: str) -> tuple[int, int]:
+    """Parse ``WIDTHxHEIGHT``."""
+    width, x, height = text.lower().partition("x")
+    if not (x and width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT, as in 1024x512, got {text!r}")
+    return int(width), int(height)
+
+
+def bitrate(text: str) -> int:
+    """Parse bits per second, ``6M``, ``800k`` or a plain number."""
+    scale = {"k": 1e3, "M": 1e6}.get(text[-1:], 1)
+    try:
+        rate = float(text[:-1] if scale > 1 else text) * scale
+    except ValueError:
+        rate = 0.0
+    if not 1 <= rate <= 1e12:
+        raise argparse.ArgumentTypeError(f"expected a bitrate, as in 6M or 800k, got {text!r}")
+    return int(rate)
+
+
+def count(text: str) -> int:
+    """Parse a whole number of 1 or more."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return int(text)
+
+
+def number(text: str) -> int:
+    """Parse a whole number of 0 or more."""
+    return 0 if text == "0" else count(text)
+
+
+def probability(text: str) -> float:
+    """Parse a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a probability from 0 to 1, got {text!r}")
+    return value
+
+
+def command(
+    commands: Commands,
+    function: Callable[[argparse.Namespace], None],
+    example: str,
+    name: str = "",
+) -> argparse.ArgumentParser:
+    """Add a sub-command that runs ``function``, whose docstring describes it."""
+    made: argparse.ArgumentParser = commands.add_parser(
+        name or function.__name__,
+        help=function.__doc__,
+        description=function.__doc__,
+        epilog=f"example: twnet {example}",
+    )
+    made.set_defaults(function=function)
+    return made
+
+
+def add_model(made: argparse.ArgumentParser) -> None:
+    """Add the model and what it runs on."""
+    add = made.add_argument
+    add(
+        "--model",
+        default="camvid-mobilenetv1-layer1",
+        help="shipped name or file, default: %(default)s",
+    )
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add("--precision", default="auto", help="auto, fp32, bf16 or (CUDA) fp16")
+    add("--input-size", type=size, metavar="WxH", help="what the video is scaled to fit")
+
+
+def add_motion(made: argparse.ArgumentParser) -> None:
+    """Add where motion comes from."""
+    made.add_argument(
+        "--motion",
+        choices=("auto", "codec", "flow", "none", "flownet2", "pwcnet"),
+        default="auto",
+        help="the codec's vectors, and optical flow where it has none (auto, the default); one of "
+        "them only; no motion; optical flow by a network of the package ptlflow",
+    )
+
+
+def add_data(made: argparse.ArgumentParser) -> None:
+    """Add the data set and what of it is held out."""
+    add = made.add_argument
+    text = "'streets', or the folder of Cityscapes, of CamVid, or with images/ and labels/"
+    add("--data", required=True, help=text)
+    text = "of a folder: camvid, cityscapes (default), or a JSON file"
+    add("--classes", help=text)
+    add("--clip-size", type=size, default=(512, 256), metavar="WxH", help="default: 512x256")
+    add("--hold-out", nargs="*", default=[], metavar="PREFIX[:N]", help="files to score on only")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")

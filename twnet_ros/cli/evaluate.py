@@ -1,0 +1,83 @@
+"""The sub-command ``twnet evaluate``."""
+
+import argparse
+from pathlib import Path
+
+from twnet_ros.cli.argument import Commands, add_data, add_motion, command, count
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Score models and what they are held against on held-out clips."""
+    from twnet_ros.learn.data import open_data
+    from twnet_ros.learn.report import report
+
+    data = open_data(options.data, options.classes, options.clip_size, options.hold_out)
+    report(
+        options.models,
+        data,
+        split=options.split,
+        clips=options.clips,
+        frames=options.frames,
+        gop=options.gop,
+        distances=options.distance,
+        cache=options.cache,
+        bits_per_pixel=options.bits_per_pixel,
+        every=options.every,
+        motion=options.motion,
+        methods=options.methods,
+        device=options.device,
+        precision=options.precision,
+        out=options.out,
+    )
+
+
+def describe(commands: Commands) -> None:
+    """Describe the sub-command."""
+    scored = command(commands, evaluate, "evaluate streets-mobilenetv1-layer1 --data streets")
+    scored.add_argument("models", nargs="+", metavar="MODEL", help="shipped name or file")
+    text = "write report.md, report.json and plots to this folder"
+    scored.add_argument("--out", type=Path, metavar="DIR", help=text)
+    add_data(scored)
+    scored.add_argument("--precision", default="auto", help="auto, fp32, bf16 or (CUDA) fp16")
+    scored.add_argument(
+        "--split", choices=("val", "test"), default="val", help="default: %(default)s"
+    )
+    text = "how many, default: 8, or one for every labelled frame of real sequences"
+    scored.add_argument("--clips", type=count, help=text)
+    text = "of each clip that is made of stills or streets, default: %(default)s"
+    scored.add_argument("--frames", type=count, default=36, help=text)
+    scored.add_argument(
+        "--distance",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="from the key frame to the labelled frames of real sequences; default: at random",
+    )
+    text = "where clips of real sequences are kept, default: beside the data, in DATA.clips"
+    scored.add_argument("--cache", type=Path, metavar="DIR", help=text)
+    scored.add_argument(
+        "--gop",
+        type=count,
+        default=12,
+        help="frames from I-frame to I-frame, default: %(default)s",
+    )
+    scored.add_argument(
+        "--bits-per-pixel", type=float, default=0.3, help="sets the bitrate, default: %(default)s"
+    )
+
+    add_motion(scored)
+    scored.add_argument(
+        "--methods",
+        nargs="+",
+        default=["per_frame", "twnet", "warping", "repeat"],
+        metavar="NAME",
+        help="also nkfc, prop_mv, dff, interp_mv, adaptive; default: %(default)s",
+    )
+    scored.add_argument(
+        "--every",
+        type=count,
+        default=1,
+        metavar="N",
+        help="label one of N frames and skip the others, default: %(default)s",
+    )

@@ -1,0 +1,52 @@
+"""The sub-command ``twnet inspect``."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from twnet_ros.cli.argument import Commands, command
+
+
+def inspect(options: argparse.Namespace) -> None:
+    """Show what the codec knows about each frame."""
+    from tqdm import tqdm
+
+    from twnet_ros.segment.inspection import inspect as inspections
+
+    if options.dump:
+        options.dump.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for found in tqdm(inspections(options.clip), unit="frame", delay=2):
+        row = found.summary()
+        rows.append(row)
+        if not options.json:
+            if len(rows) == 1:
+                tqdm.write("  ".join(row))
+            tqdm.write("  ".join(str(value).rjust(len(name)) for name, value in row.items()))
+        if options.dump:
+            target = options.dump / f"frame_{found.frame.index:05d}.npz"
+            temporary = target.with_suffix(".part")
+            try:
+                with temporary.open("wb") as file:
+                    np.savez_compressed(
+                        file,
+                        type=found.frame.kind.value,
+                        motion=found.motion,
+                        coded=found.coded,
+                        residual=found.residual,
+                    )
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
+    if options.json:
+        print(json.dumps(rows))
+
+
+def describe(commands: Commands) -> None:
+    """Describe the sub-command."""
+    add = command(commands, inspect, "inspect drive.avi --dump side_data/").add_argument
+    add("clip", type=Path, metavar="CLIP", help="video file")
+    add("--json", action="store_true", help="print one JSON list instead of a table")
+    add("--dump", type=Path, metavar="DIR", help="write frame_00000.npz … with pixel-wise data")

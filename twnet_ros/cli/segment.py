@@ -1,0 +1,58 @@
+"""The sub-command ``twnet segment``."""
+
+import argparse
+import json
+from pathlib import Path
+
+from twnet_ros.cli.argument import Commands, add_model, add_motion, command, count, probability
+
+
+def segment(options: argparse.Namespace) -> None:
+    """Label every frame of a clip."""
+    from tqdm import tqdm
+
+    from twnet_ros.segment import Segmenter, key_policy
+    from twnet_ros.segment.recording import record
+
+    segmenter = Segmenter.load(
+        options.model,
+        options.device,
+        options.precision,
+        options.input_size,
+        options.per_frame,
+        key_policy(
+            options.key_policy, options.key_interval, options.key_intra, options.key_residual
+        ),
+        options.motion,
+    )
+    summary = record(
+        options.clip,
+        segmenter,
+        overlay=options.output,
+        labels=options.labels,
+        progress=lambda frames, total: tqdm(frames, total=total, unit="frame"),
+    )
+    print(json.dumps(summary))
+
+
+def describe(commands: Commands) -> None:
+    """Describe the sub-command."""
+    made = command(commands, segment, "segment drive.mp4 -o overlay.mp4")
+    add = made.add_argument
+    add("clip", type=Path, metavar="CLIP", help="video file")
+    add("-o", "--output", type=Path, metavar="OVERLAY.mp4", help="write the overlay as a video")
+    add("--labels", type=Path, metavar="DIR", help="write train ids as 00000.png …")
+    add_model(made)
+    add("--per-frame", action="store_true", help="take the key step for every frame")
+    add_motion(made)
+    add(
+        "--key-policy",
+        choices=("codec", "interval", "adaptive"),
+        default="adaptive",
+        help="frames that take the key step: I-frames, and others by the bounds below (default)",
+    )
+    add("--key-interval", type=count, default=24, metavar="FRAMES", help="default: %(default)s")
+    text = "share of blocks without a vector, default: %(default)s"
+    add("--key-intra", type=probability, default=0.5, metavar="SHARE", help=text)
+    text = "mean luma residual, for adaptive, default: %(default)s"
+    add("--key-residual", type=float, default=12.0, metavar="LEVELS", help=text)

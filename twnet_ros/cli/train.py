@@ -1,0 +1,125 @@
+"""The sub-command ``twnet train``."""
+
+import argparse
+from pathlib import Path
+
+from twnet_ros.cli.argument import Commands, add_data, command, count, number, size
+from twnet_ros.learn.recipe import RecipeParser, record_recipe
+
+
+def train(options: argparse.Namespace) -> None:
+    """Run one of the two training steps."""
+    from twnet_ros.learn import parallel
+
+    with parallel.processes(options.device) as device:
+        _train(options, device, parallel.is_first())
+
+
+def _train(options: argparse.Namespace, device: str, first: bool) -> None:
+    from twnet_ros.learn.data import open_data
+    from twnet_ros.learn.loop import Schedule, resumes
+    from twnet_ros.learn.rollout import Rollout
+    from twnet_ros.learn.train import step_one, step_two
+
+    data = open_data(options.data, options.classes, options.clip_size, options.hold_out)
+    if first:
+        record_recipe(options, resumes(options.out))
+    schedule = Schedule(
+        options.iterations,
+        options.batch,
+        options.rate,
+        validate_every=options.validate_every,
+        seed=options.seed,
+    )
+    if options.step == "key":
+        step_one(
+            data,
+            schedule,
+            options.out,
+            backbone=options.backbone,
+            layer=options.layer,
+            input_size=options.input_size or options.clip_size,
+            crop=options.crop,
+            scale=tuple(options.scale),
+            init=options.init,
+            pretrained=options.pretrained,
+            encoder_rate=options.encoder_rate,
+            device=device,
+        )
+    else:
+        rollout = Rollout(consistency=options.consistency)
+        step_two(
+            data,
+            schedule,
+            rollout,
+            options.out,
+            model=options.model,
+            layer=options.layer,
+            correction=options.correction,
+            device=device,
+        )
+
+
+def describe(commands: Commands) -> None:
+    """Describe the sub-command."""
+    steps = command(commands, train, "train key --data streets --out runs/key")
+    kinds = steps.add_subparsers(
+        dest="step", required=True, metavar="key|nonkey", parser_class=RecipeParser
+    )
+    key = command(kinds, train, "train key --data streets --out runs/key", "key")
+    key.description = "Step 1: train the key-frame CNN on labelled pictures."
+    _add_training(key, iterations=5000, batch=8, rate=3e-3)
+    key.add_argument(
+        "--backbone", default="mobilenetv1", metavar="NAME", help="default: %(default)s"
+    )
+    key.add_argument("--layer", type=int, choices=(1, 2, 3), default=1, help="context layer")
+    key.add_argument("--crop", type=size, default=(352, 288), metavar="WxH", help="training crops")
+    key.add_argument(
+        "--scale",
+        type=float,
+        nargs=2,
+        default=[0.7, 1.6],
+        metavar=("LEAST", "GREATEST"),
+        help="factors of the random scaling, default: %(default)s",
+    )
+    key.add_argument("--input-size", type=size, metavar="WxH", help="default: the clip size")
+    start = key.add_mutually_exclusive_group()
+    start.add_argument("--init", metavar="MODEL", help="start from this model's fitting tensors")
+    text = "ImageNet weights of the encoder, .pth (torchvision's) or .safetensors (timm's)"
+    start.add_argument("--pretrained", type=Path, metavar="FILE", help=text)
+    text = "share of the rate for the tensors of --pretrained, default: %(default)s"
+    key.add_argument("--encoder-rate", type=float, default=0.1, metavar="SHARE", help=text)
+    example = "train nonkey --data streets --model runs/key/model.safetensors --out runs/nonkey"
+    nonkey = command(kinds, train, example, "nonkey")
+    nonkey.description = "Step 2: train the non-key-frame CNN along compressed clips."
+    _add_training(nonkey, iterations=1000, batch=4, rate=5e-5)
+    nonkey.add_argument("--model", required=True, help="checkpoint of step 1")
+    text = "where to cut the key-frame CNN, default: the checkpoint's"
+    nonkey.add_argument("--layer", type=int, choices=(1, 2, 3), help=text)
+    nonkey.add_argument(
+        "--correction",
+        choices=("none", "cfr", "rga"),
+        help="of the warped context: none, CFR alone, or CFR with RGA; default: the checkpoint's",
+    )
+    nonkey.add_argument("--consistency", type=float, default=10.0, help="lambda of equation 8")
+
+
+def _add_training(
+    made: argparse.ArgumentParser, *, iterations: int, batch: int, rate: float
+) -> None:
+    add_data(made)
+    add = made.add_argument
+    text = "YAML file with options as here, which those of the command line override"
+    add("--config", type=Path, metavar="FILE", help=text)
+    add("--out", type=Path, required=True, metavar="RUN", help="run folder; an old one resumes")
+    add("--iterations", type=number, default=iterations, help="default: %(default)s")
+    add("--batch", type=count, default=batch, help="default: %(default)s")
+    add("--rate", type=float, default=rate, help="peak learning rate, default: %(default)s")
+    add(
+        "--validate-every",
+        type=count,
+        default=500,
+        metavar="N",
+        help="score the model on held-out data every N iterations, default: %(default)s",
+    )
+    add("--seed", type=int, default=0, help="of data and initialisation")
