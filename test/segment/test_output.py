@@ -73,6 +73,19 @@ def test_any_scale_padding_and_stride(video, box, stride):
     agree(label(logits, geometry), slow(logits, geometry, stride))
 
 
+@pytest.mark.parametrize("video, box", [((512, 256), (128, 64)), ((90, 70), (64, 64))])
+def test_wide_areas_of_a_class_and_their_borders(video, box):
+    geometry = Geometry.of(video, box)
+    width, height = geometry.padded
+    generator = torch.Generator().manual_seed(2)
+    areas = 9 * torch.randn(1, 6, height // 16, width // 16, generator=generator)
+    logits = areas.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    logits += torch.randn(logits.shape, generator=generator)
+    labels = label(logits, geometry)
+    agree(labels, slow(logits, geometry))
+    assert (labels[:, 1:] == labels[:, :-1]).mean() > 0.8
+
+
 def test_padding_never_shows():
     geometry = Geometry.of((72, 40), (72, 40))
     assert geometry.padded == (96, 64)

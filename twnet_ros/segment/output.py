@@ -52,19 +52,39 @@ def label_by_torch(logits: Tensor, rows: Taps, columns: Taps) -> Tensor:
 def _label_fused(logits: Tensor, rows: Taps, columns: Taps) -> NDArray[np.uint8]:
     """Run the fused loop over bands of rows."""
     grid = logits[0].permute(1, 2, 0).float().contiguous().numpy()
+    winners = np.empty(grid.shape[:2], np.uint8)
     labels = np.empty((len(rows[0]), len(columns[0])), np.uint8)
 
     def fill(first: int, last: int) -> None:
         top, bottom, down = (part[first:last] for part in rows)
-        _fused(grid, top, bottom, down, *columns, labels[first:last])  # type: ignore[arg-type]
+        _fused(grid, winners, top, bottom, down, *columns, labels[first:last])  # type: ignore[arg-type]
 
+    over_bands(len(winners), lambda first, last: _win(grid[first:last], winners[first:last]))
     over_bands(len(labels), fill)
     return labels
 
 
 @njit(cache=True, nogil=True)
+def _win(grid: NDArray[np.float32], winners: NDArray[np.uint8]) -> None:
+    """Fill ``winners`` (h, w) with the class of the largest of the logits (h, w, C)."""
+    for y in range(grid.shape[0]):
+        for x in range(grid.shape[1]):
+            winners[y, x] = _largest(grid[y, x])
+
+
+@njit(cache=True, nogil=True)
+def _largest(values: NDArray[np.float32]) -> int:
+    best, winner = values[0], 0
+    for c in range(1, len(values)):
+        if values[c] > best:
+            best, winner = values[c], c
+    return winner
+
+
+@njit(cache=True, nogil=True)
 def _fused(
     grid: NDArray[np.float32],
+    winners: NDArray[np.uint8],
     top: NDArray[np.int64],
     bottom: NDArray[np.int64],
     down: NDArray[np.float32],
@@ -73,19 +93,29 @@ def _fused(
     across: NDArray[np.float32],
     labels: NDArray[np.uint8],
 ) -> None:
-    """Fill the first ``len(top)`` rows of ``labels`` from logits (h, w, C)."""
+    """Fill the first ``len(top)`` rows of ``labels`` from logits (h, w, C) and their winners.
+
+    The class that wins at all four logits around a pixel wins between them, too: what is
+    interpolated lies between, and only where classes meet there is anything to compute.
+    """
     height, width, (_, columns, classes) = len(top), len(left), grid.shape
-    row = np.empty((columns, classes), np.float32)
+    row = np.empty((columns, classes), np.float32)  # of the logits at a row of pixels
+    known = np.full(columns, -1)  # for which row each column of it is
+    values = np.empty(classes, np.float32)
     for y in range(height):
-        for x in range(columns):
-            for c in range(classes):
-                a = grid[top[y], x, c]
-                row[x, c] = a + (grid[bottom[y], x, c] - a) * down[y]
+        upper, lower = winners[top[y]], winners[bottom[y]]
         for x in range(width):
-            first, second, weight = row[left[x]], row[right[x]], across[x]
-            best, winner = first[0] + (second[0] - first[0]) * weight, 0
-            for c in range(1, classes):
-                value = first[c] + (second[c] - first[c]) * weight
-                if value > best:
-                    best, winner = value, c
-            labels[y, x] = winner
+            first, second = left[x], right[x]
+            winner = upper[first]
+            if winner == upper[second] and winner == lower[first] and winner == lower[second]:
+                labels[y, x] = winner
+                continue
+            for column in (first, second):
+                if known[column] != y:
+                    known[column] = y
+                    for c in range(classes):
+                        a = grid[top[y], column, c]
+                        row[column, c] = a + (grid[bottom[y], column, c] - a) * down[y]
+            for c in range(classes):
+                values[c] = row[first, c] + (row[second, c] - row[first, c]) * across[x]
+            labels[y, x] = _largest(values)
