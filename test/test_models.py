@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from twnet_ros.codec import FrameKind
-from twnet_ros.learn.clip import Coding
-from twnet_ros.learn.data import HELD_OUT_SEEDS
-from twnet_ros.learn.evaluate import make_clips, score
-from twnet_ros.learn.source import StreetSource
+from twnet_ros.learn.data.clip import Coding
+from twnet_ros.learn.data.dataset import HELD_OUT_SEEDS
+from twnet_ros.learn.data.source import StreetSource
+from twnet_ros.learn.evaluation.evaluate import make_clips, score
 from twnet_ros.net import load_checkpoint
 from twnet_ros.segment import Segmenter, find_model
 from twnet_ros.segment.replay import replay

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from twnet_ros.codec import read_packets, write_clip
-from twnet_ros.learn.metric import Confusion
+from twnet_ros.learn.evaluation.metric import Confusion
 from twnet_ros.learn.streets import write_street
 from twnet_ros.net import load_checkpoint
 from twnet_ros.nodes.collector import Collection, FrameStatus, stream

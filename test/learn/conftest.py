@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from twnet_ros.learn.folder import read_split
-from twnet_ros.learn.source import StillSource
+from twnet_ros.learn.data.folder import read_split
+from twnet_ros.learn.data.source import StillSource
 from twnet_ros.net import Config, TWNet
 
 CLASSES = ("road", "sky", "car")

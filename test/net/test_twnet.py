@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from twnet_ros.learn.complexity import PRODUCT, count_macs
+from twnet_ros.learn.evaluation.complexity import PRODUCT, count_macs
 from twnet_ros.net import Config, FeatureState, TWNet, to_grid, warp
 
 SIZE = (1024, 2048)

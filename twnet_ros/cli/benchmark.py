@@ -10,8 +10,14 @@ def benchmark(options: argparse.Namespace) -> None:
     """Time each path from packet to labels, and other networks beside them."""
     import tempfile
 
-    from twnet_ros.learn.benchmark import Setting, easy_rate, make_clip, measure, save_network
-    from twnet_ros.learn.sheet import markdown, write_json
+    from twnet_ros.learn.speed.benchmark import (
+        Setting,
+        easy_rate,
+        make_clip,
+        measure,
+        save_network,
+    )
+    from twnet_ros.learn.speed.sheet import markdown, write_json
 
     o = options
     if o.ros:  # said before minutes of work, like what follows

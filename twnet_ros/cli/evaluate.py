@@ -8,8 +8,8 @@ from twnet_ros.cli.argument import Commands, add_data, add_motion, command, coun
 
 def evaluate(options: argparse.Namespace) -> None:
     """Score models and what they are held against on held-out clips."""
-    from twnet_ros.learn.data import open_data
-    from twnet_ros.learn.report import report
+    from twnet_ros.learn.data.dataset import open_data
+    from twnet_ros.learn.evaluation.report import report
 
     data = open_data(options.data, options.classes, options.clip_size, options.hold_out)
     report(

@@ -4,22 +4,22 @@ import argparse
 from pathlib import Path
 
 from twnet_ros.cli.argument import Commands, add_data, command, count, number, size
-from twnet_ros.learn.recipe import RecipeParser, record_recipe
+from twnet_ros.learn.training.recipe import RecipeParser, record_recipe
 
 
 def train(options: argparse.Namespace) -> None:
     """Run one of the two training steps."""
-    from twnet_ros.learn import parallel
+    from twnet_ros.learn.training import parallel
 
     with parallel.processes(options.device) as device:
         _train(options, device, parallel.is_first())
 
 
 def _train(options: argparse.Namespace, device: str, first: bool) -> None:
-    from twnet_ros.learn.data import open_data
-    from twnet_ros.learn.loop import Schedule, resumes
-    from twnet_ros.learn.rollout import Rollout
-    from twnet_ros.learn.train import step_one, step_two
+    from twnet_ros.learn.data.dataset import open_data
+    from twnet_ros.learn.training.loop import Schedule, resumes
+    from twnet_ros.learn.training.rollout import Rollout
+    from twnet_ros.learn.training.train import step_one, step_two
 
     data = open_data(options.data, options.classes, options.clip_size, options.hold_out)
     if first:

@@ -1,1 +1,1 @@
-"""Training and evaluation: procedural streets, data, losses, metrics, schedules."""
+"""What needs labels or takes long: data, training, evaluation and speed, a package each."""

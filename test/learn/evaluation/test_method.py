@@ -1,0 +1,70 @@
+"""The methods that are compared, each as an engine."""
+
+import numpy as np
+import pytest
+
+from twnet_ros.learn.data.clip import Coding
+from twnet_ros.learn.evaluation.evaluate import make_clips, score
+from twnet_ros.learn.evaluation.method import METHODS, USUAL, engine
+from twnet_ros.segment import Path
+
+FINE = Coding(gop=12, bits_per_pixel=2.0)
+
+
+def test_every_method_takes_its_steps(network, panning):
+    (clip,) = make_clips(panning(), 1, 4, FINE, 0)
+    for method in METHODS:
+        segmenter = engine(network(), method, "cpu", "fp32")
+        results = [result for frame, _ in clip for result in segmenter.step(frame)]
+        results += segmenter.flush()
+        rest = Path.KEY if method == "per_frame" else Path.NONKEY
+        assert [r.path for r in results] == [Path.KEY, rest, rest, rest], method
+        assert [r.index for r in results] == [0, 1, 2, 3]
+        assert (segmenter.device, segmenter.precision) == ("cpu", "fp32")
+        segmenter.reset()
+        assert segmenter.state is None
+
+
+def test_an_unknown_method_is_told_the_others(network):
+    assert METHODS[: len(USUAL)] == USUAL == ("per_frame", "twnet", "warping", "repeat")
+    with pytest.raises(ValueError, match=f"expected one of {', '.join(METHODS)}, got 'magic'"):
+        engine(network(), "magic", "cpu", "fp32")
+
+
+def test_feature_flow_follows_optical_flow_and_no_vectors(network, panning):
+    for motion in ("auto", "codec", "flow", "none"):
+        assert engine(network(), "dff", "cpu", "fp32", motion).motion == "flow"
+        assert engine(network(), "prop_mv", "cpu", "fp32", motion).motion == motion
+    clips = make_clips(panning(4), 1, 4, FINE, 0)
+    along_flow = score(network(), clips, "prop_mv", motion="flow")
+    found = score(network(), clips, "dff")
+    for one, other in zip(found.by_frame, along_flow.by_frame, strict=True):
+        np.testing.assert_array_equal(one.counts, other.counts)
+
+
+class Cut:
+    """A drive that changes to another after three frames."""
+
+    def __init__(self, source):
+        self.source = source
+
+    def clip(self, rng, frames):
+        for length in (3, frames - 3):
+            yield from self.source.clip(rng, length)
+
+
+def test_adaptive_takes_a_key_step_at_a_cut_of_a_long_gop(network, panning):
+    (clip,) = make_clips(Cut(panning()), 1, 8, Coding(gop=600, bits_per_pixel=2.0), 0)
+    paths = {}
+    for method in ("twnet", "adaptive"):
+        segmenter = engine(network(), method, "cpu", "fp32")
+        results = [segmenter.step(frame)[0] for frame, _ in clip]
+        paths[method] = [r.index for r in results if r.path is Path.KEY]
+    assert paths == {"twnet": [0], "adaptive": [0, 3]}
+    shares = [score(network(), [clip], method).keys for method in ("twnet", "adaptive")]
+    assert shares == [1 / 8, 2 / 8]
+
+
+def test_adaptive_takes_a_key_step_every_24_frames(network, panning):
+    clips = make_clips(panning(0), 1, 26, Coding(gop=600), 0)
+    assert score(network(), clips, "adaptive").keys == 2 / 26

@@ -1,0 +1,168 @@
+"""The networks a benchmark times: what is shipped, what is random, and other people's."""
+
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+from torch import nn
+
+from twnet_ros.learn.speed import contestant
+from twnet_ros.learn.speed.contestant import RANDOM, our_entries, peer_entry, untrained
+from twnet_ros.net import Config, TWNet, save_checkpoint
+from twnet_ros.segment import CITYSCAPES
+
+SIZE = (96, 64)
+
+
+class Attributes(nn.Module):
+    """A network that applies its parts in `forward`, as most do."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3, 8, 1)
+        self.norm = nn.BatchNorm2d(6)
+        self.classify = nn.Conv2d(6, 5, 1)
+        self.norm.running_mean.normal_()
+        self.norm.running_var.uniform_(0.5, 2)
+
+    def forward(self, image):
+        return self.classify(self.norm(self.conv(image)).relu())
+
+
+class Twice(Attributes):
+    """The same, but its first convolution is run once more without the batch norm."""
+
+    def forward(self, image):
+        return super().forward(image) + self.conv(image)[:, :5]
+
+
+class Nested(nn.Module):
+    """The same as a part of another network."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.ModuleList([Attributes()])
+
+    def forward(self, image):
+        return self.inner[0](image)
+
+
+class Branching(Attributes):
+    """The same, but what it does depends on the picture."""
+
+    def forward(self, image):
+        return super().forward(image if image.sum() > 0 else -image)
+
+
+class Wrong(nn.Module):
+    """Returns what a function makes of an image."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, image):
+        return self.function(image)
+
+
+def fails(*_):
+    raise RuntimeError("no such weights")
+
+
+@pytest.fixture
+def config():
+    return Config("mobilenetv1", 1, ("a", "b"), ((0, 0, 0),) * 2, SIZE)
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """A module of factories by name."""
+    made = ModuleType("peers_of_a_test")
+    monkeypatch.setitem(sys.modules, made.__name__, made)
+    return made
+
+
+@pytest.mark.parametrize("kind, left", [(Attributes, 0), (Nested, 0), (Twice, 1), (Branching, 1)])
+def test_batch_norms_are_folded_where_the_graph_can_be_traced(module, config, kind, left):
+    torch.manual_seed(0)
+    given = kind().eval()
+    module.make = lambda: given
+    entry = peer_entry("peers_of_a_test:make", config, SIZE)
+    assert entry.network.unfolded == left
+    image = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        logits, _ = entry.network.key(image)
+        torch.testing.assert_close(logits, given(image), rtol=1e-4, atol=1e-5)
+    assert (entry.name, entry.per_frame) == ("peers_of_a_test:make", True)
+
+
+def test_a_factory_may_lie_within_a_class_of_the_module(module, config):
+    module.Zoo = type("Zoo", (), {"small": staticmethod(Attributes)})
+    peer = peer_entry("peers_of_a_test:Zoo.small", config, SIZE).network
+    assert peer.key(torch.zeros(1, 3, 64, 96))[0].shape == (1, 5, 8, 12)
+
+
+@pytest.mark.parametrize(
+    "factory, expected",
+    [
+        ("peers_of_a_test", "expected MODULE:FACTORY, as in networks:make, got 'peers_of_a_test'"),
+        ("no_such_module:make", "expected a factory to import, got ModuleNotFoundError"),
+        ("peers_of_a_test:none", "expected a factory to import, got AttributeError"),
+        ("peers_of_a_test:number", "expected a callable, got int"),
+        ("peers_of_a_test:fails", "failed with RuntimeError: no such weights"),
+        ("peers_of_a_test:list", r"expected it to return a torch.nn.Module, got list"),
+    ],
+)
+def test_a_wrong_factory_says_what_is_wrong(module, config, factory, expected):
+    module.number, module.fails, module.list = 1, fails, list
+    with pytest.raises(ValueError, match=expected):
+        peer_entry(factory, config, SIZE)
+
+
+@pytest.mark.parametrize(
+    "function, got",
+    [
+        (fails, "RuntimeError: no such weights"),
+        (lambda image: {"out": image}, "dict"),
+        (lambda image: image[0], r"\(3, 64, 96\)"),
+        (lambda image: image[:, :1], r"\(1, 1, 64, 96\)"),
+        (lambda image: image.repeat(1, 1, 2, 2), r"\(1, 3, 128, 192\)"),
+    ],
+)
+def test_other_output_than_logits_is_refused(module, config, function, got):
+    module.make = lambda: Wrong(function)
+    expected = (
+        rf"make: expected logits \(1, classes, h, w\) of an image \(1, 3, 64, 96\), got {got}"
+    )
+    with pytest.raises(ValueError, match=expected):
+        peer_entry("peers_of_a_test:make", config, SIZE)
+
+
+def test_a_layer_that_is_not_shipped_gets_random_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(contestant, "MODELS", tmp_path)
+    shipped = untrained(Config("mobilenetv1", 2, CITYSCAPES.names, CITYSCAPES.colors, SIZE))
+    save_checkpoint(tmp_path / "ours-mobilenetv1-layer2.safetensors", shipped)
+    few = Config("mobilenetv1", 1, ("a", "b"), ((0, 0, 0),) * 2, SIZE)
+    save_checkpoint(tmp_path / "few-mobilenetv1-layer1.safetensors", TWNet(few))
+    entries = our_entries("mobilenetv1", SIZE)
+    assert [e.name for e in entries] == ["per_frame", "layer1", "layer2", "layer3"]
+    assert [e.weights for e in entries] == [RANDOM, RANDOM, "ours-mobilenetv1-layer2", RANDOM]
+    assert [e.per_frame for e in entries] == [True, False, False, False]
+    assert [e.network.config.layer for e in entries] == [3, 1, 2, 3]
+    assert all(e.network.config.classes == CITYSCAPES.names for e in entries)
+
+
+def test_an_unknown_backbone_is_refused():
+    with pytest.raises(ValueError, match="backbone: expected one of .*, got 'alexnet'"):
+        our_entries("alexnet", SIZE)
+
+
+def test_activations_of_an_untrained_network_neither_vanish_nor_overflow():
+    state = torch.get_rng_state()
+    network = untrained(Config("ddrnet23slim", 1, ("a", "b"), ((0, 0, 0),) * 2, SIZE))
+    assert torch.equal(torch.get_rng_state(), state)
+    with torch.inference_mode():
+        logits, feature = network.key(torch.randn(1, 3, 64, 96))
+    assert 0.01 < float(feature.context.std()) < 100
+    assert torch.isfinite(logits).all()

@@ -1,0 +1,1 @@
+"""Data sets, clips made of them, and their augmentation."""

@@ -1,0 +1,106 @@
+"""Any folder of frames with index labels.
+
+``ROOT/images`` (or ``frames``) and ``ROOT/labels`` hold either labelled stills, under the same
+file stems, or a folder for each sequence of frames, some of which have a label.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from twnet_ros.learn.data.snippet import Snippet
+from twnet_ros.learn.data.still import DataError, Picture, Stills, read_indices, require
+from twnet_ros.segment.palette import UNLABELLED
+
+IMAGE_FOLDERS = ("images", "frames")
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}
+
+
+def recognises(root: Path) -> bool:
+    """Tell whether a folder has a part of the layout."""
+    return any((root / name).is_dir() for name in (*IMAGE_FOLDERS, "labels"))
+
+
+def read_split(
+    root: Path, classes: int, hold_out: list[str], split: str
+) -> tuple[Stills, list[Snippet]]:
+    """Return what is held out (``val``) or what is not (``train``): stills and sequences.
+
+    Each entry of ``hold_out`` is the beginning of the names of files or, where there are
+    sequences, of their folders: ``0006R0``, or that with a count, ``0016E5:40``, for the last so
+    many of them. Labels are single-channel PNG; ids from ``classes`` on are unlabelled.
+    """
+    if split not in ("train", "val"):
+        raise DataError(f"{root}: expected split 'val' of a folder with hold-outs, got {split!r}")
+    folders = [root / name for name in IMAGE_FOLDERS if (root / name).is_dir()]
+    if not folders or not (root / "labels").is_dir():
+        raise DataError(f"{root}: expected the folders 'images' (or 'frames') and 'labels'")
+    images, labels = folders[0], root / "labels"
+    read = partial(train_ids, classes=classes)
+    names = [path.name for path in _sorted(images.iterdir()) if path.is_dir()]
+    if names:
+        chosen = _choose(names, hold_out, split, "sequence")
+        snippets = [_snippet(images / name, labels / name) for name in chosen]
+        pairs = [(s.frames[n], label) for s in snippets for n, label in s.labels.items()]
+        return Stills(tuple(pairs), read), snippets
+    stills = {path.name: path for path in _pictures(images)}
+    chosen = _choose(list(stills), hold_out, split, "image")
+    expected = {name: _label(labels, path) for name, path in stills.items()}
+    require([path for path in expected.values() if not path.is_file()], "labels")
+    return Stills(tuple((stills[name], expected[name]) for name in chosen), read), []
+
+
+def train_ids(path: Path, classes: int) -> Picture:
+    """Read index labels; ids from ``classes`` on are unlabelled."""
+    labels = read_indices(path)
+    return np.where(labels < classes, labels, UNLABELLED).astype(np.uint8)
+
+
+def _snippet(images: Path, labels: Path) -> Snippet:
+    frames = _pictures(images)
+    if not labels.is_dir():
+        raise DataError(f"{labels}: expected the labels of {images}, found no such folder")
+    found = {path.stem for path in labels.glob("*.png")}
+    if not found:
+        raise DataError(f"{labels}: expected a label for some frames of {images}, found none")
+    strange = sorted(found - {frame.stem for frame in frames})
+    require([images / f"{stem}{frames[0].suffix}" for stem in strange], "labelled frames")
+    numbers = (n for n, frame in enumerate(frames) if frame.stem in found)
+    return Snippet(tuple(frames), {n: _label(labels, frames[n]) for n in numbers})
+
+
+def _label(labels: Path, image: Path) -> Path:
+    return labels / f"{image.stem}.png"
+
+
+def _pictures(folder: Path) -> list[Path]:
+    found = _sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        raise DataError(f"{folder}: expected PNG or JPEG images, found none")
+    return found
+
+
+def _sorted(paths: Iterable[Path]) -> list[Path]:
+    """Sort by name, numbers in it by their value: frame_9 comes before frame_10."""
+
+    def key(path: Path) -> list[tuple[bool, int, str]]:
+        parts = re.findall(r"\d+|\D+", path.name)
+        return [(p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts]
+
+    return sorted(paths, key=key)
+
+
+def _choose(names: list[str], hold_out: list[str], split: str, noun: str) -> list[str]:
+    held: set[str] = set()
+    for entry in hold_out:
+        prefix, colon, count = entry.partition(":")
+        if colon and not (count.isdecimal() and int(count)):
+            raise DataError(f"hold-out {entry!r}: expected a count of 1 or more, got {count!r}")
+        named = [name for name in names if name.startswith(prefix)]
+        if not named:
+            raise DataError(f"hold-out {entry!r}: no {noun}'s name begins with {prefix!r}")
+        held.update(named[-int(count) :] if colon else named)
+    return [name for name in names if (name in held) == (split == "val")]

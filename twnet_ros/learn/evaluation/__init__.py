@@ -1,0 +1,1 @@
+"""Accuracy: what is compared, metrics and reports."""

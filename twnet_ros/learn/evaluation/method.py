@@ -1,0 +1,50 @@
+"""The methods that are compared: TWNet, and what it is held against, each as an engine."""
+
+from torch import nn
+
+from twnet_ros.learn.evaluation.baseline import CarriedFeature, CarriedLogits, uncorrected
+from twnet_ros.learn.evaluation.interpolation import Interpolator
+from twnet_ros.net import TWNet
+from twnet_ros.segment import Segmenter, key_policy
+from twnet_ros.segment.flow import NETWORKS
+
+USUAL = ("per_frame", "twnet", "warping", "repeat")
+METHODS = (*USUAL, "nkfc", "prop_mv", "dff", "interp_mv", "adaptive")
+
+
+def engine(
+    model: TWNet, method: str, device: str, precision: str, motion: str = "auto"
+) -> Segmenter | Interpolator:
+    """Return the engine for one of METHODS.
+
+    ``per_frame`` takes the key step on every frame, ``twnet`` is the model as it runs,
+    ``adaptive`` too, with key steps where a drive changes besides those of the codec. ``nkfc`` is
+    its non-key step without fine-tuning and correction. The others only warp: ``prop_mv`` carries
+    the deepest feature along the motion, ``dff`` along optical flow, ``interp_mv`` from the key
+    frames on both sides, ``warping`` the key frame's logits; ``repeat`` repeats its labels.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+    if method == "interp_mv":
+        return Interpolator(model, device, precision, motion)
+    if method == "dff" and motion not in ("flow", *NETWORKS):
+        motion = "flow"
+    return Segmenter(
+        arrange(model, method),  # type: ignore[arg-type]
+        device,
+        precision,
+        per_frame=method == "per_frame",
+        policy=key_policy("adaptive" if method == "adaptive" else "codec"),
+        motion=motion,
+    )
+
+
+def arrange(model: TWNet, method: str) -> nn.Module:
+    """Return the network that runs in a method's steps."""
+    if method == "nkfc":
+        return uncorrected(model)
+    if method in ("prop_mv", "dff"):
+        return CarriedFeature(model)
+    if method in ("warping", "repeat"):
+        return CarriedLogits(model, moving=method == "warping")
+    return model

@@ -1,0 +1,73 @@
+"""The clips that methods are held against each other on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from twnet_ros.learn.data.cache import ClipCache
+from twnet_ros.learn.data.clip import Coding
+from twnet_ros.learn.data.source import SnippetSource, Source
+from twnet_ros.learn.data.still import DataError
+from twnet_ros.learn.evaluation.evaluate import Clip, labelled_clips, make_clips
+
+ANIMATED = 8  # clips, where their number is not given
+SHOWN = 4  # frames in the strips
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Clips, all of which begin with a key frame, and how they are coded and labelled."""
+
+    clips: list[Clip]
+    coding: Coding
+    every: int  # of so many frames the first is labelled
+    period: int  # frames from key frame to key frame, or all, where there is one
+    text: str  # what they are
+    shown: list[tuple[int, int]]  # frames for strips: the clip's number, the frame's in it
+
+    @property
+    def last(self) -> int:
+        """The greatest distance to the key frame at which anything is labelled."""
+        return (self.period - 1) // self.every * self.every
+
+
+def make_trial(
+    held_out: Source,
+    coding: Coding,
+    *,
+    clips: int | None,
+    frames: int,
+    every: int,
+    distances: Sequence[int],
+    cache: Path | None,
+    seed: int,
+) -> Trial:
+    """Take the labelled frames of real sequences, or make clips of other data.
+
+    ``report`` says what the options mean.
+    """
+    labelled = f", every {every} frames" if every > 1 else ""
+    text = f"GOP {coding.gop}, {coding.bits_per_pixel} bit/pixel{labelled}"
+    if not isinstance(held_out, SnippetSource):
+        if distances:
+            raise DataError("--distance: expected real sequences, whose labelled frames it is for")
+        made = make_clips(held_out, clips or ANIMATED, frames, coding, seed)
+        period = min(coding.gop, frames)
+        shown = [(0, every * step) for step in _spread(-(-period // every))]
+        text = f"{len(made)} clips of {frames} frames, {text}"
+        return Trial(made, coding, every, period, text, shown)
+    if every > 1 and (not distances or any(d % every for d in distances)):
+        raise DataError(f"--every {every}: expected --distance and multiples of {every} there")
+    kept = ClipCache(cache, held_out.root) if cache else ClipCache.beside(held_out.root)
+    made = labelled_clips(held_out, kept, coding, distances, clips, seed)
+    # The clips of one labelled frame follow each other.
+    shown = [(number, len(made[number]) - 1) for number in _spread(len(distances) or len(made))]
+    text = f"{len(made)} clips that lead up to the labelled frames of real sequences, {text}"
+    return Trial(made, coding, every, max(len(clip) for clip in made), text, shown)
+
+
+def _spread(count: int) -> list[int]:
+    """Return at most SHOWN numbers from 0 to ``count`` - 1, evenly spread."""
+    return list(map(int, np.linspace(0, count - 1, min(SHOWN, count)).round()))

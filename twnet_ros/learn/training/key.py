@@ -1,0 +1,136 @@
+"""Step 1: training the key-frame CNN on labelled pictures."""
+
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from twnet_ros.learn.data.augment import SCALE, augment
+from twnet_ros.learn.data.source import Source
+from twnet_ros.learn.evaluation.metric import Confusion
+from twnet_ros.learn.training import parallel
+from twnet_ros.learn.training.loop import Losses, Schedule, Scores, mixed_precision, optimise
+from twnet_ros.learn.training.loss import class_weights, segmentation_loss
+from twnet_ros.net import TWNet
+
+Picture = NDArray[np.uint8]
+
+
+class Crops(Dataset[tuple[Tensor, Tensor]]):
+    """Augmented crops, each a function of the seed and its own number alone."""
+
+    def __init__(
+        self,
+        source: Source,
+        size: tuple[int, int],
+        start: int,
+        stop: int,
+        seed: int,
+        scale: tuple[float, float] = SCALE,
+    ) -> None:
+        self.source, self.size, self.seed, self.scale = source, size, seed, scale
+        self.start, self.stop = start, stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        if index >= len(self):
+            raise IndexError(index)
+        rng = np.random.default_rng([self.seed, self.start + index])
+        rgb, labels = augment(*self.source.sample(rng), self.size, rng, self.scale)
+        return torch.from_numpy(rgb), torch.from_numpy(labels)
+
+
+def normalise(rgb: Tensor, model: TWNet) -> Tensor:
+    """Turn uint8 RGB (N, H, W, 3) into the network's input (N, 3, H, W), channels last."""
+    mean, std = (torch.tensor(v, device=rgb.device) for v in (model.config.mean, model.config.std))
+    return ((rgb.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+def histogram(source: Source, classes: int, count: int = 200) -> NDArray[np.int64]:
+    """Count the pixels of each class in ``count`` pictures drawn at random."""
+    total = np.zeros(256, np.int64)
+    for index in tqdm(range(count), desc="class frequencies", leave=False):
+        _, labels = source.sample(np.random.default_rng([7, index]))
+        total += np.bincount(labels.ravel(), minlength=256)
+    return total[:classes]
+
+
+def train_key(
+    model: TWNet,
+    source: Source,
+    held_out: list[tuple[Picture, Picture]],
+    schedule: Schedule,
+    crop: tuple[int, int],
+    run: Path,
+    device: str = "cpu",
+    scale: tuple[float, float] = SCALE,
+    pretrained: Collection[str] = (),
+    encoder_rate: float = 1.0,
+) -> None:
+    """Train the key-frame CNN of ``model`` on crops of size (width, height).
+
+    ``scale`` bounds the factor by which pictures are scaled before they are cropped. The tensors
+    that ``pretrained`` names learn at the share ``encoder_rate`` of the schedule's rate.
+    """
+    torch.manual_seed(schedule.seed)
+    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parallel.join_norms(model.keyframe, device)
+    weights = class_weights(histogram(source, len(model.config.classes))).to(device)
+    own = parallel.share(schedule.batch)
+
+    def batches(start: int) -> Iterator[object]:
+        first, last = start * schedule.batch, schedule.iterations * schedule.batch
+        crops = Crops(source, crop, first, last, schedule.seed, scale)
+        shares = [
+            list(range(begin + own.start, begin + own.stop))
+            for begin in range(0, len(crops), schedule.batch)
+        ]
+        return iter(DataLoader(crops, batch_sampler=shares, num_workers=1))
+
+    def losses(batch: object) -> Losses:
+        rgb, labels = (part.to(device) for part in batch)  # type: ignore[attr-defined]
+        model.train()
+        with mixed_precision(device):
+            logits, _ = model.key(normalise(rgb, model))
+        return {"loss": segmentation_loss(logits, labels, weights)}
+
+    def validate() -> Scores:
+        model.copy_key_parts()  # the checkpoint that follows can run non-key steps, uncorrected
+        return {"score": score_pictures(model, held_out, device)} if held_out else {}
+
+    named = {f"keyframe.{name}": p for name, p in model.keyframe.named_parameters()}
+    groups = [(1.0, [p for name, p in named.items() if name not in pretrained])]
+    if pretrained:
+        groups.append((encoder_rate, [p for name, p in named.items() if name in pretrained]))
+    optimise(model, groups, schedule, batches, losses, validate, run)
+
+
+def score_pictures(
+    model: TWNet, pictures: Iterable[tuple[Picture, Picture]], device: str = "cpu"
+) -> float:
+    """Return the mIoU of the key-frame CNN on labelled pictures, each at its own size."""
+    confusion = Confusion(len(model.config.classes))
+    for rgb, labels in pictures:
+        image = normalise(_padded(rgb, model.SIZE_MULTIPLE)[None].to(device), model)
+        logits, _ = model.key(image)
+        height, width = labels.shape
+        size = image.shape[-2:]
+        full = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
+        predicted = full[0, :, :height, :width].argmax(0)
+        confusion.add(labels, predicted.cpu().numpy().astype(np.uint8))
+    return confusion.miou()
+
+
+def _padded(rgb: Picture, multiple: int) -> Tensor:
+    """Repeat the lower and right border until the sides are multiples."""
+    height, width = (-side % multiple for side in rgb.shape[:2])
+    return torch.from_numpy(cv2.copyMakeBorder(rgb, 0, height, 0, width, cv2.BORDER_REPLICATE))

@@ -1,0 +1,175 @@
+"""The training loop that both steps share."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from twnet_ros.learn.training import parallel
+from twnet_ros.net import TWNet, save_checkpoint
+from twnet_ros.segment.device import has_bf16
+
+Group = tuple[float, list[nn.Parameter]]  # share of the schedule's rate, what it is for
+Losses = dict[str, Tensor]  # "loss" is what is minimised, the others are logged beside it
+Scores = dict[str, float]  # mIoU on held-out data; the best "score" is kept; empty without data
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train."""
+
+    iterations: int
+    batch: int  # samples an iteration
+    rate: float  # peak learning rate of the one-cycle schedule
+    weight_decay: float = 0.01
+    clip: float = 5.0  # norm that gradients are clipped to
+    validate_every: int = 500  # iterations
+    seed: int = 0
+
+
+def mixed_precision(device: str) -> torch.autocast:
+    """Return a context that computes in bfloat16 where the device is fast at it."""
+    name = torch.device(device)
+    return torch.autocast(name.type, torch.bfloat16, enabled=has_bf16(name))
+
+
+def optimise(
+    model: TWNet,
+    groups: Sequence[Group],
+    schedule: Schedule,
+    batches: Callable[[int], Iterator[object]],
+    losses: Callable[[object], Losses],
+    validate: Callable[[], Scores],
+    run: Path,
+) -> None:
+    """Train with AdamW and a one-cycle rate; resume where ``run`` was left.
+
+    Each of ``groups`` has its share of the schedule's rate. ``batches(start)`` iterates from
+    iteration ``start`` on. The folder ``run`` receives ``model.safetensors``, the model that
+    scored best so far or the newest where nothing is held out, ``state.pt`` (to resume) and
+    TensorBoard logs. What training begins with is scored, too. Of several processes the first one
+    alone writes, and ``batches`` are each one's own share.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    weights = [p for _, parameters in groups for p in parameters]
+    optimiser = torch.optim.AdamW(
+        [{"params": parameters} for _, parameters in groups], weight_decay=schedule.weight_decay
+    )
+    rate = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        [share * schedule.rate for share, _ in groups],
+        total_steps=max(1, schedule.iterations),
+        pct_start=0.1 if schedule.iterations >= 20 else 0.3,  # the rise must have steps
+    )
+    start, best = _resume(run / "state.pt", schedule, model, optimiser, rate)
+    parallel.start_alike(model)  # and no process writes before all have read
+    first = parallel.is_first()
+    progress = tqdm(
+        total=schedule.iterations, initial=start, unit="it", mininterval=5, disable=not first
+    )
+    with SummaryWriter(str(run)) if first else nullcontext() as log, progress:
+
+        def keep(step: int) -> None:
+            nonlocal best
+            if log is None:
+                return
+            model.eval()
+            with torch.inference_mode():
+                scores = validate()
+            for name, value in scores.items():
+                log.add_scalar(f"held_out/{name}", value, step)
+            tqdm.write(f"{step}: " + ", ".join(f"{k} {v:.2f}" for k, v in scores.items()))
+            found = scores.get("score", math.inf)
+            if found >= best:
+                save_checkpoint(run / "model.safetensors", model)
+                best = found
+            _store(run / "state.pt", schedule, (step, best), model, optimiser, rate)
+
+        if not start:
+            keep(0)
+        for step, batch in enumerate(batches(start), start + 1):
+            values = losses(batch)
+            optimiser.zero_grad()
+            values["loss"].backward()  # type: ignore[no-untyped-call]
+            parallel.average_gradients(weights)
+            norm = nn.utils.clip_grad_norm_(weights, schedule.clip)
+            optimiser.step()
+            rate.step()
+            progress.update()
+            if step % 20 == 0:
+                shown = {k: float(parallel.mean(v.detach())) for k, v in values.items()}
+                progress.set_postfix({k: f"{v:.3f}" for k, v in shown.items()})
+                if log is not None:
+                    for name, value in {**shown, "gradient_norm": float(norm)}.items():
+                        log.add_scalar(f"train/{name}", value, step)
+            if step % schedule.validate_every == 0 or step == schedule.iterations:
+                keep(step)
+
+
+def resumes(run: Path) -> bool:
+    """Tell whether ``optimise`` would go on in this folder rather than begin."""
+    return (run / "state.pt").is_file()
+
+
+def _settings(schedule: Schedule, model: TWNet) -> dict[str, object]:
+    """Return what a resumed run must have in common with the one it resumes."""
+    return {**dataclasses.asdict(schedule), "config": model.config.to_json()}
+
+
+def _peak_rates(optimiser: dict[str, Any]) -> list[float]:
+    """Return the groups' rates as the one-cycle schedule left them in the optimiser's state."""
+    return [group["max_lr"] for group in optimiser["param_groups"]]
+
+
+def _store(
+    path: Path,
+    schedule: Schedule,
+    reached: tuple[int, float],
+    model: TWNet,
+    optimiser: torch.optim.Optimizer,
+    rate: torch.optim.lr_scheduler.LRScheduler,
+) -> None:
+    state = {
+        "settings": _settings(schedule, model),
+        "reached": reached,
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "rate": rate.state_dict(),
+    }
+    temporary = path.with_suffix(".part")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def _resume(
+    path: Path,
+    schedule: Schedule,
+    model: TWNet,
+    optimiser: torch.optim.Optimizer,
+    rate: torch.optim.lr_scheduler.LRScheduler,
+) -> tuple[int, float]:
+    """Load what ``_store`` wrote, if there is any; return its iteration and the best score."""
+    if not path.is_file():
+        return 0, -math.inf
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    wanted = _settings(schedule, model) | {"peak rates": _peak_rates(optimiser.state_dict())}
+    stored = state["settings"] | {"peak rates": _peak_rates(state["optimiser"])}
+    for name, value in wanted.items():
+        if stored.get(name) != value:
+            raise ValueError(
+                f"{path}: expected a run with {name} {value} to resume, "
+                f"got {stored.get(name)}; choose another run folder"
+            )
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    rate.load_state_dict(state["rate"])
+    step, best = state["reached"]
+    return int(step), float(best)

@@ -1,0 +1,124 @@
+"""Step 2: training the non-key-frame CNN along compressed clips."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from twnet_ros.learn.data.source import Source
+from twnet_ros.learn.evaluation.evaluate import Clip, score
+from twnet_ros.learn.training import parallel
+from twnet_ros.learn.training.key import histogram
+from twnet_ros.learn.training.loop import (
+    Losses,
+    Schedule,
+    Scores,
+    mixed_precision,
+    optimise,
+    resumes,
+)
+from twnet_ros.learn.training.loss import class_weights, consistency_loss, segmentation_loss
+from twnet_ros.learn.training.rectify import fit_rectification
+from twnet_ros.learn.training.rollout import Lanes, Rollout, Stretch, restart
+from twnet_ros.net import FeatureState, TWNet
+
+ATTENTION_SHARE = 20.0  # of the rate, for the 28 weights of RGA: inputs and outputs of order one
+
+
+def train_nonkey(
+    model: TWNet,
+    source: Source,
+    held_out: dict[str, list[Clip]],
+    schedule: Schedule,
+    rollout: Rollout,
+    run: Path,
+    device: str = "cpu",
+) -> None:
+    """Fine-tune head, tail, CFR and RGA with equation 8; the key-frame CNN stays as it is.
+
+    ``schedule.batch`` is the number of lanes. After each validation they begin with new clips, so
+    that a run which is resumed there goes on as if it had not stopped. Batch norms keep the
+    key-frame CNN's statistics: neighbouring frames are no fair sample to estimate them from. Where
+    equation 8 has a consistency term, CFR starts from its least-squares solution. ``held_out``
+    holds sets of clips by name; each is scored over the last quarter of its frames.
+    """
+    torch.manual_seed(schedule.seed)
+    model.start_finetuning()  # a resumed run's own state then replaces the copies
+    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weights = class_weights(histogram(source, len(model.config.classes))).to(device)
+    context, own = torch.empty(0), parallel.share(schedule.batch)
+
+    def stretches(seed: int) -> Iterator[Stretch]:
+        numbers = (schedule.seed, seed)
+        lanes = Lanes(source, model.config, rollout, len(own), numbers, own.start)
+        return iter(DataLoader(lanes, batch_size=None, num_workers=1, prefetch_factor=4))
+
+    def batches(start: int) -> Iterator[object]:
+        every = schedule.validate_every
+        while start < schedule.iterations:
+            stop = min(start - start % every + every, schedule.iterations)
+            yield from islice(stretches(start + 1), stop - start)
+            start = stop
+
+    def losses(batch: object) -> Losses:
+        nonlocal context
+        if not isinstance(batch, Stretch):
+            raise TypeError(f"expected a Stretch, got {type(batch).__name__}")
+        model.eval()
+        with mixed_precision(device):
+            context = restart(model, batch, context, device)
+            total, context = rollout_losses(model, batch, context, weights, device)
+        total["loss"] = total["segmentation"] + rollout.consistency * total["consistency"]
+        return total
+
+    def validate() -> Scores:
+        scores = {
+            f"{name}_{method}": score(model, clips, method, device).late().miou()
+            for name, clips in held_out.items()
+            for method in ("twnet", "per_frame")
+        }
+        ours = [value for name, value in scores.items() if name.endswith("twnet")]
+        return scores | ({"score": sum(ours) / len(ours)} if ours else {})
+
+    groups = [(1.0, [*model.head.parameters(), *model.tail.parameters()])]
+    if model.corrects:
+        groups.append((1.0, list(model.cfr.parameters())))
+        if rollout.consistency and not resumes(run):
+            model.eval()
+            fit_rectification(model, stretches(0), rollout.fit, device)
+    if model.attends:
+        groups.append((ATTENTION_SHARE, list(model.rga.parameters())))
+    optimise(model, groups, schedule, batches, losses, validate, run)
+
+
+def rollout_losses(
+    model: TWNet, batch: Stretch, context: Tensor, weights: Tensor, device: str
+) -> tuple[Losses, Tensor]:
+    """Walk along the stretch; return its losses and the last context, detached.
+
+    Consistency is the mean over the frames, with the gradient going back along the contexts.
+    Segmentation is that of the last frame, and only there head and tail learn: neighbouring
+    frames would tell them little more.
+    """
+    state = FeatureState(context, 0)
+    last = batch.image.shape[1] - 1
+    consistency, square = [], []
+    for t in range(last + 1):
+        image, motion, error = batch.frame(t, device)
+        with torch.set_grad_enabled(t == last):
+            head = model.head(image)
+        state = model.carry(head, motion, error, state)
+        with torch.no_grad():
+            target = model.keyframe.context(model.keyframe.head(image))
+        consistency.append(consistency_loss(state.context, target))
+        square.append(state.context.detach().square().mean())
+    logits = model.tail(state.context, head)
+    losses = {
+        "segmentation": segmentation_loss(logits, batch.labels[:, last].to(device), weights),
+        "consistency": torch.stack(consistency).mean(),
+        "context_rms": torch.stack(square).mean().sqrt(),
+    }
+    return losses, state.context.detach()

@@ -1,0 +1,133 @@
+"""Walking along compressed clips, as the second training step does.
+
+The corrected feature is a recurrence that run time follows for a whole GOP. So clips are not cut
+into short roll-outs: each lane of the batch walks along one long clip, a few frames an iteration,
+and hands its state, without gradient, to the next iteration. States of every age the network will
+meet are trained on, at the price of a short roll-out.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from twnet_ros.codec import CodedFrame
+from twnet_ros.learn.data.clip import Coding, transcode
+from twnet_ros.learn.data.source import Picture, Source
+from twnet_ros.net import Config, TWNet, residual
+from twnet_ros.segment.input import Geometry, InputPass
+from twnet_ros.segment.palette import UNLABELLED
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """How clips are walked along."""
+
+    frames: int = 4  # P-frames an iteration, the length of the gradient's way back
+    shortest: int = 8  # P-frames of a clip at least
+    longest: int = 60  # and at most
+    consistency: float = 10.0  # lambda of equation 8
+    fit: int = 32  # stretches for each round of the least-squares start
+
+
+@dataclass
+class Stretch:
+    """The next frames of one lane, or of all lanes stacked.
+
+    ``first`` says whether the stretch begins a clip; ``key`` is then its key frame.
+    """
+
+    first: Tensor  # (N,) bool
+    key: Tensor  # (N, 3, H, W) normalised image
+    image: Tensor  # (N, T, 3, H, W)
+    motion: Tensor  # (N, T, 2, H, W) input pixels
+    residual: Tensor  # (N, T, 3, H, W) 8-bit levels
+    labels: Tensor  # (N, T, H, W) train ids
+
+    def frame(self, t: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Return image, motion and residual of the frame number ``t`` on a device."""
+        image = self.image[:, t].to(device, memory_format=torch.channels_last)
+        return image, self.motion[:, t].to(device), self.residual[:, t].to(device)
+
+
+class Lanes(IterableDataset[Stretch]):
+    """Batches of stretches, one lane beside the other, each along its own random clips."""
+
+    def __init__(
+        self,
+        source: Source,
+        config: Config,
+        rollout: Rollout,
+        lanes: int,
+        seed: tuple[int, int],
+        first: int = 0,
+    ) -> None:
+        """Take so many lanes, from the number ``first`` on; each depends on its number alone."""
+        self.source, self.config, self.rollout = source, config, rollout
+        self.lanes, self.seed = range(first, first + lanes), seed
+
+    def __iter__(self) -> Iterator[Stretch]:
+        walks = [self._walk(np.random.default_rng([*self.seed, n])) for n in self.lanes]
+        while True:
+            parts = [next(walk) for walk in walks]
+            fields = Stretch.__dataclass_fields__
+            yield Stretch(
+                **{name: torch.stack([getattr(p, name) for p in parts]) for name in fields}
+            )
+
+    def _walk(self, rng: np.random.Generator) -> Iterator[Stretch]:
+        """Walk along one random clip after the other."""
+        rollout = self.rollout
+        while True:
+            length = int(rng.integers(rollout.shortest, rollout.longest + 1)) // rollout.frames
+            clip = self.source.clip(rng, 1 + length * rollout.frames)
+            frames = transcode(clip, Coding.random(rng, gop=600))
+            key, labels = next(frames)
+            size = (key.width, key.height)
+            geometry = Geometry(size, size, Geometry.of(size, size).padded)
+            source = InputPass(geometry, self.config, torch.device("cpu"), torch.float32)
+            previous = source.picture(key)
+            key_image = source.image(previous, key)[0]
+            for stretch in range(length):
+                steps = []
+                for _ in range(rollout.frames):
+                    frame, labels = next(frames)
+                    picture = source.picture(frame)
+                    steps.append(self._step(source, frame, picture, previous, labels))
+                    previous = picture
+                parts = (torch.stack(column) for column in zip(*steps, strict=True))
+                yield Stretch(torch.tensor(stretch == 0), key_image, *parts)
+
+    @staticmethod
+    def _step(
+        source: InputPass, frame: CodedFrame, picture: Tensor, previous: Tensor, labels: Picture
+    ) -> tuple[Tensor, ...]:
+        if frame.motion is None:
+            raise RuntimeError(f"frame {frame.index} of a training clip is a second key frame")
+        motion = source.motion(frame.motion)
+        width, height = source.geometry.padded
+        below, right = height - labels.shape[0], width - labels.shape[1]
+        padded = np.pad(labels, ((0, below), (0, right)), constant_values=UNLABELLED)
+        return (
+            source.image(picture, frame)[0],
+            motion[0],
+            residual(picture, previous, motion)[0],
+            torch.from_numpy(padded),
+        )
+
+
+@torch.no_grad()
+def restart(model: TWNet, batch: Stretch, context: Tensor, device: str) -> Tensor:
+    """Return the lanes' contexts (N, C, h, w): the key step's where a clip begins."""
+    first = batch.first
+    if not first.any():
+        return context
+    _, state = model.key(batch.key[first].to(device, memory_format=torch.channels_last))
+    if first.all():
+        return state.context
+    context = context.clone()
+    context[first.to(device)] = state.context.to(context.dtype)
+    return context

@@ -1,0 +1,112 @@
+"""Both training steps, from a data set to a run folder."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from twnet_ros.learn.data.clip import Coding
+from twnet_ros.learn.data.dataset import Data, held_out_pictures
+from twnet_ros.learn.data.source import SnippetSource
+from twnet_ros.learn.data.still import DataError
+from twnet_ros.learn.evaluation.evaluate import make_clips
+from twnet_ros.learn.training import parallel
+from twnet_ros.learn.training.key import train_key
+from twnet_ros.learn.training.loop import Schedule
+from twnet_ros.learn.training.nonkey import train_nonkey
+from twnet_ros.learn.training.rollout import Rollout
+from twnet_ros.net import Config, TWNet, load_checkpoint, load_pretrained, publication
+from twnet_ros.segment.device import find_device
+from twnet_ros.segment.segmenter import find_model
+
+
+def step_one(
+    data: Data,
+    schedule: Schedule,
+    run: Path,
+    *,
+    backbone: str,
+    layer: int,
+    input_size: tuple[int, int],
+    crop: tuple[int, int],
+    scale: tuple[float, float],
+    init: str | None,
+    pretrained: Path | None,
+    encoder_rate: float,
+    device: str,
+) -> None:
+    """Train the key-frame CNN of a backbone.
+
+    It starts from the tensors of the checkpoint ``init`` that fit, wherever that is cut, or with
+    its encoder from the published file ``pretrained``, whose normalisation of pictures it then
+    takes over, and whose tensors learn at the share ``encoder_rate`` of the schedule's rate.
+    """
+    if init and pretrained:
+        raise ValueError(f"expected init or pretrained, got both: {init} and {pretrained}")
+    torch.manual_seed(schedule.seed)
+    config = Config(
+        backbone,
+        layer,
+        data.classes.names,
+        data.classes.colors,
+        input_size,
+        correction="rga" if layer < 3 else "none",
+    )
+    if pretrained:
+        published = publication(backbone)
+        config = replace(config, mean=published.mean, std=published.std)
+    model = TWNet(config)
+    loaded = load_pretrained(model, pretrained) if pretrained else frozenset()
+    if init:
+        donor = load_checkpoint(find_model(init))
+        if donor.config.backbone != backbone:
+            raise DataError(f"{init}: expected a {backbone} network, got {donor.config.backbone}")
+        _start_from(model, donor)
+    source, held_out = data.training(), data.held_out()
+    pictures = held_out_pictures(held_out if parallel.is_first() else None)
+    place = str(find_device(device))
+    train_key(model, source, pictures, schedule, crop, run, place, scale, loaded, encoder_rate)
+
+
+def step_two(
+    data: Data,
+    schedule: Schedule,
+    rollout: Rollout,
+    run: Path,
+    *,
+    model: str,
+    layer: int | None,
+    correction: str | None,
+    device: str,
+) -> None:
+    """Train the non-key-frame CNN beside the key-frame CNN of the checkpoint ``model``.
+
+    ``layer`` cuts that elsewhere, ``correction`` is one of CORRECTIONS; None leaves them.
+    """
+    network = load_checkpoint(find_model(model))
+    if network.config.classes != data.classes.names:
+        raise DataError(
+            f"{model}: expected the data's {len(data.classes.names)} classes, "
+            f"got {len(network.config.classes)}"
+        )
+    cut = layer or network.config.layer
+    kept = network.config.correction if cut < 3 else "none"
+    network = network.recut(cut, correction or kept)
+    source, held_out = data.training(), data.held_out()
+    clips = {}
+    if held_out and parallel.is_first():
+        # Of a real clip perhaps the last frame alone is labelled: more of them, of one GOP.
+        real = isinstance(held_out, SnippetSource)
+        near, far = Coding(bits_per_pixel=0.3), Coding(gop=600, bits_per_pixel=0.3)
+        clips["gop_12"] = make_clips(held_out, *((12, 12) if real else (6, 24)), near, 1)
+        clips["far"] = make_clips(held_out, 4 if real else 2, 101, far, 2)
+    train_nonkey(network, source, clips, schedule, rollout, run, str(find_device(device)))
+
+
+def _start_from(model: TWNet, donor: TWNet) -> None:
+    """Copy every tensor of the donor's key-frame CNN that has the same place and shape."""
+    own = model.keyframe.uncut()
+    with torch.no_grad():
+        for name, tensor in donor.keyframe.uncut().items():
+            if name in own and own[name].shape == tensor.shape:
+                own[name].copy_(tensor)
