@@ -63,9 +63,8 @@ def report(
     if unknown := [name for name in methods if name not in METHODS]:
         raise DataError(f"--methods: expected some of {', '.join(METHODS)}, got {unknown[0]!r}")
     if out is not None:
-        from twnet_ros.learn.evaluation import (
-            gallery,
-        )  # what is missing is missed before hours of work
+        # Loads matplotlib: if it is missing, that is said before hours of work.
+        from twnet_ros.learn.evaluation import gallery
 
         out.mkdir(parents=True, exist_ok=True)
     networks = _load(models, data)
