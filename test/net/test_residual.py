@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from twnet_ros.codec import ClipEncoder, StreamDecoder, read_packets
-from twnet_ros.net import residual
+from twnet_ros.net import residual, residual_magnitude
 
 
 def bilinear(picture, x, y):
@@ -49,6 +49,20 @@ def test_it_is_signed():
     still = torch.zeros(1, 2, 4, 4)
     assert torch.equal(residual(bright, dark, still), torch.full((1, 3, 4, 4), 240.0))
     assert torch.equal(residual(dark, bright, still), torch.full((1, 3, 4, 4), -240.0))
+
+
+@pytest.mark.parametrize("stride", [4, 8, 16])
+def test_its_magnitude_on_a_grid_is_the_mean_over_each_pixel_whatever_the_sign(stride):
+    error = 9 * torch.randn(2, 3, 2 * stride, 3 * stride)
+    found = residual_magnitude(error, stride)
+    assert found.shape == (2, 3, 2, 3)
+    assert torch.equal(residual_magnitude(-error, stride), found)
+    for row in range(2):
+        for column in range(3):
+            rows = slice(row * stride, (row + 1) * stride)
+            columns = slice(column * stride, (column + 1) * stride)
+            expected = error[:, :, rows, columns].double().abs().mean((2, 3))
+            assert torch.allclose(found[:, :, row, column].double(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "h264"])

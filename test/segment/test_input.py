@@ -8,7 +8,6 @@ from av.video.reformatter import ColorRange, Colorspace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twnet_ros.codec import BlockMotion
 from twnet_ros.segment.color import ycc_to_rgb
 from twnet_ros.segment.input import Geometry, InputPass, fit
 
@@ -85,7 +84,7 @@ def test_geometries(video, box, net, padded):
 
 def test_motion_at_native_size_is_the_blocks_own(pass_in, motion_of):
     motion = motion_of(64, 96)
-    got = pass_in((96, 64)).motion(motion)
+    got = pass_in((96, 64)).motion(motion).dense()
     assert got.shape == (1, 2, 64, 96)
     expected = motion.displacement.repeat(8, 0).repeat(8, 1)
     np.testing.assert_array_equal(got[0].permute(1, 2, 0).numpy(), expected)
@@ -93,7 +92,7 @@ def test_motion_at_native_size_is_the_blocks_own(pass_in, motion_of):
 
 def test_motion_at_half_size_is_half_as_long(pass_in, motion_of):
     motion = motion_of(128, 192)
-    got = pass_in((192, 128), (96, 64)).motion(motion)
+    got = pass_in((192, 128), (96, 64)).motion(motion).dense()
     expected = motion.displacement.repeat(4, 0).repeat(4, 1) / 2
     np.testing.assert_array_equal(got[0].permute(1, 2, 0).numpy(), expected)
 
@@ -102,7 +101,7 @@ def test_motion_at_half_size_is_half_as_long(pass_in, motion_of):
 def test_motion_at_any_scale_is_that_of_the_block_under_the_pixel(pass_in, motion_of, video, box):
     source = pass_in(video, box)
     motion = motion_of(video[1], video[0])
-    got = source.motion(motion)[0].numpy()
+    got = source.motion(motion).dense()[0].numpy()
     (net_w, net_h), (width, height) = source.geometry.net, source.geometry.padded
     assert got.shape == (2, height, width)
     scale = np.array([net_w / video[0], net_h / video[1]])
@@ -120,7 +119,7 @@ def test_blocks_without_a_vector_do_not_move(pass_in, motion_of):
     motion = motion_of(64, 96, (4.0, 4.0))
     motion.displacement[2, 3] = 0
     motion.reference[2, 3] = 0
-    got = pass_in((96, 64)).motion(BlockMotion(motion.displacement, motion.reference))
+    got = pass_in((96, 64)).motion(motion).dense()
     assert not got[0, :, 16:24, 24:32].any()
     assert got[0, :, :16].all()
 
@@ -129,7 +128,7 @@ def test_the_picture_at_native_size_is_the_decoded_one(pass_in, frame_of):
     rng = np.random.default_rng(0)
     y = rng.integers(0, 256, (64, 96), dtype=np.uint8)
     flat = np.full((32, 48), 77, np.uint8)
-    picture = pass_in((96, 64)).picture(frame_of(y, flat, flat + 1))
+    picture, _ = pass_in((96, 64)).convert(frame_of(y, flat, flat + 1))
     assert picture.shape == (1, 3, 64, 96)
     np.testing.assert_array_equal(picture[0, 0].numpy(), y)
     assert (picture[0, 1] == 77).all()
@@ -138,20 +137,20 @@ def test_the_picture_at_native_size_is_the_decoded_one(pass_in, frame_of):
 
 def test_chroma_is_interpolated_at_pixel_centres(pass_in, frame_of):
     ramp = np.tile(np.arange(0, 240, 5, dtype=np.uint8), (32, 1))  # 48 columns
-    picture = pass_in((96, 64)).picture(frame_of(np.zeros((64, 96), np.uint8), ramp))
+    picture, _ = pass_in((96, 64)).convert(frame_of(np.zeros((64, 96), np.uint8), ramp))
     expected = np.clip((np.arange(96) - 0.5) / 2 * 5, 0, 235)
     np.testing.assert_allclose(picture[0, 1, 10].numpy(), expected, atol=1e-3)
 
 
 def test_a_smaller_picture_is_an_average(pass_in, frame_of):
     y = (np.indices((128, 192)).sum(0) % 2 * 200).astype(np.uint8)  # a checkerboard
-    picture = pass_in((192, 128), (96, 64)).picture(frame_of(y))
+    picture, _ = pass_in((192, 128), (96, 64)).convert(frame_of(y))
     np.testing.assert_allclose(picture[0, 0, 4:-4, 4:-4].numpy(), 100, atol=1)
 
 
 def test_padding_repeats_the_border(pass_in, frame_of):
     y = np.random.default_rng(0).integers(0, 256, (40, 72), dtype=np.uint8)
-    picture = pass_in((72, 40)).picture(frame_of(y))
+    picture, _ = pass_in((72, 40)).convert(frame_of(y))
     assert picture.shape == (1, 3, 64, 96)
     expected = np.pad(y, ((0, 24), (0, 24)), mode="edge")
     np.testing.assert_array_equal(picture[0, 0].numpy(), expected)
@@ -178,7 +177,7 @@ def test_the_image_is_normalised_rgb(pass_in, frame_of, matrix, full_range):
     for seed in range(6):
         planes = smooth_planes(128, 192, seed)
         frame = frame_of(*planes, matrix=matrix, full_range=full_range)
-        image = source.image(source.picture(frame), frame)[0].permute(1, 2, 0).numpy()
+        image = source.convert(frame)[1][0].permute(1, 2, 0).numpy()
         rgb = image * source.config.std + source.config.mean
         expected = rgb_by_ffmpeg(planes, matrix, full_range)
         assert expected.min() > 0 and expected.max() < 255  # nothing was clipped
@@ -191,7 +190,7 @@ def test_black_and_white_and_the_network_s_type(pass_in, frame_of):
     y[:, 48:] = 235
     source = pass_in((96, 64), dtype=torch.bfloat16)
     frame = frame_of(y)
-    image = source.image(source.picture(frame), frame)
+    _, image = source.convert(frame)
     assert image.dtype == torch.bfloat16
     mean, std = source.config.mean, source.config.std
     for c in range(3):

@@ -11,7 +11,7 @@ import torch
 
 from twnet_ros.codec import BlockMotion, CodecError, FrameKind, StreamDecoder
 from twnet_ros.learn.streets import Street
-from twnet_ros.net import residual
+from twnet_ros.net import residual, residual_magnitude, to_grid
 from twnet_ros.segment import KeyPolicy, Path, Segmenter, SegmentError, find_model, key_policy
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.output import label
@@ -74,14 +74,13 @@ def test_the_steps_are_the_network_s_on_what_the_codec_said(network, coded, pan,
     source = InputPass(geometry, model.config, torch.device("cpu"), torch.float32)
     state = previous = None
     for frame, result in zip(frames, results, strict=True):
-        picture = source.picture(frame)
-        image = source.image(picture, frame)
+        picture, image = source.convert(frame)
         if frame.key:
             logits, state = model.key(image)
         else:
-            motion = source.motion(frame.motion)
-            error = residual(picture, previous, motion)
-            logits, state = model.nonkey(image, motion, error, state)
+            motion, stride = source.motion(frame.motion).dense(), model.keyframe.stride
+            error = residual_magnitude(residual(picture, previous, motion), stride)
+            logits, state = model.nonkey(image, to_grid(motion, stride), error, state)
         previous = picture
         assert (result.labels == label(logits, geometry)).mean() > 0.995
 

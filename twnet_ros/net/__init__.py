@@ -4,7 +4,7 @@ from twnet_ros.net.checkpoint import CheckpointError, load_checkpoint, save_chec
 from twnet_ros.net.config import Config
 from twnet_ros.net.fold import fold
 from twnet_ros.net.pretrained import load_pretrained, publication
-from twnet_ros.net.residual import residual
+from twnet_ros.net.residual import residual, residual_magnitude
 from twnet_ros.net.twnet import FeatureState, TWNet
 from twnet_ros.net.warp import to_grid, warp
 
@@ -18,6 +18,7 @@ __all__ = [
     "load_pretrained",
     "publication",
     "residual",
+    "residual_magnitude",
     "save_checkpoint",
     "to_grid",
     "warp",

@@ -1,7 +1,6 @@
 """The correction stage: context feature rectification and residual-guided attention."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -48,7 +47,7 @@ class ResidualGuidedAttention(nn.Module):
         for parameter, start in zip(self.attend.parameters(), (0.0, self.START), strict=True):
             nn.init.constant_(parameter, start)
 
-    def forward(self, residual: Tensor, stride: int) -> Tensor:
-        """Return attention (N, 1, H / stride, W / stride) in (0, 1) from (N, 3, H, W)."""
-        magnitude = F.avg_pool2d(residual.abs(), stride) / self.LEVELS
-        return torch.sigmoid(self.attend(magnitude.to(self.attend.weight.dtype)))
+    def forward(self, magnitude: Tensor) -> Tensor:
+        """Return attention (N, 1, h, w) in (0, 1) from ``residual_magnitude``, (N, 3, h, w)."""
+        scaled = magnitude / self.LEVELS
+        return torch.sigmoid(self.attend(scaled.to(self.attend.weight.dtype)))

@@ -1,5 +1,6 @@
 """The motion-compensated residual, the codec's error signal in image space."""
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from twnet_ros.net.warp import warp
@@ -14,3 +15,12 @@ def residual(current: Tensor, previous: Tensor, motion: Tensor) -> Tensor:
     the codec's own residual up to sub-pel filters and in-loop filtering.
     """
     return current - warp(previous, motion)
+
+
+def residual_magnitude(residual: Tensor, stride: int) -> Tensor:
+    """Bring a residual (N, 3, H, W) to the grid of a feature with this stride, without its sign.
+
+    A feature pixel has the mean magnitude of its ``stride x stride`` pixels, in 8-bit levels. H
+    and W must be multiples of the stride. Returns (N, 3, H / stride, W / stride).
+    """
+    return F.avg_pool2d(residual.abs(), stride)

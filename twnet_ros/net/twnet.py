@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from twnet_ros.net.backbone import HeadFeatures
 from twnet_ros.net.config import Config
 from twnet_ros.net.correction import ContextFeatureRectification, ResidualGuidedAttention
-from twnet_ros.net.warp import to_grid, warp
+from twnet_ros.net.warp import warp
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,9 @@ class TWNet(nn.Module):
     ) -> tuple[Tensor, FeatureState]:
         """Segment a non-key frame from the state of the frame that its motion points to.
 
-        ``motion`` is (N, 2, H, W) in input pixels, ``residual`` (N, 3, H, W) in 8-bit YCbCr
-        levels. The step consumes the state.
+        ``motion`` is (N, 2, h, w) in feature pixels, as ``to_grid`` brings it to the context's
+        grid, and ``residual`` (N, 3, h, w) its mean magnitude there in 8-bit YCbCr levels, as
+        ``residual_magnitude`` returns it. The step consumes the state.
         """
         head = self.head(image)
         state = self.carry(head, motion, residual, state)
@@ -73,11 +74,11 @@ class TWNet(nn.Module):
         self, head: HeadFeatures, motion: Tensor, residual: Tensor, state: FeatureState
     ) -> FeatureState:
         """Warp the last frame's context to this frame (equation 4) and correct it (5 and 7)."""
-        context = warp(state.context, to_grid(motion, self.keyframe.stride))
+        context = warp(state.context, motion)
         if self.corrects:
             missing = self.cfr(context, self.spatial(head, context))
             if self.attends:
-                missing = self.rga(residual, self.keyframe.stride) * missing
+                missing = self.rga(residual) * missing
             context = context + missing
         return FeatureState(context, state.distance + 1)
 

@@ -1,5 +1,6 @@
 """Work on bands of rows, a thread each."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,6 +8,15 @@ import numpy as np
 import torch
 
 _POOL = ThreadPoolExecutor(thread_name_prefix="band")
+
+
+def _renew() -> None:
+    global _POOL
+    _POOL = ThreadPoolExecutor(thread_name_prefix="band")
+
+
+# A process that loads training data is forked, without the threads that the pool believes it has.
+os.register_at_fork(after_in_child=_renew)
 
 
 def over_bands(rows: int, work: Callable[[int, int], None]) -> None:

@@ -1,4 +1,4 @@
-"""The pass in: coded frames to the network's input, motion and residual."""
+"""The pass in: coded frames to the network's picture, image and motion."""
 
 from dataclasses import dataclass
 
@@ -11,6 +11,8 @@ from torch import Tensor
 from twnet_ros.codec import BLOCK_PX, BlockMotion, CodedFrame
 from twnet_ros.net import Config, TWNet
 from twnet_ros.segment.color import ycc_to_rgb
+from twnet_ros.segment.compensation import Field
+from twnet_ros.segment.resampling import Planes, resample, taps
 
 
 def fit(video: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
@@ -43,29 +45,47 @@ class InputPass:
     def __init__(
         self, geometry: Geometry, config: Config, device: torch.device, dtype: torch.dtype
     ) -> None:
+        """Prepare for images of ``dtype``; the CPU has float32 and bfloat16."""
         self.geometry, self.config, self.device, self.dtype = geometry, config, device, dtype
-        width, height = geometry.padded
-        self.columns = self._blocks(width, geometry.net[0], geometry.video[0])
-        self.rows = self._blocks(height, geometry.net[1], geometry.video[1])
-        self.scale = torch.tensor(
-            [geometry.net[0] / geometry.video[0], geometry.net[1] / geometry.video[1]],
-            device=device,
-        )
-        self.affine: dict[tuple[str, bool], tuple[Tensor, Tensor]] = {}
+        sides = list(zip(geometry.video, geometry.net, geometry.padded, strict=True))[::-1]
+        self.luma = taps(*sides[0]), taps(*sides[1])
+        halves = [((video + 1) // 2, *rest) for video, *rest in sides]
+        self.chroma = taps(*halves[0]), taps(*halves[1])
+        self.row, self.column = (self._blocks(*side) for side in sides)
+        self.scale = np.array([net / video for video, net, _ in sides[::-1]], np.float32)
+        self.affine: dict[tuple[str, bool], Tensor] = {}
 
-    def _blocks(self, padded: int, scaled: int, video: int) -> Tensor:
+    def _blocks(self, video: int, scaled: int, padded: int) -> Tensor:
         """Return the block under the centre of each pixel of the network's input."""
         centre = (np.arange(padded) + 0.5) * video / scaled
         block = np.minimum(centre, video - 1) // BLOCK_PX
         return torch.from_numpy(block.astype(np.int64)).to(self.device)
 
-    def picture(self, frame: CodedFrame) -> Tensor:
-        """Return the decoded picture (1, 3, H, W), YCbCr in 8-bit levels, scaled and padded."""
-        planes = [self._plane(plane) for plane in (frame.y, frame.u, frame.v)]
-        return torch.cat(planes, 1).contiguous(memory_format=torch.channels_last)
+    def convert(self, frame: CodedFrame) -> tuple[Tensor, Tensor]:
+        """Return a frame's picture and image, (1, 3, H, W) each, scaled and padded.
 
-    def _plane(self, plane: NDArray[np.uint8]) -> Tensor:
-        x = torch.from_numpy(np.ascontiguousarray(plane)).to(self.device)[None, None].float()
+        The picture is as it was decoded, YCbCr in 8-bit levels, float32; the image is the
+        network's input, normalised RGB in its own type. One fused loop on the CPU, torch on other
+        devices; alike up to rounding.
+        """
+        key = (frame.color_matrix, frame.full_range)
+        if key not in self.affine:
+            self.affine[key] = self._normaliser(*key)
+        planes = tuple(np.ascontiguousarray(plane) for plane in (frame.y, frame.u, frame.v))
+        if self.device.type == "cpu":
+            half = self.dtype == torch.bfloat16
+            return resample(planes, self.luma, self.chroma, self.affine[key], half)
+        return self.convert_by_torch(planes, self.affine[key])
+
+    def convert_by_torch(self, planes: Planes, affine: Tensor) -> tuple[Tensor, Tensor]:
+        """Do what ``convert`` does, on any device."""
+        picture = torch.cat([self._scale(plane) for plane in planes], 1)
+        picture = picture.contiguous(memory_format=torch.channels_last)
+        image = F.conv2d(picture, affine[:, :3, None, None], affine[:, 3])
+        return picture, image.to(self.dtype, memory_format=torch.channels_last)
+
+    def _scale(self, plane: NDArray[np.uint8]) -> Tensor:
+        x = torch.from_numpy(plane).to(self.device)[None, None].float()
         width, height = self.geometry.net
         if x.shape[-2:] != (height, width):
             x = F.interpolate(
@@ -74,30 +94,19 @@ class InputPass:
         right, below = self.geometry.padded[0] - width, self.geometry.padded[1] - height
         return F.pad(x, (0, right, 0, below), mode="replicate") if right or below else x
 
-    def image(self, picture: Tensor, frame: CodedFrame) -> Tensor:
-        """Return the network's input, normalised RGB (1, 3, H, W), from YCbCr levels."""
-        key = (frame.color_matrix, frame.full_range)
-        if key not in self.affine:
-            self.affine[key] = self._normaliser(*key)
-        weight, bias = self.affine[key]
-        image = F.conv2d(picture, weight, bias)
-        return image.to(self.dtype, memory_format=torch.channels_last)
-
-    def _normaliser(self, matrix: str, full_range: bool) -> tuple[Tensor, Tensor]:
-        """Fold colour conversion and normalisation into one 1x1 convolution."""
+    def _normaliser(self, matrix: str, full_range: bool) -> Tensor:
+        """Fold colour conversion and normalisation into one affine map (3, 4)."""
         to_rgb = ycc_to_rgb(matrix, full_range).astype(np.float64)
         to_rgb[:, 3] -= self.config.mean
         affine = torch.from_numpy(to_rgb / np.asarray(self.config.std)[:, None]).float()
-        affine = affine.to(self.device)
-        return affine[:, :3, None, None].contiguous(), affine[:, 3].contiguous()
+        return affine.to(self.device)
 
-    def motion(self, motion: BlockMotion) -> Tensor:
-        """Return the motion (1, 2, H, W) in pixels of the network's input."""
-        blocks = torch.from_numpy(motion.displacement).to(self.device) * self.scale
-        dense = blocks[self.rows[:, None], self.columns]
-        return dense.permute(2, 0, 1)[None]
+    def motion(self, motion: BlockMotion) -> Field:
+        """Return the motion in pixels of the network's input."""
+        vectors = torch.from_numpy(motion.displacement * self.scale)
+        ahead = torch.from_numpy(np.greater(motion.reference, 0))
+        return Field(vectors.to(self.device), ahead.to(self.device), self.row, self.column)
 
-    def ahead(self, motion: BlockMotion) -> Tensor:
-        """Return (1, 1, H, W): 1 where the motion points to a later frame, else 0."""
-        blocks = torch.from_numpy(np.greater(motion.reference, 0)).to(self.device)
-        return blocks[self.rows[:, None], self.columns].float()[None, None]
+    def stride(self, context: Tensor) -> int:
+        """Return the stride of a context (N, C, h, w) of the network's input."""
+        return int(self.geometry.padded[1] // context.shape[-2])

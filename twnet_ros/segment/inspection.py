@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, spread_blocks
-from twnet_ros.segment.compensation import compensate
+from twnet_ros.net import residual
 from twnet_ros.segment.replay import decode
 
 
@@ -55,7 +55,7 @@ def inspect(path: str | os.PathLike[str]) -> Iterator[Inspection]:
             coded = spread_blocks(frame.motion.coded, height, width)
             if anchor is not None and anchor.shape == picture.shape:
                 past = torch.from_numpy(_past(frame.motion).dense(height, width))
-                compensated = compensate(picture, anchor, past.permute(2, 0, 1)[None])
+                compensated = residual(picture, anchor, past.permute(2, 0, 1)[None])
                 error = compensated[0].permute(1, 2, 0).numpy()
         yield Inspection(frame, moved, coded, error)
         if frame.kind is not FrameKind.B:

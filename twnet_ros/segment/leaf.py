@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from twnet_ros.net import to_grid, warp
-from twnet_ros.segment.compensation import compensate
 
 
 def two_sided_context(
@@ -26,14 +25,3 @@ def two_sided_context(
 
     before, after = along(past, 1 - ahead, 1 - share), along(future, ahead, share)
     return torch.lerp(before, after, share.to(before.dtype))
-
-
-def two_sided_residual(
-    picture: Tensor, past: Tensor, future: Tensor, motion: Tensor, ahead: Tensor
-) -> Tensor:
-    """Return the residual of a B-frame, each pixel's against the anchor it points to.
-
-    Pictures, motion and result as in ``residual``, ``ahead`` as in ``two_sided_context``.
-    """
-    before, after = compensate(picture, past, motion), compensate(picture, future, motion)
-    return torch.where(ahead > 0, after, before)

@@ -21,13 +21,13 @@ class KeyPolicy:
         """Tell whether a frame takes the key step.
 
         ``distance`` is in frames from the last key step, ``intra`` the share of blocks without a
-        vector, ``residual`` (1, 3, H, W) YCbCr.
+        vector, ``residual`` (1, 3, h, w) as ``residual_magnitude`` returns it.
         """
         return (
             (self.interval is not None and distance >= self.interval)
             or intra > self.intra
             # On a GPU this waits for the residual: only where it is asked for.
-            or (self.residual < math.inf and float(residual[:, 0].abs().mean()) > self.residual)
+            or (self.residual < math.inf and float(residual[:, 0].mean()) > self.residual)
         )
 
 

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, compose
 from twnet_ros.net import CheckpointError, FeatureState, TWNet, fold, load_checkpoint
-from twnet_ros.segment.compensation import compensate
+from twnet_ros.segment.compensation import Field, compensate
 from twnet_ros.segment.device import PRECISIONS, choose
 from twnet_ros.segment.flow import open_flow
 from twnet_ros.segment.input import Geometry, InputPass
-from twnet_ros.segment.leaf import two_sided_context, two_sided_residual
+from twnet_ros.segment.leaf import two_sided_context
 from twnet_ros.segment.output import label
 from twnet_ros.segment.policy import KeyPolicy
+from twnet_ros.segment.resampling import resample, taps
 from twnet_ros.segment.segmentation import Path, Segmentation, SegmentError
 
 MODELS = pathlib.Path(__file__).parents[1] / "models"
@@ -88,9 +89,7 @@ class Segmenter:
         self._flow = open_flow(motion)
         self.waiting = ""  # why the last step returned nothing
         self.caveat = ""  # what is not as it was asked for, as text for a person
-        # Compiles both passes, which takes seconds when they were never used before.
-        label(torch.zeros(1, len(self.classes), 1, 1), Geometry.of((32, 32), (32, 32)))
-        compensate(*(torch.zeros(1, channels, 2, 2) for channels in (3, 3, 2)))
+        self._compile()
         self.reset()
 
     @classmethod
@@ -129,6 +128,17 @@ class Segmenter:
         self._network.to(self._device, self._dtype)
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._input: InputPass | None = None  # made for a size of video
+
+    def _compile(self) -> None:
+        """Compile the passes in and out, which takes seconds when they were never used before."""
+        label(torch.zeros(1, len(self.classes), 1, 1), Geometry.of((32, 32), (32, 32)))
+        whole, half = taps(32, 32, 32), taps(16, 32, 32)
+        planes = [np.zeros((side, side), np.uint8) for side in (32, 16, 16)]
+        narrow = self._dtype == torch.bfloat16
+        picture, _ = resample(
+            tuple(planes), (whole, whole), (half, half), torch.zeros(3, 4), narrow
+        )
+        compensate(picture, picture, Field.of_pixels(picture[:, :2]), 32)
 
     @property
     def device(self) -> str:
@@ -251,8 +261,7 @@ class Segmenter:
         """Label a frame from the anchor before it, or by the key step where there is none."""
         start = time.perf_counter()
         source = self._source
-        picture = source.picture(frame)
-        image = source.image(picture, frame)
+        picture, image = source.convert(frame)
         carried = None
         if past is not None and not frame.key and not self.per_frame:
             carried = self._carry(frame, picture, past)
@@ -269,18 +278,22 @@ class Segmenter:
     def _carry(
         self, frame: CodedFrame, picture: Tensor, past: _Anchor
     ) -> tuple[Tensor, Tensor] | None:
-        """Return motion from the anchor and residual, or None where the frame takes a key step."""
+        """Return motion from the anchor and residual, as the non-key step takes them.
+
+        None where the frame takes the key step.
+        """
         vectors = self._vectors(frame)
         intra = 0.0
         if vectors is not None and past.pointed:
             blocks = self._since_anchor(vectors)
-            motion = self._source.motion(blocks)
+            field = self._source.motion(blocks)
             intra = 1 - float(np.mean(blocks.coded))
         elif self._flow is not None:
-            motion = self._flow(picture, past.picture)
+            field = Field.of_pixels(self._flow(picture, past.picture))
         else:
             return None
-        error = compensate(picture, past.picture, motion)
+        stride = self._source.stride(past.state.context)
+        motion, error = compensate(picture, past.picture, field, stride)
         if self.policy.asks(frame.index - past.key_index, intra, error):
             return None
         return motion, error
@@ -294,14 +307,12 @@ class Segmenter:
             return self._label(frame, None)[0]
         start = time.perf_counter()
         source = self._source
-        picture = source.picture(frame)
-        image = source.image(picture, frame)
-        blocks = self._since_anchor(vectors)
-        motion, ahead = source.motion(blocks), source.ahead(blocks)
-        error = two_sided_residual(picture, past.picture, future.picture, motion, ahead)
+        picture, image = source.convert(frame)
+        field = source.motion(self._since_anchor(vectors))
         before, after = past.state.context, future.state.context
-        stride = motion.shape[-1] // before.shape[-1]
-        context = two_sided_context(before, after, motion, ahead, stride)
+        stride = source.stride(before)
+        motion, error = compensate(picture, past.picture, field, stride, future.picture)
+        context = two_sided_context(before, after, field.dense(), field.dense_ahead(), stride)
         prepared = self._now()
         # The context is at its place already.
         state = FeatureState(context, past.state.distance)

@@ -4,17 +4,18 @@ import pytest
 import torch
 
 from twnet_ros.learn.evaluation.baseline import CarriedFeature, CarriedLogits, uncorrected
-from twnet_ros.net import to_grid, warp
+from twnet_ros.net import warp
 
 
 @pytest.fixture
 def inputs():
-    """A non-key step's inputs: image, motion (dx, dy) everywhere, residual."""
+    """A non-key step's inputs: image, motion (dx, dy) in feature pixels everywhere, residual."""
 
-    def make(dx=0.0, dy=0.0):
+    def make(stride, dx=0.0, dy=0.0):
         image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
-        motion = torch.tensor([dx, dy]).reshape(1, 2, 1, 1).expand(1, 2, 64, 96)
-        return image, motion, torch.zeros(1, 3, 64, 96)
+        grid = 64 // stride, 96 // stride
+        motion = torch.tensor([dx, dy]).reshape(1, 2, 1, 1).expand(1, 2, *grid)
+        return image, motion, torch.zeros(1, 3, *grid)
 
     return make
 
@@ -24,7 +25,7 @@ def inputs():
 def test_carried_logits_are_warped_by_their_own_pixels(network, inputs, backbone, stride):
     model = network(backbone=backbone)
     carried = CarriedLogits(model, moving=True)
-    image, motion, residual = inputs(2.0 * stride, -1.0 * stride)
+    image, motion, residual = inputs(stride, 2.0, -1.0)
     logits, state = carried.key(image)
     assert torch.equal(logits, model.key(image)[0])
     moved, after = carried.nonkey(image, motion, residual, state)
@@ -39,7 +40,7 @@ def test_carried_logits_are_warped_by_their_own_pixels(network, inputs, backbone
 @torch.no_grad()
 def test_repeated_logits_stay_where_they_are(network, inputs):
     repeated = CarriedLogits(network(), moving=False)
-    image, motion, residual = inputs(8.0, -4.0)
+    image, motion, residual = inputs(4, 2.0, -1.0)
     logits, state = repeated.key(image)
     again, after = repeated.nonkey(torch.zeros_like(image), motion, residual, state)
     assert torch.equal(again, logits)
@@ -53,11 +54,11 @@ def test_uncorrected_is_the_key_frame_s_own_head_and_tail_behind_warping(network
         parameter += 0.1 * torch.randn_like(parameter)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     bare = uncorrected(model)
-    image, motion, residual = inputs(7.0, -3.0)
+    image, motion, residual = inputs(16, 0.4, -0.2)
     logits, state = bare.key(image)
     assert torch.equal(logits, model.key(image)[0])
     found, after = bare.nonkey(image.flip(3), motion, residual + 9, state)
-    context = warp(state.context, to_grid(motion, 16))
+    context = warp(state.context, motion)
     keyframe = model.keyframe
     assert torch.equal(after.context, context)
     assert torch.equal(found, keyframe.tail(context, keyframe.head(image.flip(3))))
@@ -75,7 +76,7 @@ def test_the_deepest_feature_moves_by_whole_pixels_exactly(
 ):
     model = network(backbone=backbone, layer=layer)
     carried = CarriedFeature(model)
-    image, motion, residual = inputs(2.0 * stride, -1.0 * stride)
+    image, motion, residual = inputs(stride, 2.0, -1.0)
     logits, state = carried.key(image)
     h, w = 64 // stride, 96 // stride
     assert torch.equal(logits, model.key(image)[0])
@@ -85,5 +86,5 @@ def test_the_deepest_feature_moves_by_whole_pixels_exactly(
     rows, columns = (torch.arange(h) - 1).clamp(min=0), (torch.arange(w) + 2).clamp(max=w - 1)
     assert torch.equal(after.context, kept[:, :, rows][:, :, :, columns])
     assert torch.equal(moved, model.keyframe.tail.classifier(after.context))
-    assert state.motion is None and torch.equal(after.motion, to_grid(motion, stride))
+    assert state.motion is None and torch.equal(after.motion, motion)
     assert (state.distance, after.distance) == (0, 1)

@@ -9,7 +9,7 @@ from twnet_ros.learn.training.loop import Schedule
 from twnet_ros.learn.training.loss import consistency_loss, segmentation_loss
 from twnet_ros.learn.training.nonkey import rollout_losses, train_nonkey
 from twnet_ros.learn.training.rollout import Lanes, Rollout
-from twnet_ros.net import FeatureState, load_checkpoint
+from twnet_ros.net import FeatureState, load_checkpoint, residual_magnitude, to_grid
 
 ROLLOUT = Rollout(frames=2, shortest=4, longest=7, fit=2)
 
@@ -37,8 +37,9 @@ def walked(model, stretch, context, weights):
     """Return equation 8's parts by whole non-key steps, gradients all the way."""
     state, consistency = FeatureState(context, 0), []
     for t in range(2):
-        step = (part[:, t] for part in (stretch.image, stretch.motion, stretch.residual))
-        logits, state = model.nonkey(*step, state)
+        motion = to_grid(stretch.motion[:, t], 16)
+        error = residual_magnitude(stretch.residual[:, t], 16)
+        logits, state = model.nonkey(stretch.image[:, t], motion, error, state)
         target = model.key(stretch.image[:, t])[1].context
         consistency.append(consistency_loss(state.context, target))
     return segmentation_loss(logits, stretch.labels[:, 1], weights), sum(consistency) / 2, state

@@ -55,8 +55,8 @@ def walk(model, stretches, start=1.0):
     for stretch in islice(stretches, 10):
         state = state or FeatureState(start * model.key(stretch.key)[1].context, 0)
         for t in range(LONG.frames):
-            image = stretch.image[:, t]
-            _, state = model.nonkey(image, stretch.motion[:, t], stretch.residual[:, t], state)
+            image, motion, error = stretch.frame(t, "cpu", model.keyframe.stride)
+            _, state = model.nonkey(image, motion, error, state)
             target = model.key(image)[1].context
             errors.append(float((state.context - target).square().mean().sqrt()))
             sizes.append(float(state.context.square().mean().sqrt()))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from twnet_ros.net import FeatureState, TWNet, to_grid, warp
+from twnet_ros.net import FeatureState, TWNet, warp
 
 
 def uncorrected(network: TWNet) -> TWNet:
@@ -36,10 +36,7 @@ class CarriedLogits(nn.Module):
         self, image: Tensor, motion: Tensor, residual: Tensor, state: FeatureState
     ) -> tuple[Tensor, FeatureState]:
         """Return the state's logits, warped where they move."""
-        logits = state.context
-        if self.moving:
-            stride = motion.shape[-1] // logits.shape[-1]
-            logits = warp(logits, to_grid(motion, stride))
+        logits = warp(state.context, motion) if self.moving else state.context
         return logits, FeatureState(logits, state.distance + 1)
 
 
@@ -73,7 +70,6 @@ class CarriedFeature(nn.Module):
         self, image: Tensor, motion: Tensor, residual: Tensor, state: FeatureState
     ) -> tuple[Tensor, FeatureState]:
         """Classify the state's feature where it has moved to."""
-        moved = to_grid(motion, motion.shape[-1] // state.context.shape[-1])
-        feature = warp(state.context, moved)
-        after = MovedState(feature, state.distance + 1, moved)
+        feature = warp(state.context, motion)
+        after = MovedState(feature, state.distance + 1, motion)
         return self.keyframe.tail.classifier(feature), after

@@ -60,9 +60,10 @@ def step_macs(network: TWNet, size: tuple[int, int]) -> tuple[Counter[str], Coun
     width, height = size
     shell = copy.deepcopy(network).to("meta").eval()
     with torch.device("meta"), torch.no_grad():
-        image, residual = torch.empty(2, 1, 3, height, width)
-        motion = torch.empty(1, 2, height, width)
+        image = torch.empty(1, 3, height, width)
         _, state = shell.key(image)
+        grid = state.context.shape[-2:]
+        motion, residual = torch.empty(1, 2, *grid), torch.empty(1, 3, *grid)
         key = count_macs(shell, lambda: shell.key(image))
         nonkey = count_macs(shell, lambda: shell.nonkey(image, motion, residual, state))
     return key, nonkey

@@ -131,7 +131,8 @@ def _measure(clip: Path, setting: Setting) -> Report:
     runners = {}
     for entry in tqdm(entries, "warm up", leave=False):
         runners[entry.name] = _start(entry, device, precision, input_size, warm_up, info.codec)
-    front = FrontStages(info.codec, size, input_size, ours.config, device, precision)
+    finest = cast(TWNet, entries[2].network)  # layer 2: no residual guides the third
+    front = FrontStages(info.codec, size, input_size, finest, device, precision)
     front.run(warm_up)
     front.forget()
 

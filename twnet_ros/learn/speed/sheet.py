@@ -45,7 +45,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         "ffmpeg": f"FFmpeg's decoder with vectors, {threads['ffmpeg']} thread: {fps:.0f} frames/s",
         "vectors": "vectors onto the grid of blocks",
         "preprocess": "planes to the network's input",
-        "residual": "compensated residual",
+        "residual": "motion and compensated residual",
     }
     for name, found in report["stages_ms"]["front"].items():
         front.append([named[name], _spread(found)])

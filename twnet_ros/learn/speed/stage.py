@@ -12,7 +12,7 @@ from twnet_ros.codec.bitstream import CodecName
 from twnet_ros.codec.context import open_context
 from twnet_ros.codec.limit import NO_FURTHER_LIMIT
 from twnet_ros.codec.motion import read_motion
-from twnet_ros.net import Config
+from twnet_ros.net import TWNet
 from twnet_ros.segment.compensation import compensate
 from twnet_ros.segment.device import PRECISIONS
 from twnet_ros.segment.input import Geometry, InputPass
@@ -26,14 +26,15 @@ class FrontStages:
         codec: CodecName,
         video: tuple[int, int],
         input_size: tuple[int, int],
-        config: Config,
+        network: TWNet,
         device: str,
         precision: str,
     ) -> None:
         """Prepare for a video of a size (width, height) and an engine of these settings."""
         self._codec, self._device = codec, torch.device(device)
         geometry = Geometry.of(video, input_size)
-        self._source = InputPass(geometry, config, self._device, PRECISIONS[precision])
+        self._source = InputPass(geometry, network.config, self._device, PRECISIONS[precision])
+        self._stride = network.keyframe.stride
         self.threads = 0  # FFmpeg's
         self.forget()
 
@@ -44,7 +45,7 @@ class FrontStages:
             "ffmpeg": [],  # a packet through FFmpeg's decoder, vectors exported
             "vectors": [],  # those onto the grid of blocks
             "preprocess": [],  # planes to the network's input
-            "residual": [],  # blocks to pixels, and the compensated residual
+            "residual": [],  # blocks to motion and residual on the context's grid
         }
 
     def run(self, packets: Sequence[Packet]) -> None:
@@ -78,12 +79,11 @@ class FrontStages:
         for packet in packets:
             for frame in decoder.decode(packet.data):
                 start = self._now()
-                picture = source.picture(frame)
-                source.image(picture, frame)
+                picture, _ = source.convert(frame)
                 prepared = self._now()
                 self.times_ms["preprocess"].append(1e3 * (prepared - start))
                 if last is not None and frame.motion is not None:
-                    compensate(picture, last, source.motion(frame.motion))
+                    compensate(picture, last, source.motion(frame.motion), self._stride)
                     self.times_ms["residual"].append(1e3 * (self._now() - prepared))
                 last = picture
 

@@ -107,7 +107,7 @@ def rollout_losses(
     last = batch.image.shape[1] - 1
     consistency, square = [], []
     for t in range(last + 1):
-        image, motion, error = batch.frame(t, device)
+        image, motion, error = batch.frame(t, device, model.keyframe.stride)
         with torch.set_grad_enabled(t == last):
             head = model.head(image)
         state = model.carry(head, motion, error, state)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from twnet_ros.learn.training import parallel
 from twnet_ros.learn.training.rollout import Stretch, restart
-from twnet_ros.net import FeatureState, TWNet, to_grid, warp
+from twnet_ros.net import FeatureState, TWNet, warp
 
 ROUNDS = 2
 DISTURBANCE = 1 / 3  # variance of the noise, in mean squares of the contexts
@@ -96,9 +96,9 @@ def _step(
     device: str,
 ) -> Tensor:
     """Add a frame to the equations and return its context, corrected as far as known."""
-    image, motion, error = stretch.frame(t, device)
+    image, motion, error = stretch.frame(t, device, model.keyframe.stride)
     head = model.head(image)
     target = model.keyframe.context(model.keyframe.head(image))
-    warped = warp(context, to_grid(motion, model.keyframe.stride))
+    warped = warp(context, motion)
     equations.add(warped, model.spatial(head, warped), target - warped)
     return model.carry(head, motion, error, FeatureState(context, 0)).context

@@ -17,7 +17,7 @@ from torch.utils.data import IterableDataset
 from twnet_ros.codec import CodedFrame
 from twnet_ros.learn.data.clip import Coding, transcode
 from twnet_ros.learn.data.source import Picture, Source
-from twnet_ros.net import Config, TWNet, residual
+from twnet_ros.net import Config, TWNet, residual, residual_magnitude, to_grid
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.palette import UNLABELLED
 
@@ -47,10 +47,14 @@ class Stretch:
     residual: Tensor  # (N, T, 3, H, W) 8-bit levels
     labels: Tensor  # (N, T, H, W) train ids
 
-    def frame(self, t: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Return image, motion and residual of the frame number ``t`` on a device."""
+    def frame(self, t: int, device: str, stride: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return image, motion and residual of the frame number ``t`` on a device.
+
+        The last two are on the grid of a context with this stride, as the non-key step takes them.
+        """
         image = self.image[:, t].to(device, memory_format=torch.channels_last)
-        return image, self.motion[:, t].to(device), self.residual[:, t].to(device)
+        motion, error = self.motion[:, t].to(device), self.residual[:, t].to(device)
+        return image, to_grid(motion, stride), residual_magnitude(error, stride)
 
 
 class Lanes(IterableDataset[Stretch]):
@@ -89,17 +93,17 @@ class Lanes(IterableDataset[Stretch]):
             size = (key.width, key.height)
             geometry = Geometry(size, size, Geometry.of(size, size).padded)
             source = InputPass(geometry, self.config, torch.device("cpu"), torch.float32)
-            previous = source.picture(key)
-            key_image = source.image(previous, key)[0]
+            previous, key_image = source.convert(key)
             for stretch in range(length):
                 steps = []
                 for _ in range(rollout.frames):
                     frame, labels = next(frames)
-                    picture = source.picture(frame)
-                    steps.append(self._step(source, frame, picture, previous, labels))
+                    picture, image = source.convert(frame)
+                    rest = self._step(source, frame, picture, previous, labels)
+                    steps.append((image[0], *rest))
                     previous = picture
                 parts = (torch.stack(column) for column in zip(*steps, strict=True))
-                yield Stretch(torch.tensor(stretch == 0), key_image, *parts)
+                yield Stretch(torch.tensor(stretch == 0), key_image[0], *parts)
 
     @staticmethod
     def _step(
@@ -107,12 +111,11 @@ class Lanes(IterableDataset[Stretch]):
     ) -> tuple[Tensor, ...]:
         if frame.motion is None:
             raise RuntimeError(f"frame {frame.index} of a training clip is a second key frame")
-        motion = source.motion(frame.motion)
+        motion = source.motion(frame.motion).dense()
         width, height = source.geometry.padded
         below, right = height - labels.shape[0], width - labels.shape[1]
         padded = np.pad(labels, ((0, below), (0, right)), constant_values=UNLABELLED)
         return (
-            source.image(picture, frame)[0],
             motion[0],
             residual(picture, previous, motion)[0],
             torch.from_numpy(padded),
