@@ -36,7 +36,7 @@ class Nearest(nn.Module):
         names = tuple(f"level {level}" for level in levels)
         colors = ((0, 0, 0),) * len(levels)
         self.config = Config(
-            "mobilenetv1", 3, names, colors, (WIDTH, HEIGHT), (0.0,) * 3, (1.0,) * 3
+            "mobilenetv1", 3, names, colors, (WIDTH, HEIGHT), (0.0,) * 3, (1.0,) * 3, "none"
         )
         classify = nn.Conv2d(3, len(levels), 1)
         with torch.no_grad():  # the square of the distance, without what all have in common
