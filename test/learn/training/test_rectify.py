@@ -27,8 +27,8 @@ def unfitted(stretches, network):
     """Make a random network whose batch norms have seen the clips, so contexts are about one."""
     images = torch.cat([s.image.flatten(0, 1) for s in islice(stretches(9), 2)])
 
-    def make():
-        model = network()
+    def make(correction="rga"):
+        model = network(correction=correction)
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.momentum = 1.0
@@ -73,6 +73,19 @@ def test_fitted_contexts_come_closer_than_warped_ones(fitted, unfitted, stretche
     errors, _ = walk(fitted, stretches(0))
     warped, _ = walk(unfitted(), stretches(0))
     assert sum(errors[-8:]) < 0.9 * sum(warped[-8:])
+
+
+def test_without_attention_the_correction_is_as_slow_as_attention_begins(
+    fitted, unfitted, stretches
+):
+    torch.manual_seed(0)
+    alone = unfitted("cfr")
+    fit_rectification(alone, stretches(0), 8)
+    errors, sizes = walk(alone, stretches(1))
+    expected_errors, expected_sizes = walk(fitted, stretches(1))
+    assert errors == pytest.approx(expected_errors, rel=1e-2)
+    assert sizes == pytest.approx(expected_sizes, rel=1e-2)
+    assert 0 < alone.cfr.predict.weight.abs().max() < fitted.cfr.predict.weight.abs().max() / 4
 
 
 def test_it_takes_back_what_disturbs_the_state(fitted, stretches):

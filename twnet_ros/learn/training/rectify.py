@@ -19,6 +19,7 @@ from tqdm import tqdm
 from twnet_ros.learn.training import parallel
 from twnet_ros.learn.training.rollout import Stretch, restart
 from twnet_ros.net import FeatureState, TWNet, warp
+from twnet_ros.net.correction import ResidualGuidedAttention
 
 ROUNDS = 2
 DISTURBANCE = 1 / 3  # variance of the noise, in mean squares of the contexts
@@ -70,10 +71,12 @@ def fit_rectification(
     """Set the weights of CFR to the least-squares solution over ``count`` stretches a round.
 
     The solution minimises equation 8's consistency term where attention is one, along the states
-    that the model leads to with its own attention. ``stretches`` go on from round to round; head,
-    tail and RGA stay as they are.
+    that the model leads to with its own attention. A model without attention takes the share of
+    it that attention begins with. ``stretches`` go on from round to round; head, tail and RGA stay
+    as they are.
     """
     predict = model.cfr.predict
+    share = 1.0 if model.attends else float(torch.tensor(ResidualGuidedAttention.START).sigmoid())
     equations = NormalEquations(predict.out_channels, device)
     context = torch.empty(0)
     walk = iter(stretches)
@@ -84,7 +87,7 @@ def fit_rectification(
             for t in range(stretch.image.shape[1]):
                 context = _step(model, stretch, t, context, equations, device)
         weight, bias = equations.solve()
-        predict.load_state_dict({"weight": weight, "bias": bias})
+        predict.load_state_dict({"weight": share * weight, "bias": share * bias})
 
 
 def _step(
