@@ -21,6 +21,7 @@ KEYS = {
     "numba": "python3-numba",
     "numpy": "python3-numpy",
     "ptlflow": None,
+    "rosbags": None,
     "safetensors": None,
     "tensorboard": None,
     "torch": None,

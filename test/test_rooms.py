@@ -25,6 +25,7 @@ ALLOWED = {
     "codec": {"av"},
     "net": {"torch", "safetensors"},
     "segment": {"twnet_ros.codec", "twnet_ros.net", "torch", "cv2", "numba", "ptlflow"},
+    "bag": {"twnet_ros.codec", "rosbags", "yaml"},
     "nodes": {"twnet_ros.codec", "twnet_ros.segment", "cv2"} | ROS,
     "learn": {
         "twnet_ros.codec",
@@ -94,7 +95,7 @@ def run_python(code: str, path: Path):
     )
 
 
-@pytest.mark.parametrize("room", ["codec", "net", "segment", "learn", "cli"])
+@pytest.mark.parametrize("room", ["codec", "net", "segment", "bag", "learn", "cli"])
 def test_room_does_not_load_ros(room):
     code = f"import sys, twnet_ros.{room}; assert 'rclpy' not in sys.modules"
     result = run_python(code, SOURCE.parent)

@@ -79,7 +79,7 @@ def test_replay_pairs_each_frame_with_its_labels(clip, model):
         assert (result.path is Path.KEY) == frame.key
 
 
-def test_frames_behind_a_broken_packet_are_left_out(clip, recorded, tmp_path, monkeypatch, caplog):
+def test_frames_behind_a_broken_packet_are_left_out(clip, recorded, tmp_path, caplog):
     """Their labels are left out too, and the other labels keep their frames' numbers."""
     path = clip(8, gop=4)
     whole = tmp_path / "whole"
@@ -95,8 +95,7 @@ def test_frames_behind_a_broken_packet_are_left_out(clip, recorded, tmp_path, mo
 
         return info, some()
 
-    monkeypatch.setattr("twnet_ros.segment.replay.read_packets", damaged)
-    summary = recorded(path, labels=tmp_path / "labels")
+    summary = recorded(path, labels=tmp_path / "labels", read=damaged)
     assert summary["frames"] == 6
     assert "packet 2" in caplog.text
     # The damaged packet gives no frame: what follows it is decoded frame 2, not intact.

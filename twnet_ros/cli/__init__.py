@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from twnet_ros.cli import (
+    bag,
     benchmark,
     chaos,
     demo,
@@ -17,7 +18,7 @@ from twnet_ros.cli import (
     train,
 )
 
-COMMANDS = (encode, inspect, segment, chaos, streets, train, evaluate, benchmark, demo)
+COMMANDS = (encode, inspect, segment, bag, chaos, streets, train, evaluate, benchmark, demo)
 
 
 def parser() -> argparse.ArgumentParser:

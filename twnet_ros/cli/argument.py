@@ -2,7 +2,13 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
+
+from twnet_ros.codec import CodecError, OpenVideo, read_packets
+
+BAGS = (".mcap", ".db3")
 
 Commands = Any  # argparse's own type for sub-commands has no public name
 
@@ -67,6 +73,24 @@ def command(
     return made
 
 
+def add_clip(made: argparse.ArgumentParser) -> None:
+    """Add the video, which may be in a bag."""
+    made.add_argument("clip", type=Path, metavar="CLIP", help="video file or rosbag2")
+    text = "of the video in a bag; default: the only one that has any"
+    made.add_argument("--topic", default="", metavar="NAME", help=text)
+
+
+def opener(options: argparse.Namespace) -> OpenVideo:
+    """Return what opens the video of `add_clip`; rosbags is needed for bags alone."""
+    if options.clip.is_dir() or options.clip.suffix in BAGS:
+        from twnet_ros import bag
+
+        return partial(bag.read_packets, topic=options.topic)
+    if options.topic:
+        raise CodecError(f"--topic: expected a bag, got {options.clip}")
+    return read_packets
+
+
 def add_model(made: argparse.ArgumentParser) -> None:
     """Add the model and what it runs on."""
     add = made.add_argument
@@ -94,7 +118,8 @@ def add_motion(made: argparse.ArgumentParser) -> None:
 def add_data(made: argparse.ArgumentParser) -> None:
     """Add the data set and what of it is held out."""
     add = made.add_argument
-    text = "'streets', or the folder of Cityscapes, of CamVid, or with images/ and labels/"
+    text = "'streets', or the folder of Cityscapes, of CamVid, or with images/ and labels/; for "
+    text += "evaluate also a rosbag2 with labels"
     add("--data", required=True, help=text)
     text = "of a folder: camvid, cityscapes (default), or a JSON file"
     add("--classes", help=text)

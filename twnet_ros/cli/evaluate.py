@@ -1,9 +1,41 @@
 """The sub-command ``twnet evaluate``."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from twnet_ros.cli.argument import Commands, add_data, add_motion, command, count
+from twnet_ros.cli.argument import BAGS, Commands, add_data, add_motion, command, count
+
+if TYPE_CHECKING:  # torch is not needed to describe the command
+    from twnet_ros.learn.data import Data
+    from twnet_ros.learn.trial import Trial
+
+
+def open_bag(options: argparse.Namespace) -> tuple[Data, Trial] | None:
+    """Open what is named as data, if that is a bag: its classes, and the drive in it."""
+    path = Path(options.data)
+    if not (path.suffix in BAGS or (path / "metadata.yaml").is_file()):
+        return None
+    from twnet_ros import bag
+    from twnet_ros.learn.data import CLASS_SETS, Data
+    from twnet_ros.learn.data.drive import drive_trial
+    from twnet_ros.learn.still import DataError
+    from twnet_ros.segment.palette import CITYSCAPES, read_class_set
+
+    for name in ("clips", "distance", "cache", "hold_out"):
+        if getattr(options, name):
+            raise DataError(
+                f"--{name.replace('_', '-')}: expected none, as all of a bag's drive is scored"
+            )
+    if "interp_mv" in options.methods:
+        raise DataError("interp_mv: expected clips that are made of the data, got a bag")
+    classes = CITYSCAPES
+    if options.classes:
+        classes = CLASS_SETS.get(options.classes) or read_class_set(Path(options.classes))
+    trial, size = drive_trial(path, bag.read_packets, bag.read_labels(path), options.every)
+    return Data(classes, size, lambda split: None), trial
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -11,7 +43,12 @@ def evaluate(options: argparse.Namespace) -> None:
     from twnet_ros.learn.data.dataset import open_data
     from twnet_ros.learn.evaluation.report import report
 
-    data = open_data(options.data, options.classes, options.clip_size, options.hold_out)
+    opened = open_bag(options)
+    if opened:
+        data, trial = opened
+    else:
+        data = open_data(options.data, options.classes, options.clip_size, options.hold_out)
+        trial = None
     report(
         options.models,
         data,
@@ -28,6 +65,7 @@ def evaluate(options: argparse.Namespace) -> None:
         device=options.device,
         precision=options.precision,
         out=options.out,
+        trial=trial,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from twnet_ros.cli.argument import Commands, command
+from twnet_ros.cli.argument import Commands, add_clip, command, opener
 
 
 def inspect(options: argparse.Namespace) -> None:
@@ -18,7 +18,7 @@ def inspect(options: argparse.Namespace) -> None:
     if options.dump:
         options.dump.mkdir(parents=True, exist_ok=True)
     rows = []
-    for found in tqdm(inspections(options.clip), unit="frame", delay=2):
+    for found in tqdm(inspections(options.clip, opener(options)), unit="frame", delay=2):
         row = found.summary()
         rows.append(row)
         if not options.json:
@@ -46,7 +46,8 @@ def inspect(options: argparse.Namespace) -> None:
 
 def describe(commands: Commands) -> None:
     """Describe the sub-command."""
-    add = command(commands, inspect, "inspect drive.avi --dump side_data/").add_argument
-    add("clip", type=Path, metavar="CLIP", help="video file")
+    made = command(commands, inspect, "inspect drive.avi --dump side_data/")
+    add_clip(made)
+    add = made.add_argument
     add("--json", action="store_true", help="print one JSON list instead of a table")
     add("--dump", type=Path, metavar="DIR", help="write frame_00000.npz … with pixel-wise data")

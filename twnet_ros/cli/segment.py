@@ -4,7 +4,16 @@ import argparse
 import json
 from pathlib import Path
 
-from twnet_ros.cli.argument import Commands, add_model, add_motion, command, count, probability
+from twnet_ros.cli.argument import (
+    Commands,
+    add_clip,
+    add_model,
+    add_motion,
+    command,
+    count,
+    opener,
+    probability,
+)
 
 
 def segment(options: argparse.Namespace) -> None:
@@ -14,6 +23,7 @@ def segment(options: argparse.Namespace) -> None:
     from twnet_ros.segment import Segmenter, key_policy
     from twnet_ros.segment.recording import record
 
+    read = opener(options)
     segmenter = Segmenter.load(
         options.model,
         options.device,
@@ -31,6 +41,7 @@ def segment(options: argparse.Namespace) -> None:
         overlay=options.output,
         labels=options.labels,
         progress=lambda frames, total: tqdm(frames, total=total, unit="frame"),
+        read=read,
     )
     print(json.dumps(summary))
 
@@ -39,7 +50,7 @@ def describe(commands: Commands) -> None:
     """Describe the sub-command."""
     made = command(commands, segment, "segment drive.mp4 -o overlay.mp4")
     add = made.add_argument
-    add("clip", type=Path, metavar="CLIP", help="video file")
+    add_clip(made)
     add("-o", "--output", type=Path, metavar="OVERLAY.mp4", help="write the overlay as a video")
     add("--labels", type=Path, metavar="DIR", help="write train ids as 00000.png …")
     add_model(made)

@@ -1,6 +1,6 @@
 """Bitstream to coded frames and back: decoder, block motion, packets, clip encoder."""
 
-from twnet_ros.codec.container import VideoInfo, read_packets
+from twnet_ros.codec.container import OpenVideo, VideoInfo, read_packets
 from twnet_ros.codec.decoder import StreamDecoder
 from twnet_ros.codec.encoder import ClipEncoder, write_clip
 from twnet_ros.codec.error import CodecError
@@ -18,6 +18,7 @@ __all__ = [
     "CodedFrame",
     "FrameKind",
     "Limit",
+    "OpenVideo",
     "Packet",
     "StreamDecoder",
     "VideoInfo",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,14 +14,8 @@ from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from twnet_ros.codec.bitstream import (
-    NAMES,
-    CodecName,
-    Content,
-    headers_of,
-    inspect_packet,
-    stream_headers,
-)
+from twnet_ros.codec.bitstream import NAMES, CodecName, stream_headers
+from twnet_ros.codec.completion import RawPacket, with_headers
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.packet import Packet
 
@@ -36,7 +30,7 @@ _FILTERS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a file says about its video stream."""
+    """What a file, or a bag, says about its video stream."""
 
     codec: CodecName
     width: int  # px
@@ -44,6 +38,10 @@ class VideoInfo:
     fps: float
     frames: int | None  # None where the container does not count them
     reorders: bool  # B-frames may make a picture wait for later packets
+
+
+# Opens a video by its path: `read_packets`, or what reads another kind of file as that does.
+OpenVideo = Callable[[str | os.PathLike[str]], tuple[VideoInfo, Generator[Packet, None, None]]]
 
 
 def read_packets(
@@ -83,28 +81,20 @@ def _read(path: Path, rate: Fraction) -> Generator[Packet, None, None]:
     with container:
         headers = stream_headers(codec, stream.codec_context.extradata or b"")
         try:
-            for count, packet in enumerate(_filtered(container, stream, codec)):
-                data = bytes(packet)
-                try:
-                    content = inspect_packet(codec, data)
-                except CodecError:
-                    # A damaged packet is handed on as it is: its decoder says what is wrong.
-                    content = Content(header=False, picture=-1, key=False)
-                # Recovery points, which H.264 marks in an SEI, come from the container.
-                key = content.key or (
-                    codec == "h264" and content.picture >= 0 and packet.is_keyframe
-                )
-                if content.header:
-                    headers = headers_of(codec, data)
-                elif key:
-                    data = headers + data
-                # AVI has no presentation times: FFmpeg makes them up, H.264's a frame late.
-                timed = packet.pts is not None and container.format.name != "avi"
-                ticks = packet.pts if timed else packet.dts
-                seconds = count / rate if ticks is None else ticks * packet.time_base
-                yield Packet(data, round(seconds * 10**9), key)
+            yield from with_headers(codec, _timed(container, stream, codec, rate), headers)
         except av.FFmpegError as error:
             raise CodecError(f"expected a whole video file, got {path}: {error}") from error
+
+
+def _timed(
+    container: InputContainer, stream: VideoStream, codec: CodecName, rate: Fraction
+) -> Iterator[RawPacket]:
+    for count, packet in enumerate(_filtered(container, stream, codec)):
+        # AVI has no presentation times: FFmpeg makes them up, H.264's a frame late.
+        timed = packet.pts is not None and container.format.name != "avi"
+        ticks = packet.pts if timed else packet.dts
+        seconds = count / rate if ticks is None else ticks * packet.time_base
+        yield RawPacket(bytes(packet), round(seconds * 10**9), packet.is_keyframe)
 
 
 def _filtered(

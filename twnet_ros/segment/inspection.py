@@ -8,7 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, spread_blocks
+from twnet_ros.codec import (
+    BlockMotion,
+    CodedFrame,
+    FrameKind,
+    OpenVideo,
+    read_packets,
+    spread_blocks,
+)
 from twnet_ros.net import residual
 from twnet_ros.segment.replay import decode
 
@@ -37,14 +44,14 @@ class Inspection:
         }
 
 
-def inspect(path: str | os.PathLike[str]) -> Iterator[Inspection]:
-    """Yield the side data of each frame of a video file, in display order.
+def inspect(path: str | os.PathLike[str], read: OpenVideo = read_packets) -> Iterator[Inspection]:
+    """Yield the side data of each frame of a video, which ``read`` opens, in display order.
 
     Residuals are against the last I- or P-frame; the blocks of a B-frame that point to the
     future count as having no vector there.
     """
     anchor: torch.Tensor | None = None
-    for frame in decode(path):
+    for frame in decode(path, read):
         height, width = frame.y.shape
         picture = _picture(frame)
         moved: NDArray[np.float32] = np.zeros((height, width, 2), np.float32)

@@ -7,7 +7,7 @@ from pathlib import Path as FilePath
 import numpy as np
 from numpy.typing import NDArray
 
-from twnet_ros.codec import CodedFrame, read_packets, write_clip
+from twnet_ros.codec import CodedFrame, OpenVideo, read_packets, write_clip
 from twnet_ros.segment.picture import write_png
 from twnet_ros.segment.render import crop_even, render_overlay, to_rgb
 from twnet_ros.segment.replay import replay
@@ -25,21 +25,23 @@ def record(
     overlay: FilePath | None,
     labels: FilePath | None,
     progress: Callable[[Iterable[Labelled], int | None], Iterable[Labelled]],
+    read: OpenVideo = read_packets,
 ) -> dict[str, object]:
-    """Label a video file; write the overlay (a video) and the labels (PNG) that are asked for.
+    """Label a video; write the overlay (a video) and the labels (PNG) that are asked for.
 
+    ``read`` opens the video, as a file unless another is given.
     ``progress`` is handed the frames and their expected number, and shows how far they are.
     Returns ``frames`` labelled, ``key_frames`` that took the key step, ``fps`` from packet to
     labels, the median milliseconds of both steps (None where there was none), and where it ran.
     """
-    info, packets = read_packets(clip)
+    info, packets = read(clip)
     packets.close()
     if labels is not None:
         labels.mkdir(parents=True, exist_ok=True)
     times: dict[Path, list[float]] = {Path.KEY: [], Path.NONKEY: []}
 
     def pictures() -> Iterator[Picture]:
-        results = progress(replay(clip, segmenter), info.frames)
+        results = progress(replay(clip, segmenter, read), info.frames)
         for frame, result in results:
             times[result.path].append(result.times_ms["total"])
             if labels is not None:

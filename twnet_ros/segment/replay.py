@@ -4,20 +4,20 @@ import logging
 import os
 from collections.abc import Iterator
 
-from twnet_ros.codec import CodecError, CodedFrame, StreamDecoder, read_packets
+from twnet_ros.codec import CodecError, CodedFrame, OpenVideo, StreamDecoder, read_packets
 from twnet_ros.segment.segmentation import Segmentation
 from twnet_ros.segment.segmenter import Segmenter
 
 logger = logging.getLogger(__name__)
 
 
-def decode(path: str | os.PathLike[str]) -> Iterator[CodedFrame]:
-    """Yield the coded frames of a video file in display order.
+def decode(path: str | os.PathLike[str], read: OpenVideo = read_packets) -> Iterator[CodedFrame]:
+    """Yield the coded frames of a video file, or of what ``read`` opens, in display order.
 
     A broken packet is logged and left out; the frames that refer to it come marked as not intact.
     What of the stream is approximate is logged, too.
     """
-    info, packets = read_packets(path)
+    info, packets = read(path)
     decoder = StreamDecoder(info.codec)
     caveat = ""
     for number, packet in enumerate(packets):
@@ -35,11 +35,11 @@ def decode(path: str | os.PathLike[str]) -> Iterator[CodedFrame]:
 
 
 def replay(
-    path: str | os.PathLike[str], segmenter: Segmenter
+    path: str | os.PathLike[str], segmenter: Segmenter, read: OpenVideo = read_packets
 ) -> Iterator[tuple[CodedFrame, Segmentation]]:
     """Yield each labelled frame of a video file with its labels."""
     frames: dict[int, CodedFrame] = {}
-    for frame in decode(path):
+    for frame in decode(path, read):
         frames[frame.index] = frame
         for result in segmenter.step(frame):
             yield frames.pop(result.index), result

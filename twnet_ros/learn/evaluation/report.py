@@ -50,6 +50,7 @@ def report(
     cache: Path | None = None,
     methods: Sequence[str] = USUAL,
     out: Path | None = None,
+    trial: Trial | None = None,
 ) -> Scores:
     """Score models and what they are held against on the same clips of a split; print tables.
 
@@ -58,7 +59,8 @@ def report(
     kept. Of other data ``clips`` clips of ``frames`` frames are made; held-out stills are scored
     as they are, too. Of ``every`` frames one is labelled. ``motion`` is one of the engine's
     MOTION_SOURCES, ``methods`` are some of METHODS. The folder ``out`` gets the tables, all
-    numbers as JSON, and plots.
+    numbers as JSON, and plots. Where a ``trial`` is given, it is scored, and
+    ``data`` tells its classes and size only.
     """
     if unknown := [name for name in methods if name not in METHODS]:
         raise DataError(f"--methods: expected some of {', '.join(METHODS)}, got {unknown[0]!r}")
@@ -68,28 +70,30 @@ def report(
 
         out.mkdir(parents=True, exist_ok=True)
     networks = _load(models, data)
-    held_out = data.held_out(split)
-    if held_out is None:
-        raise DataError("expected held-out data, got none; name some with --hold-out")
-    real = isinstance(held_out, SnippetSource)
-    if "interp_mv" in methods and (real or every > 1 or frames <= gop):
-        got = "real sequences" if real else f"--frames {frames} --gop {gop} --every {every}"
-        raise DataError(
-            "interp_mv: expected clips that go on to a second key frame, with every frame "
-            f"labelled, got {got}"
+    stills: dict[str, float] = {}
+    if trial is None:
+        held_out = data.held_out(split)
+        if held_out is None:
+            raise DataError("expected held-out data, got none; name some with --hold-out")
+        real = isinstance(held_out, SnippetSource)
+        if "interp_mv" in methods and (real or every > 1 or frames <= gop):
+            got = "real sequences" if real else f"--frames {frames} --gop {gop} --every {every}"
+            raise DataError(
+                "interp_mv: expected clips that go on to a second key frame, with every frame "
+                f"labelled, got {got}"
+            )
+        coding = Coding(gop=gop, bits_per_pixel=bits_per_pixel)
+        trial = make_trial(
+            held_out,
+            coding,
+            clips=clips,
+            frames=frames,
+            every=every,
+            distances=distances,
+            cache=cache,
+            seed=seed,
         )
-    coding = Coding(gop=gop, bits_per_pixel=bits_per_pixel)
-    trial = make_trial(
-        held_out,
-        coding,
-        clips=clips,
-        frames=frames,
-        every=every,
-        distances=distances,
-        cache=cache,
-        seed=seed,
-    )
-    stills = _score_stills(networks, held_out)
+        stills = _score_stills(networks, held_out)
     scores: Scores = {}
     results = []
     for name, network in networks.items():

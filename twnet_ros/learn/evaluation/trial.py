@@ -55,7 +55,7 @@ def make_trial(
             raise DataError("--distance: expected real sequences, whose labelled frames it is for")
         made = make_clips(held_out, clips or ANIMATED, frames, coding, seed)
         period = min(coding.gop, frames)
-        shown = [(0, every * step) for step in _spread(-(-period // every))]
+        shown = [(0, every * step) for step in spread(-(-period // every))]
         text = f"{len(made)} clips of {frames} frames, {text}"
         return Trial(made, coding, every, period, text, shown)
     if every > 1 and (not distances or any(d % every for d in distances)):
@@ -63,11 +63,11 @@ def make_trial(
     kept = ClipCache(cache, held_out.root) if cache else ClipCache.beside(held_out.root)
     made = labelled_clips(held_out, kept, coding, distances, clips, seed)
     # The clips of one labelled frame follow each other.
-    shown = [(number, len(made[number]) - 1) for number in _spread(len(distances) or len(made))]
+    shown = [(number, len(made[number]) - 1) for number in spread(len(distances) or len(made))]
     text = f"{len(made)} clips that lead up to the labelled frames of real sequences, {text}"
     return Trial(made, coding, every, max(len(clip) for clip in made), text, shown)
 
 
-def _spread(count: int) -> list[int]:
+def spread(count: int) -> list[int]:
     """Return at most SHOWN numbers from 0 to ``count`` - 1, evenly spread."""
     return list(map(int, np.linspace(0, count - 1, min(SHOWN, count)).round()))

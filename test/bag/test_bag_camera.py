@@ -1,0 +1,75 @@
+"""Calibrations: ROS's files and Cityscapes', and what is wrong with them."""
+
+import json
+
+import pytest
+import yaml
+
+from twnet_ros.bag import BagError, read_camera
+
+K = [50.0, 0.0, 48.0, 0.0, 51.0, 32.0, 0.0, 0.0, 1.0]
+P = [49.0, 0.0, 47.0, 0.0, 0.0, 50.0, 31.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+ROS = {
+    "image_width": 96,
+    "image_height": 64,
+    "camera_name": "front",
+    "camera_matrix": {"rows": 3, "cols": 3, "data": K},
+    "distortion_model": "plumb_bob",
+    "distortion_coefficients": {"rows": 1, "cols": 5, "data": [0.1, -0.2, 0, 0, 0.3]},
+    "rectification_matrix": {"rows": 3, "cols": 3, "data": [1, 0, 0, 0, 1, 0, 0, 0, 1]},
+    "projection_matrix": {"rows": 3, "cols": 4, "data": P},
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def make(content, name="camera.yaml"):
+        path = tmp_path / name
+        text = content if isinstance(content, str) else yaml.safe_dump(content)
+        path.write_text(text)
+        return path
+
+    return make
+
+
+def test_ros(write):
+    camera = read_camera(write(ROS))
+    assert (camera.width, camera.height, camera.distortion_model) == (96, 64, "plumb_bob")
+    assert camera.d == (0.1, -0.2, 0.0, 0.0, 0.3)
+    assert camera.k == tuple(K)
+    assert camera.r == (1, 0, 0, 0, 1, 0, 0, 0, 1)
+    assert camera.p == tuple(P)
+
+
+def test_cityscapes(write):
+    intrinsic = {"fx": 2262.52, "fy": 2265.3, "u0": 1096.98, "v0": 513.137}
+    content = {"extrinsic": {"baseline": 0.209}, "intrinsic": intrinsic}
+    camera = read_camera(write(json.dumps(content), "a_camera.json"))
+    assert (camera.width, camera.height, camera.d) == (2048, 1024, (0.0,) * 5)
+    assert camera.k == (2262.52, 0, 1096.98, 0, 2265.3, 513.137, 0, 0, 1)
+    assert camera.p == (2262.52, 0, 1096.98, 0, 0, 2265.3, 513.137, 0, 0, 0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "changed, expected",
+    [
+        ({"image_width": "96"}, "expected image_width and image_height in pixels, got 96 and 64"),
+        ({"distortion_model": "fisheye"}, "expected a distortion_model of plumb_bob, .*'fisheye'"),
+        ({"camera_matrix": None}, "expected 9 numbers in data of camera_matrix, got None"),
+        ({"projection_matrix": {"data": [1]}}, r"expected 12 numbers in .*matrix, got \[1\]"),
+        ({"camera_matrix": {"data": ["a"] * 9}}, "expected numbers in camera_matrix, got 'a'"),
+    ],
+)
+def test_what_is_wrong_is_named(write, changed, expected):
+    with pytest.raises(BagError, match=expected):
+        read_camera(write({**ROS, **changed}))
+
+
+def test_no_calibration(write, tmp_path):
+    for text, name in (("[1", "a.yaml"), ("1", "b.yaml"), ("{", "c.json"), ("[]", "d.json")):
+        with pytest.raises(BagError, match=rf"{name}: expected a camera calibration, got"):
+            read_camera(write(text, name))
+    with pytest.raises(BagError, match="expected numbers in intrinsic, got None"):
+        read_camera(write("{}", "e.json"))
+    with pytest.raises(OSError, match="none.yaml"):
+        read_camera(tmp_path / "none.yaml")

@@ -1,0 +1,246 @@
+"""``twnet bag``, and the sub-commands that read a bag, against the same video as a file."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from mcap.reader import make_reader
+from mcap_ros2.decoder import DecoderFactory
+
+from twnet_ros.cli import main
+from twnet_ros.codec import read_packets
+from twnet_ros.net import Config, TWNet, save_checkpoint
+
+STREET = Path(__file__).parents[1] / "twnet_ros" / "bag" / "street"
+
+
+@pytest.fixture
+def twnet(capfd):
+    """Run a command line; return (exit status, lines of stdout, last line of stderr)."""
+
+    def run(*arguments):
+        capfd.readouterr()
+        status = main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return status, out.splitlines(), (err.splitlines() or [""])[-1]
+
+    return run
+
+
+@pytest.fixture
+def messages():
+    """Read a bag's MCAP file with the format's own library, by topic."""
+
+    def read(bag):
+        found = {}
+        with (bag / f"{bag.name}.mcap").open("rb") as file:
+            reader = make_reader(file, decoder_factories=[DecoderFactory()])
+            for _, channel, _, decoded in reader.iter_decoded_messages():
+                found.setdefault(channel.topic, []).append(decoded)
+        return found
+
+    return read
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A random network's checkpoint, and where it runs."""
+    torch.manual_seed(0)
+    config = Config("mobilenetv1", 1, ("a", "b", "c"), ((9, 9, 9),) * 3, (64, 32))
+    save_checkpoint(tmp_path / "tiny.safetensors", TWNet(config))
+    return "--model", tmp_path / "tiny.safetensors", "--device", "cpu", "--precision", "fp32"
+
+
+@pytest.fixture
+def write(tmp_path, pan_over):
+    """Write pictures of a panning camera, and labels, under these names."""
+
+    def make(names, folder="frames", endings=("", ""), width=96, height=64):
+        frames = tmp_path / folder
+        frames.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        pictures = pan_over(len(names), width=width, height=height, square=8, blur=6)
+        for number, (name, rgb) in enumerate(zip(names, pictures, strict=True)):
+            cv2.imwrite(str(frames / f"{name}{endings[0]}.png"), rgb[..., ::-1])
+            truth = np.full((height, width), number, np.uint8)
+            cv2.imwrite(str(tmp_path / "labels" / f"{name}{endings[1]}.png"), truth)
+        return frames
+
+    return make
+
+
+def stamps(decoded):
+    return [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in decoded]
+
+
+def test_frames_with_labels(twnet, write, messages, tmp_path):
+    frames = write([f"{n:05d}" for n in range(4)])
+    labels = ("--labels", tmp_path / "labels")
+    bag = tmp_path / "bag"
+    status, out, _ = twnet("bag", frames, bag, "--fps", 10, "--gop", 2, *labels)
+    assert status == 0
+    counts = {"/camera/labels": 4, "/camera/image/compressed": 4}
+    assert json.loads(out[-1]) == {"bag": str(bag), "storage": "mcap", "messages": counts}
+    found = messages(bag)
+    expected = [10**9 + n * 10**8 for n in range(4)]
+    assert stamps(found["/camera/image/compressed"]) == expected
+    assert stamps(found["/camera/labels"]) == expected
+    for number, image in enumerate(found["/camera/labels"]):
+        assert set(bytes(image.data)) == {number}
+    status, out, _ = twnet("inspect", bag, "--json")
+    assert [row["type"] for row in json.loads(out[-1])] == list("IPIP")
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize(
+    "codec, suffix, kind",
+    [
+        ("h264", ".mp4", "foxglove"),
+        ("h264", ".mkv", "compressed_image"),
+        ("mpeg4", ".avi", "ffmpeg"),
+        ("mpeg4", ".mp4", "compressed_image"),
+    ],
+)
+def test_a_bag_is_labelled_as_the_file(
+    twnet, write, model, tmp_path, codec, suffix, kind, storage
+):
+    clip, bag = tmp_path / f"clip{suffix}", tmp_path / "bag"
+    frames = write([f"{n:05d}" for n in range(7)])
+    assert twnet("encode", frames, clip, "--codec", codec, "--gop", 3)[0] == 0
+    assert twnet("bag", clip, bag, "--as", kind, "--storage", storage)[0] == 0
+    for source, folder in ((clip, "a"), (bag, "b")):
+        status, out, _ = twnet("segment", source, *model, "--labels", tmp_path / folder)
+        assert status == 0
+        assert json.loads(out[-1])["frames"] == 7
+    for path in sorted((tmp_path / "a").iterdir()):
+        assert (tmp_path / "b" / path.name).read_bytes() == path.read_bytes()
+    by_file, by_bag = (twnet("inspect", source, "--json")[1] for source in (clip, bag))
+    assert by_bag == by_file
+
+
+def test_a_video_keeps_its_packets_and_times(twnet, write, messages, tmp_path):
+    clip, bag = tmp_path / "clip.mp4", tmp_path / "bag"
+    frames = write([f"{n:05d}" for n in range(5)])
+    assert twnet("encode", frames, clip, "--codec", "h264", "--fps", 10)[0] == 0
+    options = ("--topic", "/front/image/compressed", "--frame-id", "front")
+    labels = ("--labels", tmp_path / "labels")
+    assert twnet("bag", clip, bag, *options, *labels)[0] == 0
+    found = messages(bag)
+    video = found["/front/image/compressed"]
+    assert [bytes(m.data) for m in video] == [p.data for p in read_packets(clip)[1]]
+    assert stamps(video) == stamps(found["/front/labels"])
+    assert np.diff(stamps(video)).tolist() == [10**8] * 4
+    assert [set(bytes(m.data)) for m in found["/front/labels"]] == [{n} for n in range(5)]
+    assert {m.header.frame_id for topic in found.values() for m in topic} == {"front"}
+    assert twnet("inspect", bag, "--topic", "/front/image/compressed")[0] == 0
+
+
+@pytest.fixture
+def cityscapes(write, tmp_path):
+    """Two snippets of three frames in the published layout, with times, cameras and labels."""
+    at = Path("val", "ulm")
+    snippets = [[f"ulm_00000{s}_00000{n}" for n in range(3)] for s in (0, 1)]
+    for names in snippets:
+        ending = ("_leftImg8bit", "_gtFine_labelTrainIds")
+        frames = write(names, Path("leftImg8bit_sequence", at), ending, 256, 128)
+        for number, name in enumerate(names):
+            for folder in ("timestamp_sequence", "camera"):
+                (tmp_path / folder / at).mkdir(parents=True, exist_ok=True)
+            path = tmp_path / "timestamp_sequence" / at / f"{name}_timestamp.txt"
+            path.write_text(str(number * 59_000_000))
+        path = tmp_path / "camera" / at / f"{names[1]}_camera.json"
+        intrinsic = {"fx": 2262.5, "fy": 2265.3, "u0": 1096.9, "v0": 513.1}
+        path.write_text(json.dumps({"intrinsic": intrinsic}))
+    return frames
+
+
+def test_cityscapes_times_cameras_and_labels(twnet, cityscapes, messages, tmp_path):
+    labels = ("--labels", tmp_path / "labels")
+    status, _, error = twnet("bag", cityscapes, tmp_path / "bag", *labels)
+    # These pictures are not of the published size, which the calibration is for.
+    assert status == 1
+    assert "expected a calibration of the video's size, 256x128, got 2048x1024" in error
+    assert not (tmp_path / "bag").exists()
+    own = {
+        "image_width": 256,
+        "image_height": 128,
+        "distortion_model": "plumb_bob",
+        "distortion_coefficients": {"data": [0.0] * 5},
+        "camera_matrix": {"data": [9.0] * 9},
+        "rectification_matrix": {"data": [1.0] * 9},
+        "projection_matrix": {"data": [7.0] * 12},
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    given = ("--camera-info", tmp_path / "own.yaml")
+    assert twnet("bag", cityscapes, tmp_path / "bag", *labels, *given)[0] == 0
+    found = messages(tmp_path / "bag")
+    expected = [10**9 + n * 59_000_000 for n in range(6)]
+    for topic in ("/camera/image/compressed", "/camera/camera_info", "/camera/labels"):
+        assert stamps(found[topic]) == expected
+    assert {tuple(m.k) for m in found["/camera/camera_info"]} == {(9.0,) * 9}
+    # Each snippet begins with a key frame.
+    rows = json.loads(twnet("inspect", tmp_path / "bag", "--json")[1][-1])
+    assert [row["type"] for row in rows] == list("IPPIPP")
+    assert twnet("bag", cityscapes / "ulm_000001_000001", tmp_path / "one", *given)[0] == 0
+    assert len(messages(tmp_path / "one")["/camera/camera_info"]) == 3
+
+
+def test_what_is_wrong_is_said(twnet, write, tmp_path):
+    frames = write([f"{n:05d}" for n in range(3)])
+    clip, bag = tmp_path / "clip.avi", tmp_path / "bag"
+    assert twnet("encode", frames, clip)[0] == 0
+    for arguments, expected in (
+        ((clip, bag, "--gop", 3), "--gop: expected frames to encode, got a video"),
+        ((clip, bag, "--as", "foxglove"), "got MPEG-4 part 2"),
+        ((tmp_path / "none", bag), "none: expected a video file or a folder of PNG or JPEG"),
+        ((tmp_path / "tiny.txt", bag), "tiny.txt: expected a video file or a folder"),
+        ((frames, bag, "--labels", tmp_path / "none"), "expected the labels of some frames"),
+        ((frames, bag, "--camera-info", tmp_path / "none.yaml"), "none.yaml"),
+        ((frames, tmp_path), "expected a new folder, which exists already"),
+    ):
+        status, out, error = twnet("bag", *arguments)
+        assert (status, out) == (1, [])
+        assert expected in error
+        assert not bag.exists()
+    status, _, error = twnet("segment", clip, "--topic", "/a")
+    assert (status, "--topic: expected a bag, got" in error) == (1, True)
+    status, _, error = twnet("segment", frames)
+    assert (status, "expected a bag, got a folder without metadata.yaml" in error) == (1, True)
+    status, _, error = twnet("inspect", tmp_path / "none.mcap")
+    assert (status, "expected a bag, got" in error) == (1, True)
+
+
+def test_a_bag_with_labels_is_scored(twnet, write, model, tmp_path):
+    frames, bag = write([f"{n:05d}" for n in range(3)]), tmp_path / "bag"
+    labels = ("--labels", tmp_path / "labels")
+    assert twnet("bag", frames, bag, "--gop", 2, *labels)[0] == 0
+    classes = tmp_path / "classes.json"
+    classes.write_text('{"names": ["a", "b", "c"], "colors": [[9, 9, 9], [9, 9, 9], [9, 9, 9]]}')
+    step = ("evaluate", model[1], *model[2:], "--data", bag, "--classes", classes)
+    status, out, error = twnet(*step, "--methods", "twnet", "per_frame")
+    assert status == 0, error
+    assert out[0].startswith("a drive of 3 frames, 3 of which are scored, in h264, 2 I-frames")
+    rows = [line for line in out if line.startswith("| tiny")]
+    assert [row.split(" | ")[1] for row in rows[:2]] == ["twnet", "per_frame"]
+    status, _, error = twnet(*step, "--distance", 1)
+    assert (status, "--distance: expected none, as all of a bag's drive" in error) == (1, True)
+    assert twnet("bag", frames, tmp_path / "bare")[0] == 0
+    status, _, error = twnet(*step[:-3], tmp_path / "bare", "--classes", classes)
+    assert (status, "expected labels on one topic that is called labels" in error) == (1, True)
+
+
+def test_the_shipped_drive(twnet, messages):
+    """It is what README says: three seconds at 10 Hz, with labels, small."""
+    assert sum(path.stat().st_size for path in STREET.iterdir()) < 300_000
+    found = messages(STREET)
+    assert stamps(found["/camera/image/compressed"]) == stamps(found["/camera/labels"])
+    assert np.diff(stamps(found["/camera/labels"])).tolist() == [10**8] * 29
+    assert {(m.width, m.height) for m in found["/camera/labels"]} == {(320, 160)}
+    status, out, _ = twnet("inspect", STREET, "--json")
+    rows = json.loads(out[-1])
+    assert len(rows) == 30
+    assert all(row["intact"] for row in rows)
