@@ -107,7 +107,7 @@ def _find_labels(folder: Path | None, stems: Iterable[str]) -> Callable[[int], L
     if folder is None:
         return lambda number: None
     from twnet_ros.bag import BagError
-    from twnet_ros.learn import camvid, cityscapes
+    from twnet_ros.learn.data import camvid, cityscapes
     from twnet_ros.segment.picture import read_labels
 
     plain = camvid.index_train_ids if folder.name.endswith("annot") else read_labels

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from twnet_ros.cli.argument import BAGS, Commands, add_data, add_motion, command, count
 
 if TYPE_CHECKING:  # torch is not needed to describe the command
-    from twnet_ros.learn.data import Data
-    from twnet_ros.learn.trial import Trial
+    from twnet_ros.learn.data.dataset import Data
+    from twnet_ros.learn.evaluation.trial import Trial
 
 
 def open_bag(options: argparse.Namespace) -> tuple[Data, Trial] | None:
@@ -19,9 +19,9 @@ def open_bag(options: argparse.Namespace) -> tuple[Data, Trial] | None:
     if not (path.suffix in BAGS or (path / "metadata.yaml").is_file()):
         return None
     from twnet_ros import bag
-    from twnet_ros.learn.data import CLASS_SETS, Data
+    from twnet_ros.learn.data.dataset import CLASS_SETS, Data
     from twnet_ros.learn.data.drive import drive_trial
-    from twnet_ros.learn.still import DataError
+    from twnet_ros.learn.data.still import DataError
     from twnet_ros.segment.palette import CITYSCAPES, read_class_set
 
     for name in ("clips", "distance", "cache", "hold_out"):

@@ -5,8 +5,8 @@ import pytest
 
 from twnet_ros.codec import ClipEncoder, Packet, VideoInfo
 from twnet_ros.learn.data.drive import Drive, drive_trial
-from twnet_ros.learn.evaluate import score
-from twnet_ros.learn.still import DataError
+from twnet_ros.learn.data.still import DataError
+from twnet_ros.learn.evaluation.evaluate import score
 from twnet_ros.segment import Segmenter
 from twnet_ros.segment.palette import UNLABELLED
 

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 
 from twnet_ros.codec import CodedFrame, OpenVideo
-from twnet_ros.learn.clip import Coding
-from twnet_ros.learn.still import DataError, Picture
-from twnet_ros.learn.trial import Trial, spread
+from twnet_ros.learn.data.clip import Coding
+from twnet_ros.learn.data.still import DataError, Picture
+from twnet_ros.learn.evaluation.trial import Trial, spread
 from twnet_ros.segment.palette import UNLABELLED
 from twnet_ros.segment.replay import decode
 
