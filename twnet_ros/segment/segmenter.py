@@ -14,10 +14,11 @@ from torch import Tensor
 from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, compose
 from twnet_ros.net import CheckpointError, FeatureState, TWNet, fold, load_checkpoint
 from twnet_ros.segment.compensation import Field, compensate
-from twnet_ros.segment.device import PRECISIONS, choose
+from twnet_ros.segment.device import PRECISIONS, choose, find_device
 from twnet_ros.segment.flow import open_flow
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.leaf import two_sided_context
+from twnet_ros.segment.memory import keep_memory
 from twnet_ros.segment.output import label
 from twnet_ros.segment.policy import KeyPolicy
 from twnet_ros.segment.resampling import resample, taps
@@ -121,6 +122,8 @@ class Segmenter:
 
     def _place(self, device: str, precision: str) -> None:
         """Put a copy of the network onto a device."""
+        if find_device(device).type == "cpu":
+            keep_memory()
         self._device, self.precision = choose(self._model, device, precision)
         self._dtype = PRECISIONS[self.precision]
         self._network = copy.deepcopy(self._model).eval()

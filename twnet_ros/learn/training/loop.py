@@ -16,6 +16,7 @@ from tqdm import tqdm
 from twnet_ros.learn.training import parallel
 from twnet_ros.net import TWNet, save_checkpoint
 from twnet_ros.segment.device import has_bf16
+from twnet_ros.segment.memory import keep_memory
 
 Group = tuple[float, list[nn.Parameter]]  # share of the schedule's rate, what it is for
 Losses = dict[str, Tensor]  # "loss" is what is minimised, the others are logged beside it
@@ -58,6 +59,7 @@ def optimise(
     TensorBoard logs. What training begins with is scored, too. Of several processes the first one
     alone writes, and ``batches`` are each one's own share.
     """
+    keep_memory()
     run.mkdir(parents=True, exist_ok=True)
     weights = [p for _, parameters in groups for p in parameters]
     optimiser = torch.optim.AdamW(
