@@ -1,12 +1,13 @@
-"""The pass out: labels at the video's size."""
+"""The pass out: labels and confidence at the size that is wished for."""
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from twnet_ros.segment import UNLABELLED, SegmentError, Wish
 from twnet_ros.segment.input import Geometry
-from twnet_ros.segment.output import _taps, label, label_by_torch
+from twnet_ros.segment.output import _taps, classify, label, label_by_torch, rate_by_torch
 
 MARGIN = 1e-3  # pixels whose two best classes are closer than that may go either way
 
@@ -24,6 +25,19 @@ def agree(labels, scores):
     clear = ordered[..., -1] - ordered[..., -2] > MARGIN
     assert clear.mean() > 0.98
     np.testing.assert_array_equal(labels[clear], scores.argmax(-1)[clear])
+
+
+def both_taps(logits, geometry):
+    return [_taps(geometry, geometry.video, axis, logits.shape[3 - axis]) for axis in (1, 0)]
+
+
+def areas_of_classes(geometry, classes=6, sure=9):
+    """Logits at stride 4 of areas that are wide and mostly sure of themselves."""
+    width, height = geometry.padded
+    generator = torch.Generator().manual_seed(2)
+    areas = sure * torch.randn(1, classes, height // 16, width // 16, generator=generator)
+    logits = areas.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    return logits + torch.randn(logits.shape, generator=generator)
 
 
 def slow(logits, geometry, stride=4):
@@ -76,11 +90,7 @@ def test_any_scale_padding_and_stride(video, box, stride):
 @pytest.mark.parametrize("video, box", [((512, 256), (128, 64)), ((90, 70), (64, 64))])
 def test_wide_areas_of_a_class_and_their_borders(video, box):
     geometry = Geometry.of(video, box)
-    width, height = geometry.padded
-    generator = torch.Generator().manual_seed(2)
-    areas = 9 * torch.randn(1, 6, height // 16, width // 16, generator=generator)
-    logits = areas.repeat_interleave(4, 2).repeat_interleave(4, 3)
-    logits += torch.randn(logits.shape, generator=generator)
+    logits = areas_of_classes(geometry)
     labels = label(logits, geometry)
     agree(labels, slow(logits, geometry))
     assert (labels[:, 1:] == labels[:, :-1]).mean() > 0.8
@@ -101,9 +111,7 @@ def test_padding_never_shows():
 def test_both_devices_paths_agree(video, box):
     geometry = Geometry.of(video, box)
     logits = smooth_logits(11, geometry.padded[1] // 4, geometry.padded[0] // 4, seed=3)
-    rows = _taps(geometry, 1, logits.shape[2])
-    columns = _taps(geometry, 0, logits.shape[3])
-    by_torch = label_by_torch(logits, rows, columns).numpy()
+    by_torch = label_by_torch(logits, *both_taps(logits, geometry)).numpy()
     same = label(logits, geometry) == by_torch
     assert same.mean() > 0.999
     clear = np.sort(slow(logits, geometry), -1)
@@ -118,3 +126,100 @@ def test_logits_may_be_half_precision_and_channels_last():
     np.testing.assert_array_equal(label(logits, geometry), expected)
     strided = logits.contiguous(memory_format=torch.channels_last)
     np.testing.assert_array_equal(label(strided, geometry), expected)
+
+
+GEOMETRIES = [
+    ((512, 256), (128, 64)),  # the video is larger than the network's picture
+    ((90, 70), (64, 64)),  # scaled down, padded below
+    ((37, 61), (64, 64)),  # odd, scaled up, padded to the right
+    ((700, 40), (704, 64)),  # more than one block of a row
+]
+
+
+@pytest.mark.parametrize("video, box", GEOMETRIES)
+@pytest.mark.parametrize("make", [areas_of_classes, lambda g: areas_of_classes(g, 19, sure=0)])
+def test_confidence_is_the_softmax_of_the_interpolated_logits(video, box, make):
+    geometry = Geometry.of(video, box)
+    logits = make(geometry)
+    labels, confidence = classify(logits, geometry, Wish(confidence=True))
+    scores = slow(logits, geometry)
+    agree(labels, scores)
+    probability = torch.from_numpy(scores).softmax(-1).amax(-1).numpy()
+    assert confidence.dtype == np.uint8 and confidence.std() > 5
+    assert np.abs(confidence - 255 * probability).max() <= 1
+    assert (confidence == np.rint(255 * probability)).mean() > 0.98
+
+
+def test_an_exact_scale_is_interpolate_and_softmax():
+    logits = smooth_logits(19, 16, 32)
+    _, confidence = classify(logits, Geometry.of((512, 256), (128, 64)), Wish(confidence=True))
+    full = F.interpolate(logits, (256, 512), mode="bilinear", align_corners=False)
+    expected = 255 * full.softmax(1).amax(1)[0].numpy()
+    assert np.abs(confidence - expected).max() <= 1
+
+
+@pytest.mark.parametrize("video, box", GEOMETRIES)
+def test_both_devices_paths_rate_alike(video, box):
+    geometry, wish = Geometry.of(video, box), Wish(confidence=True, least_confidence=0.6)
+    logits = areas_of_classes(geometry, sure=3)
+    taps = both_taps(logits, geometry)
+    labels, confidence = (part.numpy() for part in rate_by_torch(logits, *taps, 0.6))
+    found, rated = classify(logits, geometry, wish)
+    assert np.abs(rated.astype(int) - confidence).max() <= 1
+    clear = np.abs(confidence - 0.6 * 255) > 1
+    assert (found == labels)[clear].mean() > 0.999
+    assert 0.1 < (found == UNLABELLED).mean() < 0.9
+
+
+@pytest.mark.parametrize("confidence", [False, True])
+def test_pixels_of_little_confidence_are_unlabelled(confidence):
+    geometry = Geometry.of((90, 70), (64, 64))
+    logits = areas_of_classes(geometry, sure=3)
+    plain, rated = classify(logits, geometry, Wish(confidence=True))
+    wish = Wish(confidence=confidence, least_confidence=0.7)
+    labels, again = classify(logits, geometry, wish)
+    assert (again is not None) == confidence
+    if confidence:  # what is left out keeps it
+        np.testing.assert_array_equal(again, rated)
+    sure, unsure = rated > 0.7 * 255 + 1, rated < 0.7 * 255 - 1
+    assert sure.any() and unsure.any()
+    np.testing.assert_array_equal(labels[sure], plain[sure])
+    assert (labels[unsure] == UNLABELLED).all()
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.3, 0.999, 1e-6])
+@pytest.mark.parametrize("confidence", [False, True])
+def test_labels_of_another_size_come_straight_from_the_logits(scale, confidence):
+    geometry = Geometry.of((90, 71), (64, 64))
+    logits = areas_of_classes(geometry)
+    wish = Wish(confidence, scale=scale)
+    size = max(1, round(scale * 90)), max(1, round(scale * 71))
+    assert wish.size(geometry.video) == size
+    labels, rated = classify(logits, geometry, wish)
+    assert labels.shape == size[::-1]
+    # A video of that size that the network saw as large.
+    small = Geometry(size, geometry.net, geometry.padded)
+    scores = slow(logits, small)
+    agree(labels, scores)
+    if confidence:
+        probability = torch.from_numpy(scores).softmax(-1).amax(-1).numpy()
+        assert np.abs(rated - 255 * probability).max() <= 1
+
+
+def test_logits_that_differ_by_more_than_floats_hold_are_sure():
+    logits = torch.full((1, 3, 8, 8), -1e30)
+    logits[:, 1] = 1e30
+    labels, rated = classify(logits, Geometry.of((32, 32), (32, 32)), Wish(confidence=True))
+    assert (labels == 1).all() and (rated == 255).all()
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.5, 1.01, float("nan")])
+def test_a_scale_out_of_range(scale):
+    with pytest.raises(SegmentError, match="scale: expected 0 < scale <= 1, got"):
+        Wish(scale=scale)
+
+
+@pytest.mark.parametrize("least", [-0.1, 1.5, float("nan")])
+def test_a_probability_out_of_range(least):
+    with pytest.raises(SegmentError, match="least_confidence: expected a probability .*got"):
+        Wish(least_confidence=least)

@@ -11,7 +11,7 @@ from twnet_ros.segment.render import (
     render_residual,
     to_rgb,
 )
-from twnet_ros.segment.segmentation import Path, Segmentation, SegmentError
+from twnet_ros.segment.segmentation import Evidence, Path, Segmentation, SegmentError, Wish
 from twnet_ros.segment.segmenter import Segmenter, find_model
 
 __all__ = [
@@ -21,11 +21,13 @@ __all__ = [
     "MOTION_SOURCES",
     "UNLABELLED",
     "ClassSet",
+    "Evidence",
     "KeyPolicy",
     "Path",
     "SegmentError",
     "Segmentation",
     "Segmenter",
+    "Wish",
     "crop_even",
     "find_model",
     "key_policy",

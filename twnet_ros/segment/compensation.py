@@ -77,11 +77,22 @@ def compensate_by_torch(
     current: Tensor, previous: Tensor, field: Field, stride: int, future: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Do what ``compensate`` does, on any device."""
+    motion, error = compensate_pixels(current, previous, field, future)
+    return to_grid(motion, stride), residual_magnitude(error, stride)
+
+
+def compensate_pixels(
+    current: Tensor, previous: Tensor, field: Field, future: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the motion (1, 2, H, W) of every pixel and the residual (1, 3, H, W) it leaves.
+
+    In pixels and signed 8-bit levels; the rest is as in ``compensate``.
+    """
     motion = field.dense()
     error = residual(current, previous, motion)
     if future is not None:
         error = torch.where(field.dense_ahead() > 0, residual(current, future, motion), error)
-    return to_grid(motion, stride), residual_magnitude(error, stride)
+    return motion, error
 
 
 def _rows(picture: Tensor) -> NDArray[np.float32]:

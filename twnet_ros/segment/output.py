@@ -1,4 +1,4 @@
-"""The pass out: logits to train ids at the video's size."""
+"""The pass out: logits to train ids at the video's size, or a fraction of it."""
 
 import numpy as np
 import torch
@@ -7,33 +7,51 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twnet_ros.segment.band import over_bands
+from twnet_ros.segment.confidence import Taps, rate
 from twnet_ros.segment.input import Geometry
+from twnet_ros.segment.palette import UNLABELLED
+from twnet_ros.segment.segmentation import Wish
 
 
 def label(logits: Tensor, geometry: Geometry) -> NDArray[np.uint8]:
-    """Return the train ids (H, W) at the video's size from logits (1, C, h, w).
+    """Return the train ids (H, W) at the video's size from logits (1, C, h, w)."""
+    return classify(logits, geometry, Wish())[0]
+
+
+def classify(
+    logits: Tensor, geometry: Geometry, wish: Wish
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Return the train ids (H, W) at the wished size from logits (1, C, h, w).
 
     One bilinear interpolation at pixel centres straight from the logits' grid, and the class of
     the largest; padding is cropped by it. One fused loop on the CPU, torch on other devices. The
-    logits may be at any stride that divides the padded picture.
+    logits may be at any stride that divides the padded picture. With them comes the confidence
+    (H, W) where it is wished for: 255 times the softmax probability of the interpolated logits.
     """
-    columns = _taps(geometry, 0, logits.shape[3])
-    rows = _taps(geometry, 1, logits.shape[2])
-    if logits.device.type == "cpu":
-        return _label_fused(logits, rows, columns)
-    return label_by_torch(logits, rows, columns).cpu().numpy()
+    size = wish.size(geometry.video)
+    columns = _taps(geometry, size, 0, logits.shape[3])
+    rows = _taps(geometry, size, 1, logits.shape[2])
+    on_cpu, least = logits.device.type == "cpu", wish.least_confidence
+    if not wish.confidence and least == 0:
+        if on_cpu:
+            return _label_fused(logits, rows, columns), None
+        return label_by_torch(logits, rows, columns).cpu().numpy(), None
+    if on_cpu:
+        labels, confidence = rate(_grid(logits), rows, columns, least)
+    else:
+        rated = rate_by_torch(logits, rows, columns, least)
+        labels, confidence = (part.cpu().numpy() for part in rated)
+    return labels, confidence if wish.confidence else None
 
 
-Taps = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+def _taps(geometry: Geometry, size: tuple[int, int], axis: int, grid: int) -> Taps:
+    """Return for each pixel of the labels the two logits beside it and the second's weight.
 
-
-def _taps(geometry: Geometry, axis: int, grid: int) -> Taps:
-    """Return for each pixel of the video the two logits beside it and the second's weight.
-
-    ``axis`` is 0 across and 1 down, where the padded picture has ``grid`` logits.
+    ``size`` is the labels' (width, height); ``axis`` is 0 across and 1 down, where the padded
+    picture has ``grid`` logits.
     """
-    video, net, padded = (size[axis] for size in (geometry.video, geometry.net, geometry.padded))
-    centre = (np.arange(video) + 0.5) * (net / video * (grid / padded)) - 0.5
+    side, net, padded = size[axis], geometry.net[axis], geometry.padded[axis]
+    centre = (np.arange(side) + 0.5) * (net / side * (grid / padded)) - 0.5
     centre = np.clip(centre, 0, grid - 1)
     first = centre.astype(np.int64)
     return first, np.minimum(first + 1, grid - 1), (centre - first).astype(np.float32)
@@ -41,17 +59,36 @@ def _taps(geometry: Geometry, axis: int, grid: int) -> Taps:
 
 def label_by_torch(logits: Tensor, rows: Taps, columns: Taps) -> Tensor:
     """Interpolate (1, C, h, w) at the taps and return the classes (H, W), on its device."""
+    return _interpolate(logits, rows, columns).argmax(0).to(torch.uint8)
+
+
+def rate_by_torch(
+    logits: Tensor, rows: Taps, columns: Taps, least: float
+) -> tuple[Tensor, Tensor]:
+    """Do the same; return the winners' probabilities times 255, too, by which labels are left."""
+    best, winner = (x := _interpolate(logits, rows, columns)).max(0)
+    probability = 1 / (x - best).exp_().sum(0)
+    labels = winner.to(torch.uint8).masked_fill_(probability < least, UNLABELLED)
+    return labels, (255 * probability).round_().to(torch.uint8)
+
+
+def _interpolate(logits: Tensor, rows: Taps, columns: Taps) -> Tensor:
+    """Return logits (C, H, W) at the taps."""
     x = logits[0].float()
     top, bottom, down = (torch.from_numpy(part).to(x.device) for part in rows)
     left, right, across = (torch.from_numpy(part).to(x.device) for part in columns)
     x = torch.lerp(x[:, top], x[:, bottom], down[:, None])
-    x = torch.lerp(x[:, :, left], x[:, :, right], across)
-    return x.argmax(0).to(torch.uint8)
+    return torch.lerp(x[:, :, left], x[:, :, right], across)
+
+
+def _grid(logits: Tensor) -> NDArray[np.float32]:
+    """Return logits as (h, w, C), a view of channels-last memory in float32."""
+    return logits[0].permute(1, 2, 0).float().contiguous().numpy()
 
 
 def _label_fused(logits: Tensor, rows: Taps, columns: Taps) -> NDArray[np.uint8]:
     """Run the fused loop over bands of rows."""
-    grid = logits[0].permute(1, 2, 0).float().contiguous().numpy()
+    grid = _grid(logits)
     winners = np.empty(grid.shape[:2], np.uint8)
     labels = np.empty((len(rows[0]), len(columns[0])), np.uint8)
 

@@ -15,17 +15,19 @@ from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, compose
 from twnet_ros.net import CheckpointError, FeatureState, TWNet, fold, load_checkpoint
 from twnet_ros.segment.compensation import Field, compensate
 from twnet_ros.segment.device import PRECISIONS, choose, find_device
+from twnet_ros.segment.evidence import gather, nothing
 from twnet_ros.segment.flow import open_flow
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.leaf import two_sided_context
 from twnet_ros.segment.memory import keep_memory
-from twnet_ros.segment.output import label
+from twnet_ros.segment.output import classify
 from twnet_ros.segment.policy import KeyPolicy
 from twnet_ros.segment.resampling import resample, taps
-from twnet_ros.segment.segmentation import Path, Segmentation, SegmentError
+from twnet_ros.segment.segmentation import Evidence, Path, Segmentation, SegmentError, Wish
 
 MODELS = pathlib.Path(__file__).parents[1] / "models"
 CODEC_KEYS = KeyPolicy()
+LABELS_ALONE = Wish()
 
 
 def find_model(model: str | os.PathLike[str]) -> pathlib.Path:
@@ -52,12 +54,27 @@ class _Anchor:
     pointed: bool  # vectors of the next I or P frame, composed with those skipped, lead here
 
 
+@dataclass(slots=True)
+class _Work:
+    """A frame on its way through the passes and the network."""
+
+    frame: CodedFrame
+    wish: Wish
+    picture: Tensor  # (1, 3, H, W), YCbCr levels at the network's size
+    image: Tensor  # (1, 3, H, W), the network's input
+    evidence: Evidence | None
+    start: float  # time.perf_counter()
+
+
 class Segmenter:
     """Labels the frames of one stream, in the order the decoder returns them.
 
     It holds the only state there is: the context feature and decoded picture of the last frame
     that was no B-frame with vectors (the anchor), the motion of the frames skipped since, and the
     B-frames that wait for the next anchor.
+
+    ``wish`` may be replaced between two frames: it holds for all that is labelled from then on,
+    the B-frames that wait included.
     """
 
     def __init__(
@@ -87,6 +104,7 @@ class Segmenter:
         self.policy = policy
         self.motion = motion
         self.label_broken = label_broken
+        self.wish = LABELS_ALONE
         self._flow = open_flow(motion)
         self.waiting = ""  # why the last step returned nothing
         self.caveat = ""  # what is not as it was asked for, as text for a person
@@ -134,7 +152,9 @@ class Segmenter:
 
     def _compile(self) -> None:
         """Compile the passes in and out, which takes seconds when they were never used before."""
-        label(torch.zeros(1, len(self.classes), 1, 1), Geometry.of((32, 32), (32, 32)))
+        for wish in (Wish(), Wish(confidence=True)):
+            logits = torch.zeros(1, len(self.classes), 1, 1)
+            classify(logits, Geometry.of((32, 32), (32, 32)), wish)
         whole, half = taps(32, 32, 32), taps(16, 32, 32)
         planes = [np.zeros((side, side), np.uint8) for side in (32, 16, 16)]
         narrow = self._dtype == torch.bfloat16
@@ -262,29 +282,33 @@ class Segmenter:
 
     def _label(self, frame: CodedFrame, past: _Anchor | None) -> tuple[Segmentation, _Anchor]:
         """Label a frame from the anchor before it, or by the key step where there is none."""
-        start = time.perf_counter()
-        source = self._source
-        picture, image = source.convert(frame)
+        work = self._begin(frame)
         carried = None
         if past is not None and not frame.key and not self.per_frame:
-            carried = self._carry(frame, picture, past)
+            carried = self._carry(work, past)
         prepared = self._now()
         if past is None or carried is None:
             path, key_index = Path.KEY, frame.index
-            logits, state = self._network.key(image)
+            logits, state = self._network.key(work.image)
         else:
             path, key_index = Path.NONKEY, past.key_index
-            logits, state = self._network.nonkey(image, *carried, past.state)
-        labelled = self._finish(frame, logits, path, frame.index - key_index, start, prepared)
-        return labelled, _Anchor(state, picture, key_index, frame.kind is not FrameKind.B)
+            logits, state = self._network.nonkey(work.image, *carried, past.state)
+        labelled = self._finish(work, logits, path, frame.index - key_index, prepared)
+        return labelled, _Anchor(state, work.picture, key_index, frame.kind is not FrameKind.B)
 
-    def _carry(
-        self, frame: CodedFrame, picture: Tensor, past: _Anchor
-    ) -> tuple[Tensor, Tensor] | None:
+    def _begin(self, frame: CodedFrame) -> _Work:
+        start = time.perf_counter()
+        picture, image = self._source.convert(frame)
+        wish = self.wish
+        evidence = nothing(self._source.geometry) if wish.evidence else None
+        return _Work(frame, wish, picture, image, evidence, start)
+
+    def _carry(self, work: _Work, past: _Anchor) -> tuple[Tensor, Tensor] | None:
         """Return motion from the anchor and residual, as the non-key step takes them.
 
         None where the frame takes the key step.
         """
+        frame, picture = work.frame, work.picture
         vectors = self._vectors(frame)
         intra = 0.0
         if vectors is not None and past.pointed:
@@ -299,6 +323,8 @@ class Segmenter:
         motion, error = compensate(picture, past.picture, field, stride)
         if self.policy.asks(frame.index - past.key_index, intra, error):
             return None
+        if work.wish.evidence:
+            work.evidence = gather(self._source.geometry, picture, past.picture, field)
         return motion, error
 
     def _label_leaf(
@@ -308,20 +334,20 @@ class Segmenter:
         vectors = self._vectors(frame)
         if past is None or vectors is None or not past.pointed:
             return self._label(frame, None)[0]
-        start = time.perf_counter()
-        source = self._source
-        picture, image = source.convert(frame)
+        work, source = self._begin(frame), self._source
         field = source.motion(self._since_anchor(vectors))
         before, after = past.state.context, future.state.context
         stride = source.stride(before)
-        motion, error = compensate(picture, past.picture, field, stride, future.picture)
+        pictures = work.picture, past.picture
+        motion, error = compensate(*pictures, field, stride, future.picture)
         context = two_sided_context(before, after, field.dense(), field.dense_ahead(), stride)
+        if work.wish.evidence:
+            work.evidence = gather(source.geometry, *pictures, field, future.picture)
         prepared = self._now()
         # The context is at its place already.
         state = FeatureState(context, past.state.distance)
-        logits, _ = self._network.nonkey(image, torch.zeros_like(motion), error, state)
-        distance = frame.index - past.key_index
-        return self._finish(frame, logits, Path.NONKEY, distance, start, prepared)
+        logits, _ = self._network.nonkey(work.image, torch.zeros_like(motion), error, state)
+        return self._finish(work, logits, Path.NONKEY, frame.index - past.key_index, prepared)
 
     @property
     def _source(self) -> InputPass:
@@ -329,26 +355,22 @@ class Segmenter:
         return self._input
 
     def _finish(
-        self,
-        frame: CodedFrame,
-        logits: Tensor,
-        path: Path,
-        distance: int,
-        start: float,
-        prepared: float,
+        self, work: _Work, logits: Tensor, path: Path, distance: int, prepared: float
     ) -> Segmentation:
         """Turn a frame's logits into its result; the times are those of ``perf_counter``."""
         computed = self._now()
-        labels = label(logits, self._source.geometry)
+        labels, confidence = classify(logits, self._source.geometry, work.wish)
         end = time.perf_counter()
+        frame = work.frame
         times = {
             "decode": frame.decode_ms,
-            "input": 1e3 * (prepared - start),
+            "input": 1e3 * (prepared - work.start),
             "network": 1e3 * (computed - prepared),
             "output": 1e3 * (end - computed),
-            "total": 1e3 * (end - start) + frame.decode_ms,
+            "total": 1e3 * (end - work.start) + frame.decode_ms,
         }
-        return Segmentation(labels, frame.index, frame.pts, frame.kind, path, distance, times)
+        of_frame = frame.index, frame.pts, frame.kind
+        return Segmentation(labels, *of_frame, path, distance, times, confidence, work.evidence)
 
     def _now(self) -> float:
         if self._device.type == "cuda":
