@@ -18,14 +18,18 @@ import torch
 from ament_index_python import get_package_prefix
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CompressedImage
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from twnet_ros.codec import ClipEncoder
 from twnet_ros.codec.bitstream import headers_of
+from twnet_ros.msg import ClassMasks, FrameStatus
 from twnet_ros.net import Config, TWNet, save_checkpoint
-from twnet_ros.segment import CITYSCAPES, Path, Segmentation
+from twnet_ros.nodes.segment_node import SegmentNode
+from twnet_ros.nodes.topic import STATUS_QOS
+from twnet_ros.segment import CITYSCAPES, Evidence, KeyPolicy, Path, Segmentation, Segmenter, Wish
 
 ARRIVES_S = 60  # far more than anything takes; only a test that fails waits for it
 ENDS_S = 60  # the same for a process that is asked to end
@@ -36,13 +40,16 @@ class FakeSegmenter:
     """Labels a frame by its luma; keeps what the streaming engine promises about resets."""
 
     classes = ("road", "sky", "traffic light", "person")
+    colors = np.array([[1, 2, 3], [40, 50, 60], [200, 100, 0], [9, 255, 9]], np.uint8)
     input_size = (64, 48)
     device, precision = "cpu", "fp32"
     label_broken = False
     caveat = ""
+    label = None  # of every pixel, instead of its luma
 
     def __init__(self):
         self.waiting = ""
+        self.wish, self.policy = Wish(), KeyPolicy()
         self.resets = 0
         self.stepped, self.skipped = [], []
         self.distance = None
@@ -67,9 +74,24 @@ class FakeSegmenter:
         path = Path.KEY if frame.key or self.distance is None else Path.NONKEY
         self.distance = 0 if path is Path.KEY else self.distance + 1
         times_ms = {"decode": 1.0, "input": 1.0, "network": 2.0, "output": 3.0, "total": 7.0}
+        step = round(1 / self.wish.scale)
+        labels = np.ascontiguousarray(frame.y[::step, ::step] >> 6)
+        if self.label is not None:
+            labels[:] = self.label
+        seen = self.wish.evidence and Evidence(
+            np.full((4, 6, 2), self.distance, np.float32), np.full((4, 6, 3), 10, np.float32)
+        )
         return [
             Segmentation(
-                frame.y >> 6, frame.index, frame.pts, frame.kind, path, self.distance, times_ms
+                labels,
+                frame.index,
+                frame.pts,
+                frame.kind,
+                path,
+                self.distance,
+                times_ms,
+                np.full_like(labels, 77) if self.wish.confidence else None,
+                seen or None,
             )
         ]
 
@@ -218,9 +240,67 @@ def namespace(request):
 def ros(namespace):
     rclpy.init(args=["--ros-args", "-r", f"__ns:={namespace}"])
     ros = Ros()
+    ros.namespace = namespace
     yield ros
     ros.destroy()
     rclpy.try_shutdown()
+
+
+KINDS = {"masks": ClassMasks, "overlay/compressed": CompressedImage}  # all others are Images
+
+
+class Camera(Node):
+    """Sends packets and collects what the segment node makes of them."""
+
+    def __init__(self, *topics):
+        super().__init__("camera")
+        self.received = {}
+        self.video = self.create_publisher(CompressedImage, "video", QoSProfile(depth=100))
+        self.listen("status", FrameStatus, STATUS_QOS)
+        for topic in topics:
+            self.listen(topic, KINDS.get(topic, Image), QoSProfile(depth=100))
+
+    def listen(self, topic, type, qos):
+        received = self.received[topic] = []
+        self.create_subscription(type, f"segment/{topic}", received.append, qos)
+
+    def send(self, data, sec, format="mpeg4", frame_id="front"):
+        message = CompressedImage(format=format)
+        message.header.stamp.sec, message.header.frame_id = sec, frame_id
+        message.data.frombytes(data)
+        self.video.publish(message)
+
+
+@pytest.fixture
+def segment(ros, monkeypatch, fake_segmenter):
+    """A segment node with the fake segmenter, not started."""
+    monkeypatch.setattr(Segmenter, "load", lambda *args, **kwargs: fake_segmenter)
+    made = ros.add(SegmentNode())
+    assert made.set_parameters([Parameter("skip", value=False)])[0].successful
+    return made
+
+
+@pytest.fixture
+def camera_of(ros):
+    """Make a camera that listens to topics of the segment node."""
+    return lambda *topics: ros.add(Camera(*topics))
+
+
+@pytest.fixture
+def connect(ros, segment, camera_of):
+    """Start the node and a camera, and wait until each has found the other."""
+
+    def connect(*topics):
+        segment.start()
+        camera = camera_of(*topics)
+        ros.spin_until(lambda: camera.video.get_subscription_count())
+        publishers = [p for p in segment.publishers if "/segment/" in p.topic_name]
+        named = {p.topic_name.partition("/segment/")[2]: p for p in publishers}
+        for topic in topics:
+            ros.spin_until(named[topic].get_subscription_count)
+        return camera
+
+    return connect
 
 
 @pytest.fixture
@@ -261,11 +341,13 @@ class Sender:
     In one context, all publishers and subscriptions of a topic have one type (Fast DDS).
     """
 
-    def __init__(self, namespace, type):
+    def __init__(self, namespace, type, reliability):
         self._context = rclpy.Context()
         rclpy.init(args=["--ros-args", "-r", f"__ns:={namespace}"], context=self._context)
         self._node = Node("sender", context=self._context)
-        publisher = self._node.create_publisher(type, "video", QoSProfile(depth=1000))
+        publisher = self._node.create_publisher(
+            type, "video", QoSProfile(depth=1000, reliability=reliability)
+        )
         self.send, self.has_subscriber = publisher.publish, publisher.get_subscription_count
 
     def leave(self):
@@ -278,8 +360,8 @@ def sender_of(namespace):
     """Make senders of a message type that leave after the test, if they have not yet."""
     senders = []
 
-    def make(type):
-        senders.append(Sender(namespace, type))
+    def make(type, reliability=QoSReliabilityPolicy.RELIABLE):
+        senders.append(Sender(namespace, type, reliability))
         return senders[-1]
 
     yield make

@@ -1,6 +1,7 @@
 """Three message types in: what each brings, which one is taken, and what is said where none is."""
 
 import sys
+from functools import partial
 
 import pytest
 from ffmpeg_image_transport_msgs.msg import FFMPEGPacket
@@ -9,13 +10,13 @@ from lifecycle_msgs.msg import State
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from twnet_ros.nodes import segment_node
-from twnet_ros.nodes.intake import INPUT_TYPES, accepted_types, find_type
+from twnet_ros.nodes.intake import INPUT_TYPES, accepted_types, find_type, offered_reliability
 from twnet_ros.nodes.segment_node import SegmentNode
+from twnet_ros.segment import Segmenter
 
 COMPRESSED_IMAGE, FFMPEG, FOXGLOVE = INPUT_TYPES
 CLASSES = {
@@ -104,15 +105,6 @@ def test_other_types_and_more_than_one_are_errors(published, accepted, expected)
 
 
 @pytest.fixture
-def segment(ros, monkeypatch, fake_segmenter):
-    """A segment node with the fake segmenter, not started."""
-    monkeypatch.setattr(segment_node.Segmenter, "load", lambda *args, **kwargs: fake_segmenter)
-    made = ros.add(SegmentNode())
-    assert made.set_parameters([Parameter("skip", value=False)])[0].successful
-    return made
-
-
-@pytest.fixture
 def labels(ros):
     """The labels that arrive."""
     labels = []
@@ -154,7 +146,7 @@ def test_auto_waits_for_a_publisher_and_follows_its_type(
     segment.start()
     assert is_active(segment)
     assert not [s for s in segment.subscriptions if s.topic_name.endswith("/video")]
-    ros.spin_until(segment._labels.get_subscription_count)
+    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
     sec = 0
     for name in ("foxglove", "compressed_image", "ffmpeg", "ffmpeg"):
         video = sender_of(CLASSES[name])
@@ -168,15 +160,16 @@ def test_auto_waits_for_a_publisher_and_follows_its_type(
     assert all(message.header.frame_id == "front" for message in labels)
     lines = said()
     assert "waiting for a publisher" in lines[0] and "foxglove_msgs" in lines[0]
-    found = [line.rpartition(" ")[2] for line in lines if "comes as" in line]
-    assert found[:3] == [FOXGLOVE.type_name, COMPRESSED_IMAGE.type_name, FFMPEG.type_name]
+    found = [line.partition("comes as ")[2] for line in lines if "comes as" in line]
+    kinds = (FOXGLOVE, COMPRESSED_IMAGE, FFMPEG)
+    assert found[:3] == [f"{kind.type_name}, reliable" for kind in kinds]
 
 
 def test_another_type_on_the_topic_starts_at_a_key_frame(
     ros, segment, sender_of, labels, said, mpeg4_packets, message_of
 ):
     segment.start()
-    ros.spin_until(segment._labels.get_subscription_count)
+    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
     for name, first, expected in (("ffmpeg", 0, [0, 1, 2]), ("foxglove", 3, [6, 7])):
         labels.clear()
         video = sender_of(CLASSES[name])
@@ -207,7 +200,7 @@ def test_a_publisher_of_another_type_is_named_once_and_the_right_one_is_taken(
     ros.spin_until(lambda: segment.count_publishers("video"))
     segment.start()
     assert is_active(segment)
-    ros.spin_until(segment._labels.get_subscription_count)
+    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
     segment._intake._look()
     (line,) = said()
     assert "/video: expected sensor_msgs/msg/CompressedImage or " in line
@@ -253,7 +246,7 @@ def test_a_published_type_that_is_not_installed_is_named_once_and_the_node_stays
         patched.setitem(sys.modules, "foxglove_msgs.msg", None)
         segment.start()
         assert is_active(segment)
-        ros.spin_until(segment._labels.get_subscription_count)
+        ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
         segment._intake._look()
         (line,) = said()
         assert "foxglove_msgs/msg/CompressedVideo" in line and "apt-get install" in line
@@ -275,7 +268,7 @@ def test_a_byte_stream_in_pieces_is_labelled_under_the_header_its_pictures_begin
     segment.start()
     video = sender_of(CLASSES[name])
     ros.spin_until(video.has_subscriber)
-    ros.spin_until(segment._labels.get_subscription_count)
+    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
     for sec, place in enumerate(range(0, len(stream), size)):
         video.send(message_of(name, stream[place : place + size], codec, sec))
     starts = [data.index(b"\0\0\1") for data in packets[:-1]]
@@ -305,7 +298,7 @@ def test_the_codec_of_a_byte_stream_may_change(
     segment.start()
     video = sender_of(FFMPEGPacket)
     ros.spin_until(video.has_subscriber)
-    ros.spin_until(segment._labels.get_subscription_count)
+    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
     sec = 0
     for codec, packets in (("h264", h264_packets), ("mpeg4", mpeg4_packets)):
         for packet in packets:
@@ -329,3 +322,98 @@ def test_a_subscription_that_fails_is_reported_and_tried_again(
         assert is_active(segment)
         assert any("no more handles" in line for line in said())
     ros.spin_until(video.has_subscriber)
+
+
+# Quality of service
+
+RELIABLE, BEST_EFFORT = QoSReliabilityPolicy.RELIABLE, QoSReliabilityPolicy.BEST_EFFORT
+
+
+@pytest.mark.parametrize(
+    ("offered", "expected"),
+    [
+        ({RELIABLE}, RELIABLE),
+        ({BEST_EFFORT}, BEST_EFFORT),
+        ({RELIABLE, BEST_EFFORT}, BEST_EFFORT),
+        (set(), RELIABLE),
+    ],
+)
+def test_the_reliability_matches_every_publisher(offered, expected):
+    assert offered_reliability(offered) is expected
+
+
+def reliability_of(node):
+    found = [s for s in node.subscriptions if s.topic_name.endswith("/video")]
+    return [s.qos_profile.reliability for s in found] if found else None
+
+
+def arrives(video, message, labels):
+    """Send it once more; both sides of a best-effort match may not have seen it yet."""
+    video.send(message)
+    return message.header.stamp.sec in seconds(labels)
+
+
+@pytest.mark.parametrize("input_type", ["auto", "compressed_image"])
+def test_auto_takes_video_from_reliable_and_from_best_effort_publishers(
+    input_type, ros, segment, sender_of, labels, said, mpeg4_packets, message_of
+):
+    set_parameter(segment, "input_type", input_type)
+    segment.start()
+    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
+    order = (BEST_EFFORT, RELIABLE, BEST_EFFORT)
+    for sec, reliability in enumerate(order, 1):
+        video = sender_of(CompressedImage, reliability)
+        message = message_of("compressed_image", mpeg4_packets[0].data, "mpeg4", sec)
+        ros.spin_until(partial(arrives, video, message, labels))
+        video.leave()
+        ros.spin_until(lambda: not segment.count_publishers("video"))
+    found = [line.rpartition(", ")[2] for line in said() if "comes as" in line]
+    assert found[0] == "best effort" and set(found) <= {"best effort", "reliable"}
+
+
+def test_a_best_effort_publisher_that_joins_a_reliable_one_is_followed(
+    ros, segment, sender_of, labels, mpeg4_packets, message_of
+):
+    segment.start()
+    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
+    first = sender_of(CompressedImage, RELIABLE)
+    ros.spin_until(first.has_subscriber)
+    assert reliability_of(segment) == [RELIABLE]
+    second = sender_of(CompressedImage, BEST_EFFORT)
+    ros.spin_until(lambda: second.has_subscriber() and first.has_subscriber())
+    assert reliability_of(segment) == [BEST_EFFORT]
+    message = message_of("compressed_image", mpeg4_packets[0].data, "mpeg4", 1)
+    ros.spin_until(partial(arrives, second, message, labels))
+
+
+def test_a_mismatch_that_cannot_work_says_what_to_change(
+    ros, segment, sender_of, labels, said, mpeg4_packets, message_of
+):
+    set_parameter(segment, "reliability", "reliable")
+    segment.start()
+    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
+    video = sender_of(CompressedImage, BEST_EFFORT)
+    ros.spin_until(
+        lambda: any("set reliability to auto or best_effort" in line for line in said())
+    )
+    assert not video.has_subscriber()
+    video.leave()
+    video = sender_of(CompressedImage, RELIABLE)
+    ros.spin_until(video.has_subscriber)
+    video.send(message_of("compressed_image", mpeg4_packets[0].data, "mpeg4", 1))
+    ros.spin_until(lambda: len(labels) == 1)
+
+
+def test_the_depth_of_topics_can_be_overridden_as_for_any_node(ros, monkeypatch, fake_segmenter):
+    monkeypatch.setattr(Segmenter, "load", lambda *args, **kwargs: fake_segmenter)
+    namespace = ros.namespace
+    depths = {f"{namespace}/video.subscription": 5, f"{namespace}/segment/labels.publisher": 3}
+    given = [Parameter(f"qos_overrides.{name}.depth", value=n) for name, n in depths.items()]
+    given.append(Parameter("input_type", value="compressed_image"))
+    segment = ros.add(SegmentNode(parameter_overrides=given))
+    segment.start()
+    (video,) = [s for s in segment.subscriptions if s.topic_name.endswith("/video")]
+    assert video.qos_profile.depth == 5
+    assert segment._outputs._publishers["~/labels"].qos_profile.depth == 3
+    names = segment.get_parameters_by_prefix("qos_overrides")
+    assert any(name.endswith("/segment/status.publisher.reliability") for name in names)

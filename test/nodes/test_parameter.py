@@ -9,11 +9,11 @@ from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
-from twnet_ros.nodes import segment_node, video_publisher
+from twnet_ros.nodes import setting, video_publisher
 from twnet_ros.nodes.parameter import Parameter, Parameters
 
 CONFIG = Path(__file__).parents[2] / "config"
-TABLES = {"segment": segment_node.TABLE, "video_publisher": video_publisher.TABLE}
+TABLES = {"segment": setting.TABLE, "video_publisher": video_publisher.TABLE}
 TABLE = (
     Parameter("count", 3, "How many.", range=(1, 5)),
     Parameter("share", 0.5, "How much.", range=(0.0, 1.0)),
@@ -61,17 +61,86 @@ def test_a_value_out_of_range_is_refused_at_start(override, make_node):
         Parameters(node, TABLE)
 
 
-def test_values_change_until_they_are_frozen_and_then_say_why_not(make_node):
+def test_values_change_until_the_node_works_and_then_say_why_not(make_node):
     node = make_node()
     parameters = Parameters(node, TABLE)
     assert set_one(node, "count", 5).successful
     refused = set_one(node, "mode", "warp")
     assert not refused.successful and "slow, fast, got 'warp'" in refused.reason
-    parameters.frozen = True
+    parameters.working = True
     refused = set_one(node, "count", 2)
     assert not refused.successful and "count is read-only after configuration" in refused.reason
     assert set_one(node, "use_sim_time", False).successful
+    assert set_one(node, "count", 5).successful  # what it is: a dump can be loaded again
     assert parameters.values()["count"] == 5
+
+
+class Changes:
+    """Prepares every change but those to nine, which it refuses, and notes what was made."""
+
+    def __init__(self):
+        self.prepared, self.made = [], []
+
+    def __call__(self, values, changed):
+        self.prepared.append((values, changed))
+        if values["fast"] == 9:
+            raise {"ValueError": ValueError, "OSError": OSError}[values["how"]]("nine is too fast")
+        return lambda: self.made.append(values)
+
+
+LIVE = (
+    *TABLE,
+    Parameter("fast", 1, "How fast.", range=(0, 9), live=True),
+    Parameter("how", "", "What a change raises.", live=True),
+    Parameter("few", [1, 2], "A list.", live=True),
+)
+
+
+def test_live_values_change_while_the_node_works(make_node):
+    node, changes = make_node(), Changes()
+    parameters = Parameters(node, LIVE, changes)
+    assert set_one(node, "fast", 2).successful and not changes.prepared  # nothing works yet
+    parameters.working = True
+    assert set_one(node, "fast", 3).successful
+    assert set_one(node, "few", [1, 3]).successful
+    assert [changed for _, changed in changes.prepared] == [{"fast"}, {"few"}]
+    assert [(made["fast"], made["few"]) for made in changes.made] == [(3, [1, 2]), (3, [1, 3])]
+    assert set_one(node, "few", [1, 3]).successful
+    assert set_one(node, "use_sim_time", False).successful
+    assert len(changes.prepared) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [("ValueError", "nine is too fast"), ("OSError", "OSError: nine is too fast")],
+)
+def test_a_set_is_made_whole_or_refused_whole(error, reason, make_node):
+    node, changes = make_node(how=error), Changes()
+    parameters = Parameters(node, LIVE, changes)
+    parameters.working = True
+
+    def set_all(**values):
+        given = [RosParameter(name, value=value) for name, value in values.items()]
+        return node.set_parameters_atomically(given)
+
+    before = parameters.values()
+    refused = set_all(few=[5], fast=9)
+    assert not refused.successful and refused.reason == reason
+    refused = set_all(fast=2, count=1)
+    assert not refused.successful and "count is read-only" in refused.reason
+    refused = set_all(fast=2, few=[3], mode="warp")
+    assert not refused.successful and "got 'warp'" in refused.reason
+    assert parameters.values() == before and not changes.made
+    assert set_all(fast=2, few=[3], count=3).successful
+    assert [changed for _, changed in changes.prepared] == [{"fast", "few"}] * 2
+    assert changes.made == [parameters.values()] == [before | {"fast": 2, "few": [3]}]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_finite_number_is_refused(value, make_node):
+    node = make_node()
+    Parameters(node, TABLE)
+    assert not set_one(node, "share", value).successful
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -88,8 +157,15 @@ def test_the_configuration_file_holds_every_default_and_explains_each_line(name)
     values = yaml.safe_load(text)["/**"]["ros__parameters"]
     assert values == {row.name: row.default for row in TABLES[name]}
     lines = [line for line in text.splitlines() if line.startswith("    ")]
+    lines = [line for line in lines if not line.startswith("    # ---")]
     assert len(lines) == len(values)
     assert all(len(line.partition("#")[2].split()) >= 3 for line in lines)
+
+
+def test_the_configuration_file_draws_the_line_between_what_changes_live_and_what_does_not():
+    above, below = (CONFIG / "segment.yaml").read_text(encoding="utf-8").split("# ----")
+    for row in setting.TABLE:
+        assert f"    {row.name}:" in (above if row.live else below), row.name
 
 
 def test_the_configuration_file_reaches_a_node_in_any_namespace():

@@ -10,7 +10,7 @@ import pytest
 from twnet_ros.codec import FrameKind, StreamDecoder
 from twnet_ros.codec.bitstream import headers_of
 from twnet_ros.nodes.pipeline import BROKEN, NOBODY, SKIPPED, Pipeline
-from twnet_ros.segment import Path
+from twnet_ros.segment import Path, Wish
 
 SECOND_NS = 1_000_000_000
 
@@ -20,7 +20,7 @@ def start(fake_segmenter, sink):
     """Make pipelines that are stopped after the test."""
     made = []
 
-    def make(wanted=lambda: True, queue_size=100, max_latency_ms=None):
+    def make(wanted=Wish, queue_size=100, max_latency_ms=None):
         made.append(Pipeline(fake_segmenter, sink, wanted, queue_size, max_latency_ms))
         return made[-1]
 
@@ -372,7 +372,7 @@ def test_nothing_is_segmented_for_nobody_and_whoever_comes_is_served_at_once(
     start, sink, fake_segmenter, mpeg4_packets
 ):
     wanted = threading.Event()
-    pipeline = start(wanted=wanted.is_set)
+    pipeline = start(wanted=lambda: Wish() if wanted.is_set() else None)
     push_all(pipeline, mpeg4_packets[:3])
     idle = sink.take(3)
     assert fake_segmenter.stepped == []
@@ -423,7 +423,7 @@ def test_what_takes_tickets_may_fail_and_stop_still_returns(
         sink(ticket)
         raise RuntimeError("nowhere to put it")
 
-    pipeline = Pipeline(fake_segmenter, fail, lambda: True, 100)
+    pipeline = Pipeline(fake_segmenter, fail, Wish, 100)
     push_all(pipeline, mpeg4_packets)
     assert len(sink.take(18)) == 18
     push_all(pipeline, mpeg4_packets)
@@ -514,7 +514,7 @@ def test_skipped_b_frames_are_handed_back_in_display_order(
     start, sink, fake_segmenter, reordered_packets
 ):
     gate = threading.Event()
-    pipeline = start(wanted=gate.wait, max_latency_ms=0)
+    pipeline = start(wanted=lambda: Wish() if gate.wait() else None, max_latency_ms=0)
     for time, data in reordered_packets:
         pipeline.push(data, "h264", time, SECOND_NS + time)
     gate.set()  # what comes out before the newest packet is late

@@ -9,66 +9,14 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CompressedImage, Image
 
 from twnet_ros.codec import StreamDecoder
-from twnet_ros.msg import ClassMasks, FrameStatus
-from twnet_ros.nodes import segment_node
+from twnet_ros.nodes import output, segment_node
 from twnet_ros.nodes.conversion import decode_mask
 from twnet_ros.nodes.segment_node import SegmentNode
-from twnet_ros.nodes.topic import STATUS_QOS
 from twnet_ros.segment import KeyPolicy
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-
-
-class Camera(Node):
-    """Sends packets and collects what the segment node makes of them."""
-
-    def __init__(self, *topics):
-        super().__init__("camera")
-        self.received = {}
-        self.video = self.create_publisher(CompressedImage, "video", QoSProfile(depth=100))
-        self.listen("status", FrameStatus, STATUS_QOS)
-        for topic in topics:
-            self.listen(topic, ClassMasks if topic == "masks" else Image, QoSProfile(depth=100))
-
-    def listen(self, topic, type, qos):
-        received = self.received[topic] = []
-        self.create_subscription(type, f"segment/{topic}", received.append, qos)
-
-    def send(self, data, sec, format="mpeg4", frame_id="front"):
-        message = CompressedImage(format=format)
-        message.header.stamp.sec, message.header.frame_id = sec, frame_id
-        message.data.frombytes(data)
-        self.video.publish(message)
-
-
-@pytest.fixture
-def segment(ros, monkeypatch, fake_segmenter):
-    """A segment node with the fake segmenter, not started."""
-    monkeypatch.setattr(segment_node.Segmenter, "load", lambda *args, **kwargs: fake_segmenter)
-    made = ros.add(SegmentNode())
-    assert made.set_parameters([Parameter("skip", value=False)])[0].successful
-    return made
-
-
-@pytest.fixture
-def connect(ros, segment):
-    """Start the node and a camera, and wait until each has found the other."""
-
-    def connect(*topics):
-        segment.start()
-        camera = ros.add(Camera(*topics))
-        ros.spin_until(lambda: camera.video.get_subscription_count())
-        publishers = [p for p in segment.publishers if "/segment/" in p.topic_name]
-        named = {p.topic_name.partition("/segment/")[2]: p for p in publishers}
-        for topic in topics:
-            ros.spin_until(named[topic].get_subscription_count)
-        return camera
-
-    return connect
 
 
 def state_of(node):
@@ -101,17 +49,17 @@ def test_nothing_without_a_subscriber_is_computed(
     def fail(*args):
         raise AssertionError("computed for nobody")
 
-    monkeypatch.setattr(segment_node, "encode_masks", fail)
-    monkeypatch.setattr(segment_node, "class_image", fail)
+    for name in ("encode_masks", "class_image", "compressed_message", "render_labels"):
+        monkeypatch.setattr(output, name, fail)
     camera = connect("labels")
     camera.send(mpeg4_packets[0].data, 1)
     ros.spin_until(lambda: camera.received["labels"])
 
-    monkeypatch.setattr(segment_node, "image_message", fail)
+    monkeypatch.setattr(output, "image_message", fail)
     for subscription in list(camera.subscriptions):
         if subscription.topic_name.endswith("labels"):
             camera.destroy_subscription(subscription)
-    ros.spin_until(lambda: not segment._labels.get_subscription_count())
+    ros.spin_until(lambda: not segment._outputs._publishers["~/labels"].get_subscription_count())
     stepped = len(fake_segmenter.stepped)
     camera.send(mpeg4_packets[1].data, 2)
     ros.spin_until(lambda: len(camera.received["status"]) == 2)
@@ -228,19 +176,18 @@ def test_classes_that_name_no_topic_are_refused_unless_left_out(
 
 
 def test_a_failed_configuration_says_why_and_leaves_nothing(segment, fake_segmenter, capfd):
-    def fail(*args):
-        raise RuntimeError("no more handles")
+    def fail(kind, topic, *args, **kwargs):
+        if topic == "~/masks":
+            raise RuntimeError("no more handles")
+        return create(kind, topic, *args, **kwargs)
 
-    segment.create_lifecycle_publisher, create = (
-        lambda kind, topic, qos: fail() if topic == "~/status" else create(kind, topic, qos),
-        segment.create_lifecycle_publisher,
-    )
+    segment.create_publisher, create = fail, segment.create_publisher
     assert segment.trigger_configure() == FAILURE
     assert "RuntimeError: no more handles" in capfd.readouterr().err
     assert state_of(segment) == State.PRIMARY_STATE_UNCONFIGURED
     assert not outputs_of(segment)
     assert segment.set_parameters([Parameter("queue_size", value=7)])[0].successful
-    segment.create_lifecycle_publisher = create
+    segment.create_publisher = create
     assert segment.trigger_configure() == SUCCESS
     assert segment.trigger_activate() == SUCCESS
 
@@ -353,22 +300,22 @@ def test_the_parameter_service_refuses_changes_in_use(ros, segment):
     segment.start()
     client = AsyncParameterClient(ros.add(Node("client")), segment.get_fully_qualified_name())
     ros.spin_until(client.services_are_ready)
-    future = client.set_parameters([Parameter("device", value="cpu")])
+    future = client.set_parameters([Parameter("queue_size", value=7)])
     ros.spin_until(future.done)
     (result,) = future.result().results
-    assert not result.successful and "device is read-only" in result.reason
+    assert not result.successful and "queue_size is read-only" in result.reason
 
 
-def test_the_lifecycle_goes_round(ros, segment, mpeg4_packets):
+def test_the_lifecycle_goes_round(ros, segment, camera_of, mpeg4_packets):
     segment.set_parameters([Parameter("autostart", value=False)])
     segment.start()
     assert state_of(segment) == State.PRIMARY_STATE_UNCONFIGURED
-    camera = ros.add(Camera("labels"))
+    camera = camera_of("labels")
     for sec in (1, 2):
         assert segment.trigger_configure() == SUCCESS
         assert segment.trigger_activate() == SUCCESS
         ros.spin_until(lambda: camera.video.get_subscription_count())
-        ros.spin_until(segment._labels.get_subscription_count)
+        ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
         camera.send(mpeg4_packets[0].data, sec)
         ros.spin_until(lambda count=sec: len(camera.received["labels"]) == count)
         assert segment.trigger_deactivate() == SUCCESS

@@ -5,10 +5,11 @@ import math
 import re
 from collections.abc import Collection, Sequence
 
+import cv2
 import numpy as np
-import numpy.typing as npt
 from cv_bridge import CvBridge
-from sensor_msgs.msg import Image, RegionOfInterest
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
 from twnet_ros.codec import FrameKind
@@ -16,9 +17,10 @@ from twnet_ros.msg import ClassMask, ClassMasks, FrameStatus
 from twnet_ros.nodes.pipeline import Ticket
 from twnet_ros.segment import Path, SegmentError
 
-Labels = npt.NDArray[np.uint8]  # (H, W) train ids, 255 = unlabelled
+Labels = NDArray[np.uint8]  # (H, W) train ids, 255 = unlabelled
 
 ALL_CLASSES = "all"
+JPEG_QUALITY = 85
 
 _FRAME_TYPES = {
     None: FrameStatus.FRAME_UNKNOWN,
@@ -64,10 +66,18 @@ def mask_topics(wanted: Sequence[str], classes: Sequence[str]) -> dict[int, str]
     return {classes.index(name): f"~/masks/{token}" for token, name in names.items()}
 
 
-def image_message(image: Labels, header: Header) -> Image:
-    """Return a mono8 image message of an array (H, W)."""
-    message = _bridge.cv2_to_imgmsg(image, "mono8")
+def image_message(image: NDArray[np.uint8], header: Header) -> Image:
+    """Return an image message: mono8 of an array (H, W), rgb8 of RGB (H, W, 3)."""
+    message = _bridge.cv2_to_imgmsg(image, "mono8" if image.ndim == 2 else "rgb8")
     message.header = header
+    return message
+
+
+def compressed_message(rgb: NDArray[np.uint8], header: Header) -> CompressedImage:
+    """Return RGB (H, W, 3) as JPEG, in the format that image_transport's `compressed` has."""
+    _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    message = CompressedImage(header=header, format="rgb8; jpeg compressed bgr8")
+    message.data.frombytes(data.tobytes())
     return message
 
 
@@ -100,7 +110,7 @@ def encode_masks(
     return message
 
 
-def _encode(starts: npt.NDArray[np.intp], ends: npt.NDArray[np.intp], width: int) -> ClassMask:
+def _encode(starts: NDArray[np.intp], ends: NDArray[np.intp], width: int) -> ClassMask:
     rows, left = np.divmod(starts, width)
     right = left + (ends - starts)
     top, x = int(rows[0]), int(left.min())
@@ -124,7 +134,7 @@ def _encode(starts: npt.NDArray[np.intp], ends: npt.NDArray[np.intp], width: int
     )
 
 
-def decode_mask(mask: ClassMask, height: int, width: int) -> npt.NDArray[np.bool_]:
+def decode_mask(mask: ClassMask, height: int, width: int) -> NDArray[np.bool_]:
     """Return where the full image of `height` x `width` pixels has the mask's class, (H, W).
 
     ValueError if the region of interest, the runs and the pixel count do not fit together.

@@ -1,16 +1,23 @@
 """The video topic in, whichever of the message types it has: coded data under its header."""
 
 import os
+import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any
 
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import QoSSubscriptionMatchedInfo, SubscriptionEventCallbacks
+from rclpy.event_handler import (
+    QoSRequestedIncompatibleQoSInfo,
+    QoSSubscriptionMatchedInfo,
+    SubscriptionEventCallbacks,
+)
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSPolicyKind, QoSProfile, QoSReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from std_msgs.msg import Header
 
@@ -21,7 +28,8 @@ from twnet_ros.nodes.topic import stamp_ns
 
 TOPIC = "video"
 AUTO = "auto"
-LOOK_S = 1.0  # between looks at who publishes, as long as nobody does
+LOOK_S = 1.0  # between looks at who publishes, as long as nobody is matched
+RELIABILITIES = (AUTO, "reliable", "best_effort")
 
 # Coded data, the text that names its codec, the header of its picture, and the stamp of that.
 Take = Callable[[bytes, str, Header, int], None]
@@ -106,53 +114,80 @@ def find_type(published: Collection[str], accepted: Collection[InputType]) -> In
     return found[0] if found else None
 
 
+def offered_reliability(offered: Collection[QoSReliabilityPolicy]) -> QoSReliabilityPolicy:
+    """Return the reliability that matches all of the publishers', the better where both do."""
+    if QoSReliabilityPolicy.BEST_EFFORT in offered:
+        return QoSReliabilityPolicy.BEST_EFFORT
+    return QoSReliabilityPolicy.RELIABLE
+
+
 class Intake:
-    """Subscribes to the video and hands on what comes, from the node's executor.
+    """Subscribes to the video and hands on what comes, one callback at a time.
 
     As long as no publisher is matched, the graph is looked at once a second: for the type that is
-    published, or for why nothing arrives. What it finds is logged once. With `parse`, messages are
-    pieces of a byte stream, if of a codec with start codes; an access unit has the header of the
-    message in which it begins. `changed` is called, with the reason, where another type of message
-    replaces one before it.
+    published, for the reliability that is offered where that is asked for (`auto`), or for why
+    nothing arrives. What it finds is logged once. With `parse`, messages are pieces of a byte
+    stream, if of a codec with start codes; an access unit has the header of the message in which
+    it begins. `changed` is called, with the reason, where another type of message replaces one
+    before it.
     """
 
     def __init__(
         self,
         node: Node,
         accepted: tuple[InputType, ...],
-        qos: QoSProfile,
+        reliability: str,
+        depth: int,
         parse: bool,
         take: Take,
         changed: Callable[[str], None],
     ) -> None:
-        self._node, self._accepted, self._qos = node, accepted, qos
+        self._node, self._accepted, self._depth = node, accepted, depth
+        self._wanted = None if reliability == AUTO else QoSReliabilityPolicy[reliability.upper()]
         self._parse, self._take, self._changed = parse, take, changed
         self._topic = node.resolve_topic_name(TOPIC)
         self._kind: InputType | None = None
+        self._reliability: QoSReliabilityPolicy | None = None  # of the subscription
         self._subscription: Subscription | None = None
         self._assembler: Assembler[Header] | None = None
         self._format = ""  # of what the assembler holds
         self._said = ""
+        self._group = MutuallyExclusiveCallbackGroup()
+        self._changing = threading.Lock()  # the node stops it from another thread
+        self._stopped = False
         if len(accepted) == 1:  # no need to see a publisher first
-            self._subscribe(accepted[0])
+            self._subscribe(accepted[0], self._wanted or QoSReliabilityPolicy.RELIABLE)
         # Not on the node's clock, which stands still without /clock.
         self._timer = node.create_timer(
-            LOOK_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            LOOK_S,
+            self._look,
+            callback_group=self._group,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
         self._look()
 
     def stop(self) -> None:
         """Stop listening."""
-        self._node.destroy_timer(self._timer)
-        self._unsubscribe()
+        with self._changing:
+            self._stopped = True
+            self._node.destroy_timer(self._timer)
+            self._unsubscribe()
 
     def _look(self) -> None:
+        with self._changing:
+            if not self._stopped:
+                self._look_at_publishers()
+
+    def _look_at_publishers(self) -> None:
         try:
             publishers = self._node.get_publishers_info_by_topic(self._topic)
             published = {publisher.topic_type for publisher in publishers}
             kind = find_type(published, self._accepted)
-            if kind is not None and kind is not self._kind:
-                self._subscribe(kind)
+            if kind is not None:
+                offered = {p.qos_profile.reliability for p in publishers}
+                reliability = self._wanted or offered_reliability(offered)
+                if (kind, reliability) != (self._kind, self._reliability):
+                    self._subscribe(kind, reliability)
         except Exception as error:  # the node stays up: another publisher may be the right one
             if self._node.context.ok():
                 self._say(f"{self._topic}: {error}", error=True)
@@ -161,34 +196,56 @@ class Intake:
             wanted = " or ".join(kind.type_name for kind in self._accepted)
             self._say(f"waiting for a publisher of video on {self._topic}: {wanted}")
 
-    def _subscribe(self, kind: InputType) -> None:
+    def _subscribe(self, kind: InputType, reliability: QoSReliabilityPolicy) -> None:
         loaded = kind.load()
-        if self._kind is not None:
-            self._unsubscribe()
+        before = self._kind
+        self._unsubscribe()
+        if before not in (None, kind):
             self._changed(f"the video became {kind.type_name}")
         self._subscription = self._node.create_subscription(
             loaded,
             TOPIC,
             partial(self._receive, kind),
-            self._qos,
-            event_callbacks=SubscriptionEventCallbacks(matched=partial(self._match, kind)),
+            QoSProfile(depth=self._depth, reliability=reliability),
+            callback_group=self._group,
+            event_callbacks=SubscriptionEventCallbacks(
+                matched=partial(self._match, kind, reliability), incompatible_qos=self._mismatch
+            ),
+            # Its reliability is the parameter of that name.
+            qos_overriding_options=QoSOverridingOptions(
+                (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)
+            ),
         )
-        self._kind = kind
+        self._kind, self._reliability = kind, reliability
 
     def _unsubscribe(self) -> None:
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
-        self._kind = self._assembler = None
+        self._kind = self._reliability = self._assembler = None
 
-    def _match(self, kind: InputType, info: QoSSubscriptionMatchedInfo) -> None:
-        if kind is not self._kind:  # of the subscription before
+    def _match(
+        self, kind: InputType, reliability: QoSReliabilityPolicy, info: QoSSubscriptionMatchedInfo
+    ) -> None:
+        if (kind, reliability) != (self._kind, self._reliability):  # of the subscription before
             return
         if info.current_count:
             self._timer.cancel()
-            self._say(f"video on {self._topic} comes as {kind.type_name}")
+            how = reliability.name.lower().replace("_", " ")
+            self._say(f"video on {self._topic} comes as {kind.type_name}, {how}")
         else:
             self._timer.reset()
+
+    def _mismatch(self, info: QoSRequestedIncompatibleQoSInfo) -> None:
+        """Follow a publisher that does not offer what was asked for, or say what to change."""
+        if self._wanted is None:
+            self._timer.reset()
+            return
+        self._say(
+            f"a publisher of {self._topic} offers best effort alone, which `reliability: "
+            f"{self._wanted.name.lower()}` refuses: set reliability to auto or best_effort",
+            error=True,
+        )
 
     def _say(self, text: str, error: bool = False) -> None:
         if text == self._said:

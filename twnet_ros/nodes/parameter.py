@@ -1,5 +1,6 @@
-"""Parameters of a node, declared from a table and read-only while the node works with them."""
+"""Parameters of a node, declared from a table; some of them change while the node works."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,10 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
+# Takes every parameter's value as it is to be, and the names of those that change; returns what
+# makes the change. An exception refuses it, with its text as the reason.
+Prepare = Callable[[dict[str, Any], set[str]], Callable[[], None]]
+
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
@@ -24,6 +29,7 @@ class Parameter:
     range: tuple[float, float] | None = None  # of a number, both ends included
     choices: tuple[str, ...] = ()  # of a text
     check: Callable[[Any], object] | None = None  # ValueError for a value that will not do
+    live: bool = False  # changes while the node works
 
     def descriptor(self) -> ParameterDescriptor:
         """Return what `ros2 param describe` shows."""
@@ -38,42 +44,76 @@ class Parameter:
             descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
         return descriptor
 
+    def refuse(self, value: Any) -> str:
+        """Return why a value will not do, '' where it will; its type and range are checked."""
+        if self.choices and value not in self.choices:
+            return f"expected {self.name} to be one of {', '.join(self.choices)}, got {value!r}"
+        if isinstance(value, float) and not math.isfinite(value):  # no range excludes NaN
+            return f"expected {self.name} to be a finite number, got {value}"
+        try:
+            if self.check:
+                self.check(value)
+        except ValueError as error:
+            return str(error)
+        return ""
+
 
 class Parameters:
-    """A node's table of parameters, and whether they may change."""
+    """A node's table of parameters, and what may change of them.
 
-    def __init__(self, node: Node, table: Sequence[Parameter]) -> None:
+    While ``working`` is false all may. While it is true those that are ``live`` may, and every
+    set of them is made whole or refused whole: ``prepare`` is asked first, and what it returned
+    is called when the values are set. A value that is the present one is no change.
+    """
+
+    def __init__(
+        self, node: Node, table: Sequence[Parameter], prepare: Prepare | None = None
+    ) -> None:
         self._node = node
         self._table = {row.name: row for row in table}
-        self.frozen = False
+        self._prepare = prepare
+        self._change: Callable[[], None] | None = None  # accepted, but not made yet
+        self.working = False
         node.add_on_set_parameters_callback(self._check)
+        node.add_post_set_parameters_callback(self._make)
         for row in table:
             node.declare_parameter(row.name, row.default, row.descriptor())
 
     def values(self) -> dict[str, Any]:
         """Return every parameter's value by name."""
-        return {name: self._node.get_parameter(name).value for name in self._table}
+        return {name: _plain(self._node.get_parameter(name).value) for name in self._table}
 
     def _check(self, parameters: list[RosParameter]) -> SetParametersResult:
-        for parameter in parameters:
-            row = self._table.get(parameter.name)
-            if row is None:  # use_sim_time and the like
-                continue
-            if self.frozen:
-                return SetParametersResult(
-                    successful=False,
-                    reason=f"{row.name} is read-only after configuration: "
-                    "clean the node up or restart it to change it",
+        self._change = None
+        known = [p for p in parameters if p.name in self._table]  # use_sim_time is not
+        reason = next(filter(None, map(self._refuse, known)), "")
+        if self.working and not reason:
+            present = self.values()
+            wanted = {p.name: _plain(p.value) for p in known}
+            changed = {name: value for name, value in wanted.items() if value != present[name]}
+            if fixed := [name for name in changed if not self._table[name].live]:
+                reason = (
+                    f"{fixed[0]} is read-only after configuration: "
+                    "clean the node up or restart it to change it"
                 )
-            if row.choices and parameter.value not in row.choices:
-                return SetParametersResult(
-                    successful=False,
-                    reason=f"expected {row.name} to be one of {', '.join(row.choices)}, "
-                    f"got {parameter.value!r}",
-                )
-            try:
-                if row.check:
-                    row.check(parameter.value)
-            except ValueError as error:
-                return SetParametersResult(successful=False, reason=str(error))
-        return SetParametersResult(successful=True)
+            elif changed and self._prepare:
+                try:
+                    self._change = self._prepare(present | changed, set(changed))
+                except ValueError as error:
+                    reason = str(error)
+                except Exception as error:  # whatever a model's file or a device comes up with
+                    reason = f"{type(error).__name__}: {error}"
+        return SetParametersResult(successful=not reason, reason=reason)
+
+    def _refuse(self, parameter: RosParameter) -> str:
+        return self._table[parameter.name].refuse(parameter.value)
+
+    def _make(self, parameters: list[RosParameter]) -> None:
+        change, self._change = self._change, None
+        if change:
+            change()
+
+
+def _plain(value: Any) -> Any:
+    """Return an array as a list, which compares by its elements, whatever rclpy holds it as."""
+    return value if isinstance(value, str) or not hasattr(value, "__len__") else list(value)

@@ -20,7 +20,7 @@ from twnet_ros.codec import (
 from twnet_ros.codec.bitstream import CodecName, headers_of, inspect_packet
 from twnet_ros.codec.limit import NO_FURTHER_LIMIT
 from twnet_ros.codec.payload import annexb_payload
-from twnet_ros.segment import Segmentation, Segmenter
+from twnet_ros.segment import Segmentation, Segmenter, Wish
 
 # Packets that wait for the decoder, together.
 QUEUE_BYTES = 1 << 26
@@ -32,10 +32,12 @@ PENDING_LIMIT = 16
 REORDERED_PACKETS = 16
 REORDERED_NS = 2_000_000_000
 
-NOBODY = "nobody subscribes to labels or masks"
+NOBODY = "nobody subscribes to what is made of the labels"
 NO_PICTURE = "no picture came out of this packet"
 BROKEN = "labelled although the reference chain is broken"
 SKIPPED = "skipped for a newer frame, to keep within max_latency_ms"
+
+ENDS_S = 1.0  # between looks at whether the network's thread is still there
 
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -49,6 +51,7 @@ class Ticket:
     stamp_ns: int
     arrival_s: float  # time.monotonic()
     kind: FrameKind | None = None
+    frame: CodedFrame | None = None  # of the packet, as soon as it is decoded
     intact: bool = False
     decode_ms: float = 0.0
     segmentation: Segmentation | None = None
@@ -60,6 +63,21 @@ class Ticket:
     # So far, this one included; with those that were segmented, these are all packets.
     frames_skipped: int = 0  # sound, but without a segmentation
     packets_dropped: int = 0
+
+
+class _Change:
+    """Something to do between two frames, on the network's thread."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work, self.done = work, threading.Event()
+        self.error: Exception | None = None
+
+    def make(self) -> None:
+        try:
+            self.work()
+        except Exception as error:
+            self.error = error
+        self.done.set()
 
 
 @dataclass(slots=True)
@@ -86,8 +104,8 @@ class Pipeline:
     """Decodes every packet in order and segments its frame, away from the thread that pushes.
 
     `sink` gets each packet's ticket back once, with what became of it, from the network's thread
-    and in the order of the frames. `wanted`, on the same thread, says whether anybody wants labels
-    now; without that, frames are decoded only. What `sink` raises is logged.
+    and in the order of the frames. `wanted`, on the same thread, says what anybody wants of the
+    next frame; where it returns None, frames are decoded only. What `sink` raises is logged.
 
     With `max_latency_ms`, a frame that could not be labelled within that time of its packet's
     arrival is skipped for the newest there is, which then takes one step: its motion is composed
@@ -101,7 +119,7 @@ class Pipeline:
         self,
         segmenter: Segmenter,
         sink: Callable[[Ticket], None],
-        wanted: Callable[[], bool],
+        wanted: Callable[[], Wish | None],
         queue_size: int,
         max_latency_ms: float | None = None,
         limit: Limit = NO_FURTHER_LIMIT,
@@ -111,7 +129,7 @@ class Pipeline:
         self._wanted = wanted
         self._queue_size = queue_size
         self._limit = limit
-        self._max_latency_s = None if max_latency_ms is None else max_latency_ms / 1e3
+        self.max_latency_ms = max_latency_ms
         self._packets: deque[_Packet] = deque()
         self._pushed = 0
         self._queued_bytes = 0
@@ -119,7 +137,7 @@ class Pipeline:
         self._stopped = False
         self._gap = ""  # in front of the next packet
         self._stamps_ns: deque[int] = deque(maxlen=REORDERED_PACKETS)
-        self._decoded: queue.Queue[_Decoded | None] = queue.Queue(DECODED_LIMIT)
+        self._decoded: queue.Queue[_Decoded | _Change | None] = queue.Queue(DECODED_LIMIT)
         self._pending: dict[int, Ticket] = {}
         self._behind = False  # newer frames have waited since one was late
         self._catch_up_to = 0  # the packet before whose frames all are skipped
@@ -183,6 +201,28 @@ class Pipeline:
             stamps.clear()
         stamps.append(stamp_ns)
         return back
+
+    def change(self, work: Callable[[], None]) -> None:
+        """Do something between two frames, on the network's thread, and return when it is done.
+
+        What it raises is raised here; RuntimeError where the pipeline has stopped before.
+        """
+        change = _Change(work)
+        self._decoded.put(change)
+        while not change.done.wait(ENDS_S):
+            if not self._threads[1].is_alive():
+                raise RuntimeError("the pipeline has stopped")
+        if change.error:
+            raise change.error
+
+    def use(self, segmenter: Segmenter) -> None:
+        """Go on with another engine, which begins with a key step; called through ``change``.
+
+        What the one before still held is labelled by it, as at the end of a stream.
+        """
+        self._hand_on(self._attempt(self._segmenter.flush))
+        self._segmenter = segmenter
+        self._step_s = {True: 0.0, False: 0.0}
 
     def stop(self) -> None:
         """Finish the step in work, forget the rest and join the threads."""
@@ -250,6 +290,9 @@ class Pipeline:
 
     def _segment_all(self) -> None:
         while (work := self._decoded.get()) is not None:
+            if isinstance(work, _Change):
+                work.make()
+                continue
             if self._stopped:
                 continue
             try:
@@ -294,15 +337,16 @@ class Pipeline:
         ticket = None if number is None else self._pending.get(number)
         if number is None or ticket is None:  # of a packet that was given up
             return
-        ticket.kind = frame.kind
+        ticket.kind, ticket.frame = frame.kind, frame
         ticket.intact = frame.intact
         labels = frame.intact or self._segmenter.label_broken
         if labels and frame.fault:
             ticket.reason = f"{BROKEN}: {frame.fault}"
-        wanted = self._attempt(self._wanted)
-        if wanted is None:
+        asked = self._attempt(lambda: [self._wanted()])
+        if asked is None:
             return
-        if not wanted:
+        (wish,) = asked
+        if wish is None:
             # The state would go stale; the next frame that is wanted starts a new one.
             self._segmenter.reset()
             self._finish_seen(NOBODY)
@@ -311,6 +355,7 @@ class Pipeline:
             # B-frames before this one wait for the next anchor; an anchor takes them with it.
             self._finish_seen(SKIPPED, number if frame.kind is FrameKind.B else None)
         else:
+            self._segmenter.wish = wish
             started = time.monotonic()
             self._hand_on(self._attempt(lambda: self._segmenter.step(frame)))
             # The longest of late, which is what the next one may take.
@@ -328,13 +373,14 @@ class Pipeline:
         What counts is the packet that a frame came out with: the wait of a picture for its turn
         among B-frames is the stream's own and makes none late.
         """
-        if self._max_latency_s is None:
+        if self.max_latency_ms is None:
+            self._behind, self._catch_up_to = False, 0
             return False
         if work.number < self._catch_up_to:
             return True
         ready_s = time.monotonic() - work.ticket.arrival_s + self._step_s[frame.key]
         newer = work.number < self._pushed
-        self._behind = newer and (self._behind or ready_s > self._max_latency_s)
+        self._behind = newer and (self._behind or 1e3 * ready_s > self.max_latency_ms)
         if frame.kind is FrameKind.B:
             return self._behind
         caught_up, self._catch_up_to = self._catch_up_to > 0, 0

@@ -64,7 +64,7 @@ class VideoPublisher(Node):
         super().__init__("video_publisher", parameter_overrides=list(parameter_overrides))
         parameters = Parameters(self, TABLE)
         self._values = parameters.values()
-        parameters.frozen = True
+        parameters.working = True
         self._unanswered: set[int] = set()  # stamps of packets without a status, nanoseconds
         self._answered = threading.Condition()
         if self._values["pace"] == "status":  # before the video, whose subscriber answers on it

@@ -4,6 +4,7 @@ from twnet_ros.segment.flow import MOTION_SOURCES
 from twnet_ros.segment.palette import CAMVID, CITYSCAPES, UNLABELLED, ClassSet
 from twnet_ros.segment.policy import KEY_POLICIES, KeyPolicy, key_policy
 from twnet_ros.segment.render import (
+    color_motion,
     crop_even,
     render_labels,
     render_motion,
@@ -28,6 +29,7 @@ __all__ = [
     "Segmentation",
     "Segmenter",
     "Wish",
+    "color_motion",
     "crop_even",
     "find_model",
     "key_policy",

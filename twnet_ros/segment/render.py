@@ -42,22 +42,25 @@ def crop_even(picture: Picture) -> Picture:
     return picture[: height // 2 * 2, : width // 2 * 2]
 
 
+def color_motion(displacement: NDArray[np.float32], longest_px: float = 24.0) -> Picture:
+    """Return displacements (h, w, 2), (dx, dy) px, as colour: hue is direction, saturation length.
+
+    Those of ``longest_px`` and more are fully saturated; no motion is white.
+    """
+    dx, dy = displacement[..., 0], displacement[..., 1]
+    hue = np.degrees(np.arctan2(dy, dx)) % 360 / 2
+    length = np.minimum(np.hypot(dx, dy) / longest_px, 1)
+    hsv = np.stack([hue, 255 * length, np.full_like(dx, 255)], -1).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
+
+
 def render_motion(
     motion: BlockMotion | None, height: int, width: int, longest_px: float = 24.0
 ) -> Picture:
-    """Return the motion as colour (H, W, 3): hue is its direction, saturation its length.
-
-    Vectors of ``longest_px`` and more are fully saturated; no motion is white, and blocks
-    without a vector are black.
-    """
+    """Return the motion as ``color_motion`` does, (H, W, 3); blocks without a vector are black."""
     if motion is None:
         return np.zeros((height, width, 3), np.uint8)
-    dx, dy = motion.displacement[..., 0], motion.displacement[..., 1]
-    hue = np.degrees(np.arctan2(dy, dx)) % 360 / 2
-    length = np.minimum(np.hypot(dx, dy) / longest_px, 1)
-    value = np.where(motion.coded, 255, 0)
-    hsv = np.stack([hue, 255 * length, value], -1).astype(np.uint8)
-    blocks = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
+    blocks = color_motion(motion.displacement, longest_px) * motion.coded[..., None]
     return spread_blocks(blocks, height, width)
 
 

@@ -1,0 +1,131 @@
+"""Every topic of the segment node: what it shows, in the look that is asked for."""
+
+import cv2
+import numpy as np
+import pytest
+from rclpy.parameter import Parameter
+
+from twnet_ros.codec import StreamDecoder
+from twnet_ros.nodes.conversion import JPEG_QUALITY
+from twnet_ros.segment import color_motion, render_overlay, to_rgb
+
+
+@pytest.fixture
+def decoded(mpeg4_packets):
+    decoder = StreamDecoder("mpeg4")
+    return [decoder.decode(packet.data)[0] for packet in mpeg4_packets[:2]]
+
+
+def play(ros, camera, packets, first=1):
+    """Send packets and wait for what every topic makes of them."""
+    before = {topic: len(messages) for topic, messages in camera.received.items()}
+    for sec, packet in enumerate(packets, first):
+        camera.send(packet.data, sec)
+    ros.spin_until(
+        lambda: all(
+            len(messages) == before[topic] + len(packets)
+            for topic, messages in camera.received.items()
+        )
+    )
+    return {topic: messages[before[topic] :] for topic, messages in camera.received.items()}
+
+
+def set_all(node, **values):
+    given = [Parameter(name, value=value) for name, value in values.items()]
+    return node.set_parameters_atomically(given)
+
+
+def image(message):
+    """The pixels of mono8 or rgb8, by the message's own fields."""
+    pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+    return pixels if message.encoding == "mono8" else pixels.reshape(*pixels.shape[:1], -1, 3)
+
+
+def picture(message):
+    return cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def through_jpeg(rgb):
+    _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def mask_topics(node):
+    names = [p.topic_name for p in node.publishers]
+    return {name.rpartition("/")[2] for name in names if "/masks/" in name}
+
+
+def test_each_picture_shows_its_frame_under_its_header(
+    ros, connect, mpeg4_packets, decoded, fake_segmenter
+):
+    topics = ("color_labels", "confidence", "overlay/compressed", "motion", "residual")
+    received = play(ros, connect(*topics), mpeg4_packets[:2])
+    for number, frame in enumerate(decoded):
+        labels = frame.y >> 6
+        now = {topic: messages[number] for topic, messages in received.items()}
+        for message in now.values():
+            assert (message.header.stamp.sec, message.header.frame_id) == (number + 1, "front")
+        assert now["color_labels"].encoding == "rgb8"
+        assert (image(now["color_labels"]) == fake_segmenter.colors[labels]).all()
+        assert now["confidence"].encoding == "mono8"
+        assert (image(now["confidence"]) == 77).all()
+        assert now["overlay/compressed"].format == "rgb8; jpeg compressed bgr8"
+        expected = render_overlay(to_rgb(frame), labels, fake_segmenter.colors, 0.5)
+        assert (picture(now["overlay/compressed"]) == through_jpeg(expected)).all()
+        motion = np.full((4, 6, 2), number, np.float32)
+        assert (image(now["motion"]) == color_motion(motion)).all()
+        assert (image(now["residual"]) == 128 + 4 * 10).all()
+
+
+@pytest.mark.parametrize(
+    ("topic", "confidence", "evidence"),
+    [
+        ("labels", False, False),
+        ("confidence", True, False),
+        ("motion", False, True),
+        ("residual", False, True),
+    ],
+)
+def test_the_engine_is_asked_for_what_is_listened_to(
+    topic, confidence, evidence, ros, connect, mpeg4_packets, fake_segmenter
+):
+    play(ros, connect(topic), mpeg4_packets[:1])
+    wish = fake_segmenter.wish
+    assert (wish.confidence, wish.evidence) == (confidence, evidence)
+
+
+def test_colours_opacity_and_size_change_between_two_frames(
+    ros, segment, connect, mpeg4_packets, decoded, fake_segmenter
+):
+    camera = connect("labels", "masks", "color_labels", "overlay/compressed")
+    play(ros, camera, mpeg4_packets[:1])
+    assert set_all(
+        segment, overlay_opacity=1.0, output_scale=0.5, confidence_threshold=0.25
+    ).successful
+    now = {topic: m[0] for topic, m in play(ros, camera, mpeg4_packets[1:2], 2).items()}
+    labels = np.ascontiguousarray(decoded[1].y[::2, ::2] >> 6)
+    assert fake_segmenter.wish.least_confidence == 0.25
+    assert (image(now["labels"]) == labels).all()
+    assert (now["masks"].height, now["masks"].width) == labels.shape
+    assert (image(now["color_labels"]) == fake_segmenter.colors[labels]).all()
+    overlay = picture(now["overlay/compressed"])
+    assert (overlay == through_jpeg(fake_segmenter.colors[labels])).all()
+    assert now["status"].path == 2  # the stream went on
+
+
+def test_masks_come_and_go_with_their_parameter(ros, segment, connect, mpeg4_packets):
+    camera = connect("masks", "masks/road")
+
+    road = next(p for p in segment.publishers if p.topic_name.endswith("/masks/road"))
+    assert mask_topics(segment) == {"road", "sky", "traffic_light", "person"}
+    assert set_all(segment, mask_classes=["road", "person"]).successful
+    assert mask_topics(segment) == {"road", "person"}
+    assert road in list(segment.publishers)  # who listens to it goes on listening
+    now = play(ros, camera, mpeg4_packets[:1])
+    assert {mask.class_name for mask in now["masks"][0].masks} <= {"road", "person"}
+    refused = set_all(segment, mask_classes=["road", "moon"], overlay_opacity=0.1)
+    assert not refused.successful and "got moon" in refused.reason
+    assert mask_topics(segment) == {"road", "person"}
+    assert segment.get_parameter("overlay_opacity").value == 0.5
+    assert set_all(segment, mask_classes=["all"]).successful
+    assert mask_topics(segment) == {"road", "sky", "traffic_light", "person"}

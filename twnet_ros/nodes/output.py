@@ -1,0 +1,168 @@
+"""The topics out: publishers of what is made of the labels, each only for those who listen."""
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from twnet_ros.codec import CodedFrame
+from twnet_ros.msg import ClassMasks, FrameStatus
+from twnet_ros.nodes.conversion import (
+    Labels,
+    class_image,
+    compressed_message,
+    encode_masks,
+    image_message,
+    mask_topics,
+)
+from twnet_ros.nodes.topic import STATUS_QOS
+from twnet_ros.segment import (
+    Segmentation,
+    Segmenter,
+    Wish,
+    color_motion,
+    render_labels,
+    render_overlay,
+    render_residual,
+    to_rgb,
+)
+
+DEPTH = 10  # images that a slow subscriber may be behind
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How labels are shown."""
+
+    names: tuple[str, ...]  # by class id
+    colors: NDArray[np.uint8]  # (classes, 3), RGB
+    masks: dict[int, str]  # topics of the classes that have masks, by class id
+    opacity: float  # of the colours in the overlay
+    scale: float  # size of what is published over the video's
+    least_confidence: float
+
+    @classmethod
+    def of(cls, values: dict[str, Any], segmenter: Segmenter) -> "Look":
+        """Return what the node's parameters say; ValueError where it cannot be."""
+        return cls(
+            segmenter.classes,
+            segmenter.colors,
+            mask_topics(values["mask_classes"], segmenter.classes),
+            values["overlay_opacity"],
+            values["output_scale"],
+            values["confidence_threshold"],
+        )
+
+
+# What there is of a labelled frame, beside the mask of each class.
+TOPICS = {
+    "~/labels": Image,
+    "~/confidence": Image,
+    "~/masks": ClassMasks,
+    "~/color_labels": Image,
+    "~/overlay/compressed": CompressedImage,
+    "~/motion": Image,
+    "~/residual": Image,
+}
+
+
+class Outputs:
+    """Publishes one frame after the other, in the look that is asked for now.
+
+    What nobody subscribes to is neither computed nor published.
+    """
+
+    def __init__(self, node: Node, look: Look) -> None:
+        self._node = node
+        self._publishers: dict[str, Publisher] = {}
+        try:
+            for topic, kind in TOPICS.items():
+                self._advertise(kind, topic, QoSProfile(depth=DEPTH))
+            self._status = self._advertise(FrameStatus, "~/status", copy(STATUS_QOS))
+            self.show(look)
+        except Exception:
+            self.close()
+            raise
+
+    def _advertise(self, kind: type, topic: str, qos: QoSProfile) -> Publisher:
+        options = QoSOverridingOptions.with_default_policies()
+        made = self._node.create_publisher(kind, topic, qos, qos_overriding_options=options)
+        self._publishers[topic] = made
+        return made
+
+    def show(self, look: Look) -> None:
+        """Show what comes next in another look; masks that stay keep their publishers."""
+        topics = set(look.masks.values())
+        for topic in set(self._publishers) - topics - {*TOPICS, "~/status"}:
+            self._node.destroy_publisher(self._publishers.pop(topic))
+        for topic in sorted(topics - set(self._publishers)):
+            qos = QoSProfile(depth=DEPTH)
+            self._publishers[topic] = self._node.create_publisher(Image, topic, qos)
+        self._look = look
+
+    def close(self) -> None:
+        """Take the publishers back."""
+        while self._publishers:
+            self._node.destroy_publisher(self._publishers.popitem()[1])
+
+    def wish(self) -> Wish | None:
+        """Return what is wanted of the next frame by those who listen now; None: nothing."""
+        if not any(map(self._is_heard, (*TOPICS, *self._look.masks.values()))):
+            return None
+        return Wish(
+            confidence=self._is_heard("~/confidence"),
+            evidence=self._is_heard("~/motion") or self._is_heard("~/residual"),
+            scale=self._look.scale,
+            least_confidence=self._look.least_confidence,
+        )
+
+    def report(self, status: FrameStatus) -> None:
+        """Publish what became of a packet; a status waits for subscribers that come later."""
+        self._status.publish(status)
+
+    def publish(self, segmentation: Segmentation, frame: CodedFrame, header: Header) -> None:
+        """Publish everything that is made of one frame, under its header."""
+        labels, look, send = segmentation.labels, self._look, self._send
+        send("~/labels", lambda: image_message(labels, header))
+        send("~/masks", lambda: encode_masks(labels, look.names, look.masks, header))
+        for class_id, topic in look.masks.items():
+            send(topic, partial(self._mask, labels, class_id, header))
+        send("~/color_labels", lambda: image_message(render_labels(labels, look.colors), header))
+        send(
+            "~/overlay/compressed",
+            lambda: compressed_message(self._overlay(labels, frame), header),
+        )
+        # Who began to listen after this frame was asked for gets the next one.
+        if (confidence := segmentation.confidence) is not None:
+            send("~/confidence", lambda: image_message(confidence, header))
+        if (evidence := segmentation.evidence) is not None:
+            send("~/motion", lambda: image_message(color_motion(evidence.motion), header))
+            residual = evidence.residual
+            send("~/residual", lambda: image_message(render_residual(residual)[..., 0], header))
+
+    @staticmethod
+    def _mask(labels: Labels, class_id: int, header: Header) -> Image:
+        return image_message(class_image(labels, class_id), header)
+
+    def _overlay(self, labels: Labels, frame: CodedFrame) -> NDArray[np.uint8]:
+        size = labels.shape[::-1]
+        rgb = np.asarray(cv2.resize(to_rgb(frame), size, interpolation=cv2.INTER_AREA), np.uint8)
+        return render_overlay(rgb, labels, self._look.colors, self._look.opacity)
+
+    def _send(self, topic: str, make: Callable[[], object]) -> None:
+        if self._is_heard(topic):
+            self._publishers[topic].publish(make())
+
+    def _is_heard(self, topic: str) -> bool:
+        return bool(self._publishers[topic].get_subscription_count())

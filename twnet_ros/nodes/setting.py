@@ -1,0 +1,218 @@
+"""The parameters of the segment node, and what they say of the engine."""
+
+from typing import Any
+
+from twnet_ros.codec.limit import MOST_BYTES, MOST_PIXELS
+from twnet_ros.nodes.conversion import ALL_CLASSES
+from twnet_ros.nodes.intake import AUTO, INPUT_TYPES, RELIABILITIES
+from twnet_ros.nodes.parameter import Parameter
+from twnet_ros.segment import (
+    KEY_POLICIES,
+    MOTION_SOURCES,
+    KeyPolicy,
+    Segmenter,
+    SegmentError,
+    key_policy,
+)
+from twnet_ros.segment.policy import INTERVAL, INTRA, RESIDUAL
+
+
+def _input_size(value: list[int]) -> tuple[int, int] | None:
+    if len(value) != 2 or min(value) < 0 or (0 in value and any(value)):
+        raise SegmentError(f"expected input_size [width, height] or [0, 0], got {list(value)}")
+    width, height = value
+    return (width, height) if width else None
+
+
+TABLE = (
+    Parameter(
+        "model",
+        "camvid-mobilenetv1-layer1",
+        "Name of a shipped model, or path of a .safetensors checkpoint.",
+        live=True,
+    ),
+    Parameter("device", "auto", "Where the network runs: auto, cpu, cuda or cuda:N.", live=True),
+    Parameter(
+        "precision",
+        "auto",
+        "Number format of the network; auto measures when a model is loaded, and picks.",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        live=True,
+    ),
+    Parameter(
+        "input_size",
+        [0, 0],
+        "Width and height, in pixels, that the video is scaled to for the network; "
+        "0, 0 is the model's own.",
+        check=_input_size,
+        live=True,
+    ),
+    Parameter(
+        "motion",
+        "auto",
+        "Where motion comes from: the codec's vectors, and optical flow for frames without "
+        "(auto); the vectors alone, so that frames without take the key step (codec); flow; none; "
+        "or flow by a network of the package ptlflow (flownet2, pwcnet).",
+        choices=MOTION_SOURCES,
+        live=True,
+    ),
+    Parameter(
+        "key_policy",
+        "adaptive",
+        "Which frames take the key step: I-frames (codec), also after key_interval frames or "
+        "by key_intra (interval), also by key_residual (adaptive).",
+        choices=KEY_POLICIES,
+        live=True,
+    ),
+    Parameter(
+        "key_interval",
+        INTERVAL,
+        "Frames from one key step to the next, unless key_policy is codec.",
+        range=(1, 10_000),
+        live=True,
+    ),
+    Parameter(
+        "key_intra",
+        INTRA,
+        "Share of blocks without a motion vector above which a frame takes the key step, unless "
+        "key_policy is codec.",
+        range=(0.0, 1.0),
+        live=True,
+    ),
+    Parameter(
+        "key_residual",
+        RESIDUAL,
+        "Mean magnitude of the luma residual, in 8-bit levels, above which a frame takes the key "
+        "step with key_policy adaptive.",
+        range=(0.0, 255.0),
+        live=True,
+    ),
+    Parameter(
+        "class_map",
+        "",
+        "Classes that labels, masks and confidence are published in, instead of the model's own: "
+        "a shipped mapping (driving, cityscapes_categories, mapillary), or the path of one.",
+        live=True,
+    ),
+    Parameter(
+        "colors",
+        "",
+        "File with a colour for every class, as the one that names the classes of training data; "
+        "empty: the model's own, or those of class_map.",
+        live=True,
+    ),
+    Parameter(
+        "mask_classes",
+        [ALL_CLASSES],
+        "Classes, by name, that ~/masks holds and ~/masks/<class> shows; "
+        f"[{ALL_CLASSES}] is every class.",
+        live=True,
+    ),
+    Parameter(
+        "confidence_threshold",
+        0.0,
+        "Probability of a pixel's class below which the pixel is unlabelled (255).",
+        range=(0.0, 1.0),
+        live=True,
+    ),
+    Parameter(
+        "output_scale",
+        1.0,
+        "Size of everything published over the video's size; ~/camera_info is scaled with it.",
+        range=(0.05, 1.0),
+        live=True,
+    ),
+    Parameter(
+        "overlay_opacity",
+        0.5,
+        "Share of the classes' colours in ~/overlay/compressed; the rest is the picture.",
+        range=(0.0, 1.0),
+        live=True,
+    ),
+    Parameter(
+        "skip",
+        True,
+        "Skip frames that cannot be labelled within max_latency_ms; every packet is decoded.",
+        live=True,
+    ),
+    Parameter(
+        "max_latency_ms",
+        200.0,
+        "Time from a packet's arrival to its labels, in milliseconds, beyond which frames are "
+        "skipped for the newest one; 0 always takes the newest.",
+        range=(0.0, 60_000.0),
+        live=True,
+    ),
+    Parameter(
+        "label_broken",
+        False,
+        "Label frames whose reference chain is broken, too, with chain_intact false in ~/status, "
+        "instead of waiting for the next key frame.",
+    ),
+    Parameter(
+        "input_type",
+        AUTO,
+        "Message type of the video; auto takes the one that is published, which it waits for.",
+        choices=(AUTO, *(kind.name for kind in INPUT_TYPES)),
+    ),
+    Parameter(
+        "reliability",
+        AUTO,
+        "QoS of the video subscription: what the publishers offer (auto), which is looked up; "
+        "reliable loses nothing; best_effort also matches publishers that offer no more.",
+        choices=RELIABILITIES,
+    ),
+    Parameter(
+        "parse",
+        False,
+        "Messages are pieces of a byte stream, cut anywhere, and not one access unit each.",
+    ),
+    Parameter(
+        "queue_size",
+        30,
+        "Packets that may wait for the decoder; one more drops them all, to the next key frame.",
+        range=(1, 1000),
+    ),
+    Parameter(
+        "max_packet_bytes",
+        MOST_BYTES,
+        "Bytes of a packet above which it is dropped undecoded.",
+        range=(1024, MOST_BYTES),
+    ),
+    Parameter(
+        "max_pixels",
+        MOST_PIXELS,
+        "Pixels of a picture (width times height, each a multiple of 64) above which the video is "
+        "refused.",
+        range=(256, MOST_PIXELS),
+    ),
+    Parameter("autostart", True, "Configure and activate at start, without a lifecycle manager."),
+)
+
+ENGINE = {"model", "device", "precision", "input_size", "motion"}  # a new engine for each change
+
+
+def load_segmenter(values: dict[str, Any]) -> Segmenter:
+    """Return a new engine as the parameters say; SegmentError where it cannot be."""
+    return Segmenter.load(
+        values["model"],
+        values["device"],
+        values["precision"],
+        input_size=_input_size(values["input_size"]),
+        policy=policy(values),
+        motion=values["motion"],
+        label_broken=values["label_broken"],
+    )
+
+
+def policy(values: dict[str, Any]) -> KeyPolicy:
+    """Return which frames take the key step."""
+    return key_policy(
+        values["key_policy"], values["key_interval"], values["key_intra"], values["key_residual"]
+    )
+
+
+def latency_bound_ms(values: dict[str, Any]) -> float | None:
+    """Return the time within which frames are labelled or skipped; None: none is skipped."""
+    bound: float = values["max_latency_ms"]
+    return bound if values["skip"] else None
