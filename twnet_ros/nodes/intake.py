@@ -1,11 +1,9 @@
 """The video topic in, whichever of the message types it has: coded data under its header."""
 
-import os
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -24,6 +22,7 @@ from std_msgs.msg import Header
 from twnet_ros.codec import CodecError, codec_of_format
 from twnet_ros.codec.bitstream import WITHOUT_START_CODES, CodecName
 from twnet_ros.codec.payload import Assembler
+from twnet_ros.nodes.message import load_message
 from twnet_ros.nodes.topic import stamp_ns
 
 TOPIC = "video"
@@ -51,15 +50,7 @@ class InputType:
 
     def load(self) -> type:
         """Return the message class; ImportError says which package to install."""
-        try:
-            loaded: type = getattr(import_module(f"{self.package}.msg"), self.message)
-        except (ModuleNotFoundError, AttributeError) as error:
-            distribution = os.environ.get("ROS_DISTRO", "$ROS_DISTRO")
-            raise ImportError(
-                f"expected {self.type_name}, got no such message: "
-                f"apt-get install ros-{distribution}-{self.package.replace('_', '-')}"
-            ) from error
-        return loaded
+        return load_message(self.package, self.message)
 
 
 def _read_compressed_image(message: Any) -> tuple[bytes, str, Header]:
