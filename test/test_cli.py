@@ -127,6 +127,24 @@ def test_encode_inspect_and_segment(twnet, frames, tmp_path, model, codec, suffi
         assert len(list(container.decode(video=0))) == 5
 
 
+def test_segment_in_other_classes(twnet, clip, model, tmp_path):
+    tiny = ("--model", model, "--device", "cpu", "--precision", "fp32")
+    stack = tmp_path / "stack.json"
+    sources = {"left": ["c"], "right": ["a"]}
+    content = {"names": ["left", "right"], "colors": [[9, 0, 0], [0, 9, 0]], "sources": sources}
+    stack.write_text(json.dumps({**content, "unlabelled": ["b"]}))
+    assert twnet("segment", clip, *tiny, "--labels", tmp_path / "own")[0] == 0
+    options = ("--labels", tmp_path / "stack", "--remap", stack)
+    assert twnet("segment", clip, *tiny, *options)[0] == 0
+    for file in (tmp_path / "own").iterdir():
+        own = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        found = cv2.imread(str(tmp_path / "stack" / file.name), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(found, np.array([1, 255, 0], np.uint8)[own])
+    options = ("--labels", tmp_path / "none", "--remap", "driving")
+    fails(twnet("segment", clip, *tiny, *options), "driving.json: expected", "missing a, b, c")
+    assert not (tmp_path / "none").exists()
+
+
 def test_chaos(twnet, clip, model, tmp_path):
     status, out, _ = twnet("chaos", clip, "--loss", 1, "--seed", 0)
     assert status == 0

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from twnet_ros.segment import CAMVID, CITYSCAPES
+from twnet_ros.segment import CAMVID, CITYSCAPES, SegmentError
 from twnet_ros.segment.palette import read_class_set
 
 
@@ -20,6 +20,24 @@ def test_a_class_set_of_ones_own(tmp_path):
     found = read_class_set(path)
     assert found.names == ("rail", "rest")
     assert found.colors == ((1, 2, 3), (4, 5, 6))
+
+
+@pytest.mark.parametrize(
+    ("names", "colors", "expected"),
+    [
+        (["a", "a"], [[1, 2, 3]] * 2, "1 to 255 distinct names"),
+        ([], [], "1 to 255 distinct names"),
+        ([str(number) for number in range(256)], [[1, 2, 3]] * 256, "1 to 255 distinct names"),
+        (["a", "b"], [[1, 2, 3]], "2 colors, one a name, got 1"),
+        (["a"], [[1, 2, 256]], r"from 0 to 255, got \(1, 2, 256\)"),
+        (["a"], [[-1, 2, 3]], r"from 0 to 255, got \(-1, 2, 3\)"),
+    ],
+)
+def test_names_and_colours_that_do_not_fit(tmp_path, names, colors, expected):
+    path = tmp_path / "classes.json"
+    path.write_text(json.dumps({"names": names, "colors": colors}))
+    with pytest.raises(SegmentError, match=rf"classes\.json: expected .*{expected}"):
+        read_class_set(path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"names": ["a"]}', '{"names": ["a"], "colors": [1]}'])

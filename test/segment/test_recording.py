@@ -1,12 +1,14 @@
 """Labelling a file: the summary, the labels, the overlay."""
 
+import json
+
 import av
 import cv2
 import numpy as np
 import pytest
 
 from twnet_ros.codec import CodecError, Packet, read_packets
-from twnet_ros.segment import Path, Segmenter
+from twnet_ros.segment import Path, Segmenter, read_remapping, to_rgb
 from twnet_ros.segment.recording import record
 from twnet_ros.segment.replay import decode, replay
 
@@ -68,6 +70,24 @@ def test_the_overlay_plays(clip, recorded, tmp_path):
     assert len(pictures) == 7
     assert all(p.shape == (80, 144, 3) for p in pictures)
     assert {p.suffix for p in tmp_path.iterdir()} == {".avi", ".mp4"}
+
+
+def test_labels_and_overlay_in_other_classes(clip, recorded, model, tmp_path):
+    """All the model's classes become one, which is painted red."""
+    names = Segmenter.load(model, "cpu", "fp32").classes
+    stack = tmp_path / "stack.json"
+    content = {"names": ["all"], "colors": [[255, 0, 0]], "sources": {"all": list(names)}}
+    stack.write_text(json.dumps(content))
+    overlay, labels = tmp_path / "overlay.mp4", tmp_path / "labels"
+    remapping = read_remapping(stack, names)
+    path = clip(2, gop=2, width=144, height=80)
+    recorded(path, overlay=overlay, labels=labels, remapping=remapping)
+    for file in labels.iterdir():
+        assert not cv2.imread(str(file), cv2.IMREAD_UNCHANGED).any()
+    with av.open(str(overlay)) as container:
+        for picture, frame in zip(container.decode(video=0), decode(path), strict=True):
+            added = picture.to_ndarray(format="rgb24").astype(float) - to_rgb(frame) / 2
+            assert np.abs(added.mean((0, 1)) - (127.5, 0, 0)).max() < 4
 
 
 def test_replay_pairs_each_frame_with_its_labels(clip, model):

@@ -20,7 +20,7 @@ def segment(options: argparse.Namespace) -> None:
     """Label every frame of a clip."""
     from tqdm import tqdm
 
-    from twnet_ros.segment import Segmenter, key_policy
+    from twnet_ros.segment import Segmenter, key_policy, read_remapping
     from twnet_ros.segment.recording import record
 
     read = opener(options)
@@ -42,6 +42,7 @@ def segment(options: argparse.Namespace) -> None:
         labels=options.labels,
         progress=lambda frames, total: tqdm(frames, total=total, unit="frame"),
         read=read,
+        remapping=read_remapping(options.remap, segmenter.classes) if options.remap else None,
     )
     print(json.dumps(summary))
 
@@ -52,7 +53,9 @@ def describe(commands: Commands) -> None:
     add = made.add_argument
     add_clip(made)
     add("-o", "--output", type=Path, metavar="OVERLAY.mp4", help="write the overlay as a video")
-    add("--labels", type=Path, metavar="DIR", help="write train ids as 00000.png …")
+    add("--labels", type=Path, metavar="DIR", help="write class ids as 00000.png …")
+    text = "label in other classes: driving, cityscapes_categories, mapillary or a JSON file"
+    add("--remap", metavar="CLASSES", help=text)
     add_model(made)
     add("--per-frame", action="store_true", help="take the key step for every frame")
     add_motion(made)

@@ -3,6 +3,7 @@
 from twnet_ros.segment.flow import MOTION_SOURCES
 from twnet_ros.segment.palette import CAMVID, CITYSCAPES, UNLABELLED, ClassSet
 from twnet_ros.segment.policy import KEY_POLICIES, KeyPolicy, key_policy
+from twnet_ros.segment.remapping import Remapping, read_remapping
 from twnet_ros.segment.render import (
     color_motion,
     crop_even,
@@ -25,6 +26,7 @@ __all__ = [
     "Evidence",
     "KeyPolicy",
     "Path",
+    "Remapping",
     "SegmentError",
     "Segmentation",
     "Segmenter",
@@ -33,6 +35,7 @@ __all__ = [
     "crop_even",
     "find_model",
     "key_policy",
+    "read_remapping",
     "render_labels",
     "render_motion",
     "render_overlay",

@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from twnet_ros.segment.segmentation import SegmentError
+
 UNLABELLED = 255  # the train id of pixels that have no class and are not scored
 
 
@@ -16,15 +18,25 @@ class ClassSet:
 
 
 def read_class_set(path: Path) -> ClassSet:
-    """Read a JSON file ``{"names": ["road", …], "colors": [[128, 64, 128], …]}``."""
+    """Read a JSON file ``{"names": ["road", …], "colors": [[128, 64, 128], …]}``.
+
+    SegmentError if it is none, or names are not distinct or colours not one a name.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         names = tuple(str(name) for name in content["names"])
         colors = tuple((int(r), int(g), int(b)) for r, g, b in content["colors"])
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(
+        raise SegmentError(
             f'{path}: expected JSON with "names" and "colors" (RGB): {error}'
         ) from error
+    if not 1 <= len(set(names)) == len(names) <= UNLABELLED:
+        raise SegmentError(f"{path}: expected 1 to {UNLABELLED} distinct names, got {names}")
+    if len(colors) != len(names):
+        raise SegmentError(f"{path}: expected {len(names)} colors, one a name, got {len(colors)}")
+    for color in colors:
+        if not 0 <= min(color) <= max(color) <= 255:
+            raise SegmentError(f"{path}: expected colors of levels from 0 to 255, got {color}")
     return ClassSet(names, colors)
 
 

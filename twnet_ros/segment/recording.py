@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from twnet_ros.codec import CodedFrame, OpenVideo, read_packets, write_clip
 from twnet_ros.segment.picture import write_png
+from twnet_ros.segment.remapping import Remapping
 from twnet_ros.segment.render import crop_even, render_overlay, to_rgb
 from twnet_ros.segment.replay import replay
 from twnet_ros.segment.segmentation import Path, Segmentation
@@ -26,10 +27,12 @@ def record(
     labels: FilePath | None,
     progress: Callable[[Iterable[Labelled], int | None], Iterable[Labelled]],
     read: OpenVideo = read_packets,
+    remapping: Remapping | None = None,
 ) -> dict[str, object]:
     """Label a video; write the overlay (a video) and the labels (PNG) that are asked for.
 
-    ``read`` opens the video, as a file unless another is given.
+    ``read`` opens the video, as a file unless another is given; ``remapping`` says which classes
+    the labels are in, the model's unless another is given.
     ``progress`` is handed the frames and their expected number, and shows how far they are.
     Returns ``frames`` labelled, ``key_frames`` that took the key step, ``fps`` from packet to
     labels, the median milliseconds of both steps (None where there was none), and where it ran.
@@ -38,17 +41,21 @@ def record(
     packets.close()
     if labels is not None:
         labels.mkdir(parents=True, exist_ok=True)
+    colors = segmenter.colors
+    if remapping is not None:
+        colors = np.array(remapping.class_set.colors, np.uint8)
     times: dict[Path, list[float]] = {Path.KEY: [], Path.NONKEY: []}
 
     def pictures() -> Iterator[Picture]:
         results = progress(replay(clip, segmenter, read), info.frames)
         for frame, result in results:
             times[result.path].append(result.times_ms["total"])
+            shown = result.labels if remapping is None else remapping.apply(result.labels)
             if labels is not None:
-                write_png(labels / f"{frame.index:05d}.png", result.labels)
+                write_png(labels / f"{frame.index:05d}.png", shown)
             if overlay is not None:
                 rgb = to_rgb(frame)
-                yield crop_even(render_overlay(rgb, result.labels, segmenter.colors))
+                yield crop_even(render_overlay(rgb, shown, colors))
 
     if overlay is not None:
         write_clip(overlay, pictures(), codec="h264", gop=12, fps=info.fps, crf=20)
