@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from twnet_ros.segment import CAMVID, CITYSCAPES, SegmentError, read_remapping
 from twnet_ros.segment.remapping import CLASSES
 
+DOCS = Path(__file__).parents[2] / "docs" / "CLASSES.md"
 SHIPPED = ("cityscapes_categories", "driving", "mapillary")
 MODEL = ("road", "car", "truck", "sky")
 FILE = {
@@ -176,3 +178,30 @@ def test_a_driving_stack_gets_the_same_from_either_set():
         assert cityscapes[one] == camvid[other]
     assert {name for name, target in cityscapes.items() if target == "drivable"} == {"road"}
     assert {name for name, target in camvid.items() if target == "drivable"} == {"road"}
+
+
+# The documentation
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_documentation_has_the_shipped_tables(name):
+    read = [(known.names, read_remapping(name, known.names)) for known in (CITYSCAPES, CAMVID)]
+    _, remapping = read[0]
+    lines = ["| id | class | colour | Cityscapes | CamVid |", "|---|---|---|---|---|"]
+    targets = zip(remapping.class_set.names, remapping.class_set.colors, strict=True)
+    for number, (target, color) in enumerate(targets):
+        sources = (
+            ", ".join(one for one, goes in mapped(found, names).items() if goes == target)
+            for names, found in read
+        )
+        lines.append(f"| {number} | {target} | {str(color)[1:-1]} | {' | '.join(sources)} |")
+    section = DOCS.read_text(encoding="utf-8").partition(f"### `{name}`")[2].partition("###")[0]
+    assert "\n".join(lines) in section
+
+
+def test_the_documented_file_is_one(tmp_path):
+    path = tmp_path / "documented.json"
+    path.write_text(DOCS.read_text(encoding="utf-8").partition("```json")[2].partition("```")[0])
+    classes = ("road", "sky", "person")
+    found = mapped(read_remapping(path, classes), classes)
+    assert found == {"road": "ground", "sky": None, "person": "moving"}
