@@ -36,6 +36,7 @@ ROS_MODULES = {
     "ament_index_python",
     "builtin_interfaces",
     "cv_bridge",
+    "diagnostic_msgs",
     "launch",
     "launch_ros",
     "rcl_interfaces",

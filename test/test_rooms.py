@@ -14,6 +14,7 @@ ROS = {
     "ament_index_python",
     "builtin_interfaces",
     "cv_bridge",
+    "diagnostic_msgs",
     "rcl_interfaces",
     "rclpy",
     "sensor_msgs",
