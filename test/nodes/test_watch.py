@@ -1,0 +1,179 @@
+"""What is counted, timed and kept of the packets of the last seconds."""
+
+import gc
+import math
+import weakref
+
+import numpy as np
+import pytest
+
+from twnet_ros.codec import FrameKind
+from twnet_ros.nodes.conversion import status_message
+from twnet_ros.nodes.pipeline import BROKEN, NO_PICTURE, NOBODY, SKIPPED, Pipeline, Ticket
+from twnet_ros.nodes.watch import TOO_FAST, Fate, Watch
+from twnet_ros.segment import Path, Segmentation
+
+
+def ticket_of(arrival_s, labelled=True, **fields):
+    ticket = Ticket(None, 0, arrival_s, **{"intact": labelled} | fields)
+    if labelled:
+        times_ms = {"input": 1.0, "network": 2.0, "output": 3.0}
+        labels = np.zeros((2, 2), np.uint8)
+        ticket.segmentation = Segmentation(labels, 0, 0, FrameKind.P, Path.KEY, 0, times_ms)
+    return ticket
+
+
+def take(watch, ticket, now_s):
+    watch.take(ticket, status_message(ticket, 0, now_s), now_s)
+
+
+@pytest.fixture
+def watch():
+    return Watch(5.0, 100.0)
+
+
+def test_at_first_nothing_is_known(watch):
+    seen = watch.snapshot(101.5)
+    assert (seen.begun, seen.settled, seen.newest, seen.packets) == (False, False, None, 0)
+    assert (seen.arriving_hz, seen.labelled_hz, seen.inside) == (0.0, 0.0, 0)
+    assert (seen.silent_s, seen.unlabelled_s, seen.frames_since_key) == (1.5, None, None)
+    assert all(map(math.isnan, (*seen.decode_ms, *seen.total_ms, seen.stamp_age_ms)))
+
+
+def test_rates_are_over_the_window_or_since_the_first_packet(watch):
+    for second in (103, 104, 105, 106):
+        watch.arrive(float(second))
+        take(watch, ticket_of(float(second)), second + 0.25)
+    assert watch.snapshot(107.0).arriving_hz == watch.snapshot(107.0).labelled_hz == 1.0
+    assert not watch.snapshot(107.75).settled
+    seen = watch.snapshot(108.0)  # the first is five seconds old, and no longer in the window
+    assert seen.settled and (seen.arriving_hz, seen.labelled_hz) == (0.6, 0.8)
+    assert watch.snapshot(112.0).arriving_hz == watch.snapshot(112.25).labelled_hz == 0.0
+
+
+@pytest.mark.parametrize(
+    ("silence_s", "rate_hz", "settled"), [(4.0, 0.2, True), (5.0, 1.0, False)]
+)
+def test_after_a_silence_as_long_as_the_window_rates_begin_anew(
+    watch, silence_s, rate_hz, settled
+):
+    for second in (101.0, 102.0, 103.0, 103.0 + silence_s):
+        watch.arrive(second)
+    seen = watch.snapshot(104.0 + silence_s)
+    assert (seen.arriving_hz, seen.settled) == (rate_hz, settled)
+
+
+def test_a_window_may_change(watch):
+    for second in range(101, 111):
+        watch.arrive(float(second))
+    watch.window_s = 2.0
+    assert watch.snapshot(110.5).arriving_hz == 1.0
+    watch.window_s = 4.0  # what was forgotten stays so
+    assert watch.snapshot(110.5).arriving_hz == 0.5
+
+
+@pytest.mark.parametrize(
+    ("fields", "fate"),
+    [
+        ({}, Fate.LABELLED),
+        ({"intact": False, "reason": f"{BROKEN}: lost packets"}, Fate.BROKEN),
+        ({"labelled": False, "intact": True, "reason": SKIPPED}, Fate.SKIPPED),
+        ({"labelled": False, "intact": True, "reason": NOBODY}, Fate.UNWANTED),
+        ({"labelled": False, "waiting": True, "reason": "waiting"}, Fate.JOINING),
+        ({"labelled": False, "dropped": True, "fault": True, "waiting": True}, Fate.DAMAGED),
+        (
+            {"labelled": False, "dropped": True, "fault": True, "reason": f"full: {TOO_FAST}"},
+            Fate.OVERFLOWED,
+        ),
+        ({"labelled": False, "intact": True, "fault": True, "reason": "failed"}, Fate.FAILED),
+        ({"labelled": False, "intact": True, "reason": NO_PICTURE}, Fate.EMPTY),
+    ],
+    ids=lambda value: value.name if isinstance(value, Fate) else "",
+)
+def test_what_becomes_of_a_packet(watch, fields, fate):
+    watch.arrive(101.0)
+    ticket = ticket_of(101.0, **fields)
+    take(watch, ticket, 101.0)
+    seen = watch.snapshot(101.0)
+    assert seen.fates == {fate: 1}
+    assert (seen.newest, seen.reason, seen.reasons) == (fate, ticket.reason, {fate: ticket.reason})
+
+
+def test_a_wait_is_a_loss_when_a_sound_frame_came_before(watch):
+    waits = {"labelled": False, "waiting": True}
+    for second, fields in enumerate((waits, {}, waits), 101):
+        watch.arrive(float(second))
+        take(watch, ticket_of(float(second), **fields), float(second))
+    assert watch.snapshot(103.0).fates == {Fate.JOINING: 1, Fate.LABELLED: 1, Fate.WAITING: 1}
+
+
+def test_labels_are_missing_until_the_next_ones_come_or_nobody_wants_them(watch):
+    history = [
+        (ticket_of(101.0), None),
+        (ticket_of(102.0, labelled=False, reason=SKIPPED), 0.5),
+        (ticket_of(103.0, labelled=False, waiting=True), 1.5),
+        (ticket_of(104.0), None),
+        (ticket_of(105.0, labelled=False, waiting=True), 0.5),
+        (ticket_of(106.0, labelled=False, reason=NOBODY), None),
+    ]
+    for ticket, unlabelled_s in history:
+        watch.arrive(ticket.arrival_s)
+        take(watch, ticket, ticket.arrival_s)
+        assert watch.snapshot(ticket.arrival_s + 0.5).unlabelled_s == unlabelled_s
+
+
+def test_percentiles_are_of_labelled_frames_and_of_decoded_packets(watch):
+    for number in range(101):
+        watch.arrive(101.0)
+        take(watch, ticket_of(101.0, decode_ms=float(number)), 101.0 + number / 1e3)
+    for _ in range(50):
+        watch.arrive(101.0)
+        take(watch, ticket_of(101.0, labelled=False, dropped=True), 105.0)
+    seen = watch.snapshot(105.0)
+    assert seen.total_ms == pytest.approx((50.0, 95.0))
+    assert seen.decode_ms == pytest.approx((50.5, 95.05))  # without the 0 of what never got there
+    assert seen.inference_ms == (6.0, 6.0)
+
+
+def test_no_picture_and_no_labels_are_kept(watch):
+    ticket = ticket_of(101.0)
+    labels = weakref.ref(ticket.segmentation.labels)
+    watch.arrive(101.0)
+    take(watch, ticket, 101.0)
+    del ticket
+    gc.collect()
+    assert labels() is None
+
+
+def test_what_nobody_looks_at_is_forgotten_all_the_same(watch):
+    for number in range(1000):
+        watch.arrive(101.0 + number)
+        take(watch, ticket_of(101.0 + number), 101.0 + number)
+    assert len(watch._arrivals) == len(watch._seen) == 5
+
+
+def test_packets_of_a_real_pipeline(watch, fake_segmenter, sink, busy, mpeg4_packets):
+    """The pipeline's words for what it does are those that are looked for."""
+    entered, gate = busy
+    pipeline = Pipeline(fake_segmenter, sink, lambda: True, queue_size=6)
+
+    def push(packet, data=None):
+        watch.arrive(101.0)
+        pipeline.push(packet.data if data is None else data, "mpeg4", None, 0)
+
+    push(mpeg4_packets[0])
+    entered.wait()
+    for packet in mpeg4_packets[1:16]:  # more than the queue and the decoder hold
+        push(packet)
+    assert watch.snapshot(101.0).inside == 16
+    gate.set()
+    for ticket in sink.take(16):
+        take(watch, ticket, 102.0)
+    push(mpeg4_packets[0], b"no video")
+    take(watch, *sink.take(1), 102.0)
+    pipeline.stop()
+    seen = watch.snapshot(102.0)
+    assert (seen.inside, seen.packets) == (0, 17)
+    assert seen.fates[Fate.OVERFLOWED] and "overflowed" in seen.reasons[Fate.OVERFLOWED]
+    assert (seen.newest, seen.fates[Fate.DAMAGED]) == (Fate.DAMAGED, 1)
+    assert seen.packets_dropped == seen.fates[Fate.OVERFLOWED] + 1
