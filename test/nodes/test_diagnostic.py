@@ -104,7 +104,7 @@ def test_what_becomes_of_packets_arrives(ros, start, arrays):
     labels = np.zeros((2, 2), np.uint8)
     times_ms = {"input": 1.0, "network": 2.0, "output": 3.0}
     segmentation = Segmentation(labels, 0, 0, FrameKind.P, Path.NONKEY, 4, times_ms)
-    hand_in(diagnostics, segmentation=segmentation, intact=True, decode_ms=1.5)
+    hand_in(diagnostics, segmentation=segmentation, intact=True, kind=FrameKind.P, decode_ms=1.5)
     hand_in(diagnostics, reason="the network failed: it", fault=True, intact=True)
     ros.spin_until(lambda: arrays)
     tasks = by_task(arrays[-1])

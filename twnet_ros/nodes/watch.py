@@ -42,7 +42,7 @@ class Snapshot:
     settled: bool  # packets have been coming for as long as the rates are taken over
     fates: Counter[Fate]
     reasons: dict[Fate, str]  # the newest of each
-    decode_ms: tuple[float, float]
+    decode_ms: tuple[float, float]  # of packets whose picture came out
     inference_ms: tuple[float, float]
     total_ms: tuple[float, float]  # from packet to labels
     # Whatever their time:
@@ -132,6 +132,7 @@ class Watch:
         with self._lock:
             self._forget(now_s)
             labelled = [seen.status for seen in self._seen if seen.fate in LABELLED]
+            decoded = [seen.status for seen in self._seen if _has_picture(seen.status)]
             span_s = min(self.window_s, now_s - self._began_s)
             newest = self._newest.status if self._newest else FrameStatus(chain_intact=True)
             labels = self._labelled.status if self._labelled else None
@@ -142,9 +143,7 @@ class Watch:
                 settled=self._begun and now_s - self._began_s >= self.window_s,
                 fates=Counter(seen.fate for seen in self._seen),
                 reasons={seen.fate: seen.status.reason for seen in self._seen},
-                decode_ms=_percentiles(
-                    seen.status.decode_ms for seen in self._seen if seen.status.decode_ms > 0
-                ),
+                decode_ms=_percentiles(status.decode_ms for status in decoded),
                 inference_ms=_percentiles(status.inference_ms for status in labelled),
                 total_ms=_percentiles(status.total_ms for status in labelled),
                 begun=self._begun,
@@ -174,6 +173,10 @@ def _fate(ticket: Ticket, joined: bool) -> Fate:
     if ticket.waiting:
         return Fate.WAITING if joined else Fate.JOINING
     return {NOBODY: Fate.UNWANTED, SKIPPED: Fate.SKIPPED}.get(ticket.reason, Fate.EMPTY)
+
+
+def _has_picture(status: FrameStatus) -> bool:
+    return bool(status.frame_type != FrameStatus.FRAME_UNKNOWN)
 
 
 def _percentiles(times_ms: Iterable[float]) -> tuple[float, float]:
