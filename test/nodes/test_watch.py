@@ -64,6 +64,17 @@ def test_after_a_silence_as_long_as_the_window_rates_begin_anew(
     assert (seen.arriving_hz, seen.settled) == (rate_hz, settled)
 
 
+def test_a_stream_that_begins_anew_is_joined_anew_and_nothing_of_it_has_hung_yet(watch):
+    waits = {"labelled": False, "waiting": True}
+    watch.arrive(101.0)
+    take(watch, ticket_of(101.0), 101.0)
+    watch.arrive(121.0)
+    assert watch.snapshot(121.5).stuck_s == 0.5
+    take(watch, ticket_of(121.0, **waits), 121.75)
+    seen = watch.snapshot(122.0)
+    assert (seen.newest, seen.stuck_s, seen.unlabelled_s) == (Fate.JOINING, 0.25, 0.25)
+
+
 def test_a_window_may_change(watch):
     for second in range(101, 111):
         watch.arrive(float(second))
