@@ -13,8 +13,8 @@ from twnet_ros.learn.data.source import StreetSource
 from twnet_ros.learn.evaluation.evaluate import make_clips, score
 from twnet_ros.net import load_checkpoint
 from twnet_ros.segment import Segmenter, find_model
+from twnet_ros.segment.network import MODELS
 from twnet_ros.segment.replay import replay
-from twnet_ros.segment.segmenter import MODELS
 
 POINTS = Path(__file__).parent / "data" / "street_points.csv"
 SHIPPED = ("camvid-mobilenetv1-layer1", "streets-mobilenetv1-layer1")

@@ -270,11 +270,11 @@ def test_a_wrong_model(tmp_path):
 def test_models_are_found_by_name_and_by_path(model, tmp_path, monkeypatch):
     assert find_model(model) == model
     assert find_model(str(model)) == model
-    monkeypatch.setattr("twnet_ros.segment.segmenter.MODELS", model.parent)
+    monkeypatch.setattr("twnet_ros.segment.network.MODELS", model.parent)
     assert find_model("tiny") == model
     with pytest.raises(SegmentError, match="or one of tiny, got 'large'"):
         find_model("large")
-    monkeypatch.setattr("twnet_ros.segment.segmenter.MODELS", tmp_path)
+    monkeypatch.setattr("twnet_ros.segment.network.MODELS", tmp_path)
     with pytest.raises(SegmentError, match="none shipped"):
         find_model("tiny")
 
@@ -471,8 +471,9 @@ class OutOfMemory:
 
     def __init__(self, network, times):
         self._network, self._times = network, times
-        self.nonkey = network.nonkey
-        self.keyframe = network.keyframe
+
+    def __getattr__(self, name):
+        return getattr(self._network, name)
 
     def key(self, image):
         if self._times:
@@ -500,7 +501,8 @@ def test_a_device_that_stays_without_memory_is_left_for_the_cpu(engine, coded, p
     assert segmenter.caveat == "out of memory on cpu: the network runs on the CPU, in fp32"
 
 
-def test_b_frames_that_wait_outlive_a_lack_of_memory(engine, coded_with_b, pan):
+@pytest.mark.parametrize("times", [0, 99])
+def test_b_frames_that_wait_outlive_a_lack_of_memory(engine, coded_with_b, pan, times):
     frames = coded_with_b(pan(4))
     segmenter = engine()
     run(segmenter, frames[:3])
@@ -510,10 +512,12 @@ def test_b_frames_that_wait_outlive_a_lack_of_memory(engine, coded_with_b, pan):
         failed.append(1)
         raise torch.cuda.OutOfMemoryError("out of memory")
 
-    segmenter._network.nonkey = nonkey
+    scarce = segmenter._network = OutOfMemory(segmenter._network, times)
+    scarce.nonkey = nonkey
     results = segmenter.step(frames[3])
     assert failed == [1]
     assert [(r.index, r.path) for r in results] == [(n, Path.KEY) for n in (1, 2, 3)]
+    assert (segmenter._network is scarce) == (times == 0)
 
 
 def test_only_known_sources_of_motion(engine):

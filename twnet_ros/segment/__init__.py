@@ -1,6 +1,7 @@
 """The streaming engine: coded frames in, label images out."""
 
 from twnet_ros.segment.flow import MOTION_SOURCES
+from twnet_ros.segment.network import Network, find_model
 from twnet_ros.segment.palette import CAMVID, CITYSCAPES, UNLABELLED, ClassSet
 from twnet_ros.segment.policy import KEY_POLICIES, KeyPolicy, key_policy
 from twnet_ros.segment.remapping import Remapping, read_remapping
@@ -14,7 +15,7 @@ from twnet_ros.segment.render import (
     to_rgb,
 )
 from twnet_ros.segment.segmentation import Evidence, Path, Segmentation, SegmentError, Wish
-from twnet_ros.segment.segmenter import Segmenter, find_model
+from twnet_ros.segment.segmenter import Segmenter
 
 __all__ = [
     "CAMVID",
@@ -25,6 +26,7 @@ __all__ = [
     "ClassSet",
     "Evidence",
     "KeyPolicy",
+    "Network",
     "Path",
     "Remapping",
     "SegmentError",

@@ -1,8 +1,6 @@
 """The streaming engine."""
 
-import copy
 import os
-import pathlib
 import time
 from dataclasses import dataclass, replace
 
@@ -12,36 +10,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, compose
-from twnet_ros.net import CheckpointError, FeatureState, TWNet, fold, load_checkpoint
+from twnet_ros.net import FeatureState, TWNet
 from twnet_ros.segment.compensation import Field, compensate
-from twnet_ros.segment.device import PRECISIONS, choose, find_device
-from twnet_ros.segment.evidence import gather, nothing
+from twnet_ros.segment.evidence import gather
 from twnet_ros.segment.flow import open_flow
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.leaf import two_sided_context
-from twnet_ros.segment.memory import keep_memory
-from twnet_ros.segment.output import classify
+from twnet_ros.segment.network import Network
 from twnet_ros.segment.policy import KeyPolicy
-from twnet_ros.segment.resampling import resample, taps
-from twnet_ros.segment.segmentation import Evidence, Path, Segmentation, SegmentError, Wish
+from twnet_ros.segment.segmentation import Path, Segmentation, SegmentError, Wish
+from twnet_ros.segment.warmup import compile_passes
+from twnet_ros.segment.work import Work
 
-MODELS = pathlib.Path(__file__).parents[1] / "models"
 CODEC_KEYS = KeyPolicy()
 LABELS_ALONE = Wish()
-
-
-def find_model(model: str | os.PathLike[str]) -> pathlib.Path:
-    """Return the file of a shipped model's name or of a path; SegmentError where there is none."""
-    shipped = {path.stem: path for path in sorted(MODELS.glob("*.safetensors"))}
-    if str(model) in shipped:
-        return shipped[str(model)]
-    path = pathlib.Path(model)
-    if not path.is_file():
-        raise SegmentError(
-            f"model: expected a checkpoint file or one of {', '.join(shipped) or 'none shipped'}, "
-            f"got {str(model)!r}"
-        )
-    return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +34,6 @@ class _Anchor:
     picture: Tensor  # (1, 3, H, W), YCbCr levels at the network's size
     key_index: int  # of the frame that the feature was computed at
     pointed: bool  # vectors of the next I or P frame, composed with those skipped, lead here
-
-
-@dataclass(slots=True)
-class _Work:
-    """A frame on its way through the passes and the network."""
-
-    frame: CodedFrame
-    wish: Wish
-    picture: Tensor  # (1, 3, H, W), YCbCr levels at the network's size
-    image: Tensor  # (1, 3, H, W), the network's input
-    evidence: Evidence | None
-    start: float  # time.perf_counter()
 
 
 class Segmenter:
@@ -79,7 +49,7 @@ class Segmenter:
 
     def __init__(
         self,
-        model: TWNet,
+        model: TWNet | Network,
         device: str = "auto",
         precision: str = "auto",
         input_size: tuple[int, int] | None = None,
@@ -88,9 +58,11 @@ class Segmenter:
         motion: str = "auto",
         label_broken: bool = False,
     ) -> None:
-        """Take a network as ``load_checkpoint`` returns it; see ``load``."""
-        self._model = model
-        self._place(device, precision)
+        """Take a network as ``load_checkpoint`` returns it, or one on its device; see ``load``."""
+        if not isinstance(model, Network):
+            model = Network(model, device, precision)
+        self._network = model
+        self._input: InputPass | None = None  # made for a size of video
         self.config = model.config
         self.classes = model.config.classes
         self.colors: NDArray[np.uint8] = np.array(model.config.colors, np.uint8)
@@ -108,7 +80,7 @@ class Segmenter:
         self._flow = open_flow(motion)
         self.waiting = ""  # why the last step returned nothing
         self.caveat = ""  # what is not as it was asked for, as text for a person
-        self._compile()
+        compile_passes(len(self.classes), self._network.dtype)
         self.reset()
 
     @classmethod
@@ -123,50 +95,25 @@ class Segmenter:
         motion: str = "auto",
         label_broken: bool = False,
     ) -> "Segmenter":
-        """Load a shipped model by name, or a checkpoint file.
+        """Load a shipped model by name, or a checkpoint file, as ``Network.load`` does.
 
-        ``device`` is ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``precision`` ``auto``, ``fp32``,
-        ``bf16`` or (CUDA) ``fp16``. The video is scaled to fit ``input_size`` (width, height in
-        pixels, the checkpoint's unless given). ``per_frame`` takes the key step for every
-        frame, ``policy`` for some that are no key frames; ``motion`` is one of MOTION_SOURCES.
-        ``label_broken`` labels what frames of a broken chain show, too. SegmentError says what was
-        expected.
+        The video is scaled to fit ``input_size`` (width, height in pixels, the checkpoint's unless
+        given). ``per_frame`` takes the key step for every frame, ``policy`` for some that are no
+        key frames; ``motion`` is one of MOTION_SOURCES. ``label_broken`` labels what frames of a
+        broken chain show, too. SegmentError says what was expected.
         """
-        try:
-            network = load_checkpoint(find_model(model))
-        except CheckpointError as error:
-            raise SegmentError(f"model: {error}") from error
+        network = Network.load(model, device, precision)
         return cls(network, device, precision, input_size, per_frame, policy, motion, label_broken)
-
-    def _place(self, device: str, precision: str) -> None:
-        """Put a copy of the network onto a device."""
-        if find_device(device).type == "cpu":
-            keep_memory()
-        self._device, self.precision = choose(self._model, device, precision)
-        self._dtype = PRECISIONS[self.precision]
-        self._network = copy.deepcopy(self._model).eval()
-        fold(self._network)
-        self._network.to(self._device, self._dtype)
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._input: InputPass | None = None  # made for a size of video
-
-    def _compile(self) -> None:
-        """Compile the passes in and out, which takes seconds when they were never used before."""
-        for wish in (Wish(), Wish(confidence=True)):
-            logits = torch.zeros(1, len(self.classes), 1, 1)
-            classify(logits, Geometry.of((32, 32), (32, 32)), wish)
-        whole, half = taps(32, 32, 32), taps(16, 32, 32)
-        planes = [np.zeros((side, side), np.uint8) for side in (32, 16, 16)]
-        narrow = self._dtype == torch.bfloat16
-        picture, _ = resample(
-            tuple(planes), (whole, whole), (half, half), torch.zeros(3, 4), narrow
-        )
-        compensate(picture, picture, Field.of_pixels(picture[:, :2]), 32)
 
     @property
     def device(self) -> str:
         """The device in use, ``cpu`` or ``cuda:N``."""
-        return str(self._device)
+        return str(self._network.device)
+
+    @property
+    def precision(self) -> str:
+        """The precision in use, ``fp32``, ``bf16`` or ``fp16``."""
+        return self._network.precision
 
     @property
     def state(self) -> FeatureState | None:
@@ -207,7 +154,8 @@ class Segmenter:
 
     def _move_to_cpu(self) -> None:
         left = self.device
-        self._place("cpu", "auto")
+        self._network = self._network.on_cpu()
+        self._prepare(self._source.geometry)
         torch.cuda.empty_cache()
         self.caveat = f"out of memory on {left}: the network runs on the CPU, in {self.precision}"
 
@@ -268,11 +216,14 @@ class Segmenter:
             left = self.flush()
             self.reset()
         if not same:
-            geometry = Geometry.of(video, self.input_size)
-            self._input = InputPass(geometry, self.config, self._device, self._dtype)
+            self._prepare(Geometry.of(video, self.input_size))
         self.waiting = "" if self.label_broken else frame.fault
         self._next = (frame.index + 1, frame.intact)
         return left
+
+    def _prepare(self, geometry: Geometry) -> None:
+        network = self._network
+        self._input = InputPass(geometry, self.config, network.device, network.dtype)
 
     def _vectors(self, frame: CodedFrame) -> BlockMotion | None:
         return frame.motion if self.motion in ("auto", "codec") else None
@@ -286,24 +237,20 @@ class Segmenter:
         carried = None
         if past is not None and not frame.key and not self.per_frame:
             carried = self._carry(work, past)
-        prepared = self._now()
+        work.prepared = self._now()
         if past is None or carried is None:
             path, key_index = Path.KEY, frame.index
             logits, state = self._network.key(work.image)
         else:
             path, key_index = Path.NONKEY, past.key_index
             logits, state = self._network.nonkey(work.image, *carried, past.state)
-        labelled = self._finish(work, logits, path, frame.index - key_index, prepared)
+        labelled = self._finish(work, logits, path, frame.index - key_index)
         return labelled, _Anchor(state, work.picture, key_index, frame.kind is not FrameKind.B)
 
-    def _begin(self, frame: CodedFrame) -> _Work:
-        start = time.perf_counter()
-        picture, image = self._source.convert(frame)
-        wish = self.wish
-        evidence = nothing(self._source.geometry) if wish.evidence else None
-        return _Work(frame, wish, picture, image, evidence, start)
+    def _begin(self, frame: CodedFrame) -> Work:
+        return Work.begin(frame, self._source, self.wish)
 
-    def _carry(self, work: _Work, past: _Anchor) -> tuple[Tensor, Tensor] | None:
+    def _carry(self, work: Work, past: _Anchor) -> tuple[Tensor, Tensor] | None:
         """Return motion from the anchor and residual, as the non-key step takes them.
 
         None where the frame takes the key step.
@@ -343,36 +290,22 @@ class Segmenter:
         context = two_sided_context(before, after, field.dense(), field.dense_ahead(), stride)
         if work.wish.evidence:
             work.evidence = gather(source.geometry, *pictures, field, future.picture)
-        prepared = self._now()
+        work.prepared = self._now()
         # The context is at its place already.
         state = FeatureState(context, past.state.distance)
         logits, _ = self._network.nonkey(work.image, torch.zeros_like(motion), error, state)
-        return self._finish(work, logits, Path.NONKEY, frame.index - past.key_index, prepared)
+        return self._finish(work, logits, Path.NONKEY, frame.index - past.key_index)
 
     @property
     def _source(self) -> InputPass:
         assert self._input is not None  # made by _follow before any frame is labelled
         return self._input
 
-    def _finish(
-        self, work: _Work, logits: Tensor, path: Path, distance: int, prepared: float
-    ) -> Segmentation:
-        """Turn a frame's logits into its result; the times are those of ``perf_counter``."""
-        computed = self._now()
-        labels, confidence = classify(logits, self._source.geometry, work.wish)
-        end = time.perf_counter()
-        frame = work.frame
-        times = {
-            "decode": frame.decode_ms,
-            "input": 1e3 * (prepared - work.start),
-            "network": 1e3 * (computed - prepared),
-            "output": 1e3 * (end - computed),
-            "total": 1e3 * (end - work.start) + frame.decode_ms,
-        }
-        of_frame = frame.index, frame.pts, frame.kind
-        return Segmentation(labels, *of_frame, path, distance, times, confidence, work.evidence)
+    def _finish(self, work: Work, logits: Tensor, path: Path, distance: int) -> Segmentation:
+        work.computed = self._now()
+        return work.finish(logits, self._source.geometry, path, distance)
 
     def _now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+        if self._network.device.type == "cuda":
+            torch.cuda.synchronize(self._network.device)
         return time.perf_counter()

@@ -14,7 +14,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 
 from twnet_ros.net import Config, FeatureState, TWNet, load_checkpoint
 from twnet_ros.segment import CITYSCAPES
-from twnet_ros.segment.segmenter import MODELS
+from twnet_ros.segment.network import MODELS
 
 LAYERS = (1, 2, 3)
 RANDOM = "random"  # weights that nobody trained

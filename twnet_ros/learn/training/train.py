@@ -17,7 +17,7 @@ from twnet_ros.learn.training.nonkey import train_nonkey
 from twnet_ros.learn.training.rollout import Rollout
 from twnet_ros.net import Config, TWNet, load_checkpoint, load_pretrained, publication
 from twnet_ros.segment.device import find_device
-from twnet_ros.segment.segmenter import find_model
+from twnet_ros.segment.network import find_model
 
 
 def step_one(

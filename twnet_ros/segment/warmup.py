@@ -1,0 +1,21 @@
+"""Compiling ahead of the first frame."""
+
+import numpy as np
+import torch
+
+from twnet_ros.segment.compensation import Field, compensate
+from twnet_ros.segment.input import Geometry
+from twnet_ros.segment.output import classify
+from twnet_ros.segment.resampling import resample, taps
+from twnet_ros.segment.segmentation import Wish
+
+
+def compile_passes(classes: int, dtype: torch.dtype) -> None:
+    """Compile the passes in and out, which takes seconds when they were never used before."""
+    for wish in (Wish(), Wish(confidence=True)):
+        classify(torch.zeros(1, classes, 1, 1), Geometry.of((32, 32), (32, 32)), wish)
+    whole, half = taps(32, 32, 32), taps(16, 32, 32)
+    planes = tuple(np.zeros((side, side), np.uint8) for side in (32, 16, 16))
+    narrow = dtype == torch.bfloat16
+    picture, _ = resample(planes, (whole, whole), (half, half), torch.zeros(3, 4), narrow)
+    compensate(picture, picture, Field.of_pixels(picture[:, :2]), 32)
