@@ -134,13 +134,13 @@ def test_segment_in_other_classes(twnet, clip, model, tmp_path):
     content = {"names": ["left", "right"], "colors": [[9, 0, 0], [0, 9, 0]], "sources": sources}
     stack.write_text(json.dumps({**content, "unlabelled": ["b"]}))
     assert twnet("segment", clip, *tiny, "--labels", tmp_path / "own")[0] == 0
-    options = ("--labels", tmp_path / "stack", "--remap", stack)
+    options = ("--labels", tmp_path / "stack", "--class-map", stack)
     assert twnet("segment", clip, *tiny, *options)[0] == 0
     for file in (tmp_path / "own").iterdir():
         own = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
         found = cv2.imread(str(tmp_path / "stack" / file.name), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(found, np.array([1, 255, 0], np.uint8)[own])
-    options = ("--labels", tmp_path / "none", "--remap", "driving")
+    options = ("--labels", tmp_path / "none", "--class-map", "driving")
     fails(twnet("segment", clip, *tiny, *options), "driving.json: expected", "missing a, b, c")
     assert not (tmp_path / "none").exists()
 

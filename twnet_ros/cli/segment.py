@@ -42,7 +42,9 @@ def segment(options: argparse.Namespace) -> None:
         labels=options.labels,
         progress=lambda frames, total: tqdm(frames, total=total, unit="frame"),
         read=read,
-        remapping=read_remapping(options.remap, segmenter.classes) if options.remap else None,
+        remapping=read_remapping(options.class_map, segmenter.classes)
+        if options.class_map
+        else None,
     )
     print(json.dumps(summary))
 
@@ -55,7 +57,7 @@ def describe(commands: Commands) -> None:
     add("-o", "--output", type=Path, metavar="OVERLAY.mp4", help="write the overlay as a video")
     add("--labels", type=Path, metavar="DIR", help="write class ids as 00000.png …")
     text = "label in other classes: driving, cityscapes_categories, mapillary or a JSON file"
-    add("--remap", metavar="CLASSES", help=text)
+    add("--class-map", metavar="CLASSES", help=text)
     add_model(made)
     add("--per-frame", action="store_true", help="take the key step for every frame")
     add_motion(made)

@@ -35,6 +35,7 @@ TABLE = (
         "Seconds from one message on /diagnostics to the next; diagnostic_aggregator calls what "
         "is older than 5 seconds stale.",
         range=(0.1, 60.0),
+        live=True,
     ),
     Parameter(
         "diagnostic_stale_s",
@@ -42,6 +43,7 @@ TABLE = (
         "Seconds without a packet after which the stream is STALE, and without labels, where "
         "somebody wants them, after which it is an ERROR.",
         range=(0.1, 60.0),
+        live=True,
     ),
     Parameter(
         "diagnostic_min_rate_hz",
@@ -49,6 +51,7 @@ TABLE = (
         "Packets a second below which the stream is a WARN, and labelled frames a second below "
         "which the load is.",
         range=(0.0, 1000.0),
+        live=True,
     ),
     Parameter(
         "diagnostic_latency_warn_ms",
@@ -56,6 +59,7 @@ TABLE = (
         "Time from packet to labels, in milliseconds, above whose 95th percentile the load is a "
         "WARN.",
         range=(0.0, 60_000.0),
+        live=True,
     ),
     Parameter(
         "diagnostic_latency_error_ms",
@@ -63,6 +67,7 @@ TABLE = (
         "Time from packet to labels, in milliseconds, above whose 95th percentile the load is an "
         "ERROR.",
         range=(0.0, 60_000.0),
+        live=True,
     ),
     Parameter(
         "diagnostic_lost_share",
@@ -70,6 +75,7 @@ TABLE = (
         "Share of the packets that were dropped or damaged, or waited for a key frame after a "
         "loss, above which that is an ERROR; any is a WARN.",
         range=(0.0, 1.0),
+        live=True,
     ),
 )
 

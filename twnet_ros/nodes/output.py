@@ -4,6 +4,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,11 +14,12 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from twnet_ros.codec import CodedFrame
 from twnet_ros.msg import ClassMasks, FrameStatus
+from twnet_ros.nodes import label_info
 from twnet_ros.nodes.conversion import (
     Labels,
     class_image,
@@ -28,10 +30,14 @@ from twnet_ros.nodes.conversion import (
 )
 from twnet_ros.nodes.topic import STATUS_QOS
 from twnet_ros.segment import (
+    Remapping,
     Segmentation,
     Segmenter,
+    SegmentError,
     Wish,
     color_motion,
+    read_class_set,
+    read_remapping,
     render_labels,
     render_overlay,
     render_residual,
@@ -40,6 +46,9 @@ from twnet_ros.segment import (
 
 DEPTH = 10  # images that a slow subscriber may be behind
 
+Size = tuple[int, int]  # (width, height) in pixels
+Calibration = Callable[[Header, Size, Size], CameraInfo | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -47,6 +56,7 @@ class Look:
 
     names: tuple[str, ...]  # by class id
     colors: NDArray[np.uint8]  # (classes, 3), RGB
+    remapping: Remapping | None  # from the model's classes to these
     masks: dict[int, str]  # topics of the classes that have masks, by class id
     opacity: float  # of the colours in the overlay
     scale: float  # size of what is published over the video's
@@ -55,14 +65,33 @@ class Look:
     @classmethod
     def of(cls, values: dict[str, Any], segmenter: Segmenter) -> "Look":
         """Return what the node's parameters say; ValueError where it cannot be."""
+        names, colors, remapping = segmenter.classes, segmenter.colors, None
+        if values["class_map"]:
+            remapping = read_remapping(values["class_map"], segmenter.classes)
+            names = remapping.class_set.names
+            colors = np.array(remapping.class_set.colors, np.uint8)
+        if values["colors"]:
+            colors = _colors_of(names, Path(values["colors"]))
         return cls(
-            segmenter.classes,
-            segmenter.colors,
-            mask_topics(values["mask_classes"], segmenter.classes),
+            names,
+            colors,
+            remapping,
+            mask_topics(values["mask_classes"], names),
             values["overlay_opacity"],
             values["output_scale"],
             values["confidence_threshold"],
         )
+
+
+def _colors_of(names: tuple[str, ...], path: Path) -> NDArray[np.uint8]:
+    """Return the colour of each class (classes, 3) from a file, which may know more classes."""
+    known = read_class_set(path)
+    colors = dict(zip(known.names, known.colors, strict=True))
+    if missing := [name for name in names if name not in colors]:
+        raise SegmentError(
+            f"{path}: expected a colour of every class, none of {', '.join(missing)}"
+        )
+    return np.array([colors[name] for name in names], np.uint8)
 
 
 # What there is of a labelled frame, beside the mask of each class.
@@ -74,22 +103,25 @@ TOPICS = {
     "~/overlay/compressed": CompressedImage,
     "~/motion": Image,
     "~/residual": Image,
+    "~/camera_info": CameraInfo,
 }
 
 
 class Outputs:
     """Publishes one frame after the other, in the look that is asked for now.
 
-    What nobody subscribes to is neither computed nor published.
+    What nobody subscribes to is neither computed nor published. `calibration` returns that of a
+    picture of the video, given a header and the sizes (width, height) of both, or None.
     """
 
-    def __init__(self, node: Node, look: Look) -> None:
-        self._node = node
+    def __init__(self, node: Node, look: Look, calibration: Calibration) -> None:
+        self._node, self._calibration = node, calibration
         self._publishers: dict[str, Publisher] = {}
         try:
             for topic, kind in TOPICS.items():
                 self._advertise(kind, topic, QoSProfile(depth=DEPTH))
             self._status = self._advertise(FrameStatus, "~/status", copy(STATUS_QOS))
+            self._label_info = self._advertise_label_info()
             self.show(look)
         except Exception:
             self.close()
@@ -101,15 +133,29 @@ class Outputs:
         self._publishers[topic] = made
         return made
 
+    def _advertise_label_info(self) -> Publisher | None:
+        try:
+            kind = label_info.load()
+        except ImportError as error:
+            self._node.get_logger().info(f"no topic ~/label_info: {error}")
+            return None
+        return self._advertise(kind, "~/label_info", copy(label_info.LABEL_INFO_QOS))
+
     def show(self, look: Look) -> None:
         """Show what comes next in another look; masks that stay keep their publishers."""
         topics = set(look.masks.values())
-        for topic in set(self._publishers) - topics - {*TOPICS, "~/status"}:
+        gone = {t for t in self._publishers if t.startswith("~/masks/")} - topics
+        for topic in gone:
             self._node.destroy_publisher(self._publishers.pop(topic))
         for topic in sorted(topics - set(self._publishers)):
             qos = QoSProfile(depth=DEPTH)
             self._publishers[topic] = self._node.create_publisher(Image, topic, qos)
         self._look = look
+        if self._label_info is not None:
+            header = Header(stamp=self._node.get_clock().now().to_msg())
+            self._label_info.publish(
+                label_info.label_info_message(look.names, look.least_confidence, header)
+            )
 
     def close(self) -> None:
         """Take the publishers back."""
@@ -134,6 +180,8 @@ class Outputs:
     def publish(self, segmentation: Segmentation, frame: CodedFrame, header: Header) -> None:
         """Publish everything that is made of one frame, under its header."""
         labels, look, send = segmentation.labels, self._look, self._send
+        if look.remapping is not None:
+            labels = look.remapping.apply(labels)
         send("~/labels", lambda: image_message(labels, header))
         send("~/masks", lambda: encode_masks(labels, look.names, look.masks, header))
         for class_id, topic in look.masks.items():
@@ -143,6 +191,11 @@ class Outputs:
             "~/overlay/compressed",
             lambda: compressed_message(self._overlay(labels, frame), header),
         )
+        if self._is_heard("~/camera_info"):
+            height, width = labels.shape
+            found = self._calibration(header, (frame.width, frame.height), (width, height))
+            if found is not None:
+                self._publishers["~/camera_info"].publish(found)
         # Who began to listen after this frame was asked for gets the next one.
         if (confidence := segmentation.confidence) is not None:
             send("~/confidence", lambda: image_message(confidence, header))

@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import rclpy
@@ -13,15 +14,22 @@ from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
 
 from twnet_ros.codec import Limit
+from twnet_ros.nodes.camera_info import CameraInfoIntake, Size
 from twnet_ros.nodes.conversion import status_message
+from twnet_ros.nodes.debug_time import DebugTimes
+from twnet_ros.nodes.diagnostic import Diagnostics
+from twnet_ros.nodes.health import DeviceState
 from twnet_ros.nodes.intake import TOPIC, Intake, accepted_types
 from twnet_ros.nodes.output import Look, Outputs
 from twnet_ros.nodes.parameter import Parameters
 from twnet_ros.nodes.pipeline import SKIPPED, Pipeline, Ticket
 from twnet_ros.nodes.setting import ENGINE, TABLE, latency_bound_ms, load_segmenter, policy
 from twnet_ros.segment import Segmenter, Wish
+from twnet_ros.segment.device import memory_bytes
 
 THROTTLE_S = 5.0
 LOOK_UP_S = 0.5  # how long a signal to end may go unseen
@@ -35,9 +43,9 @@ class SegmentNode(LifecycleNode):
         """Take what rclpy's Node takes beside a name."""
         super().__init__("segment", **options)
         self._settings = Parameters(self, TABLE, self._prepare_change)
-        self._pipeline: Pipeline | None = None
-        self._intake: Intake | None = None
-        self._outputs: Outputs | None = None
+        self._outputs: Outputs | None = None  # while it is configured
+        self._pipeline: Pipeline | None = None  # while it is active
+        self._active = ExitStack()  # what to close when it is not any more
         self._topic = self.resolve_topic_name(TOPIC)
         self._caveat = ""  # of the stream, as it was logged last
         self._logged: dict[str, float] = {}  # when each reason was, time.monotonic()
@@ -57,7 +65,7 @@ class SegmentNode(LifecycleNode):
             values = self._settings.values()
             self._accepted = accepted_types(values["input_type"])
             self._segmenter = load_segmenter(values)
-            self._outputs = Outputs(self, Look.of(values, self._segmenter))
+            self._outputs = Outputs(self, Look.of(values, self._segmenter), self._calibrate)
         except Exception as error:  # rclpy would say nothing
             self._release()
             self.get_logger().error(
@@ -71,30 +79,49 @@ class SegmentNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Listen to the video."""
-        values = self._settings.values()
         try:
-            pipeline = self._pipeline = Pipeline(
-                self._segmenter,
-                self._publish,
-                self._wish,
-                values["queue_size"],
-                latency_bound_ms(values),
-                Limit(values["max_pixels"], values["max_packet_bytes"]),
-            )
-            self._intake = Intake(
-                self,
-                self._accepted,
-                values["reliability"],
-                values["queue_size"],
-                values["parse"],
-                pipeline.push,
-                pipeline.interrupt,
-            )
+            with ExitStack() as parts:
+                self._listen(self._settings.values(), parts)
+                self._active = parts.pop_all()
         except Exception as error:  # rclpy would say nothing
-            self._stop()
+            self._pipeline = None
             self.get_logger().error(f"cannot activate: {type(error).__name__}: {error}")
             return TransitionCallbackReturn.FAILURE
         return super().on_activate(state)
+
+    def _listen(self, values: dict[str, Any], parts: ExitStack) -> None:
+        """Make everything that works while the node is active; ``parts`` closes it, last first."""
+        self._camera_info = CameraInfoIntake(self)
+        parts.callback(self._camera_info.stop)
+        self._debug_times = DebugTimes(self)
+        parts.callback(self._debug_times.close)
+        diagnostics = Diagnostics(self, self._topic, self._device_state, values)
+        parts.callback(diagnostics.close)
+        pipeline = Pipeline(
+            self._segmenter,
+            self._publish,
+            self._wish,
+            values["queue_size"],
+            latency_bound_ms(values),
+            Limit(values["max_pixels"], values["max_packet_bytes"]),
+        )
+        parts.callback(pipeline.stop)
+
+        def take(data: bytes, format: str, header: Header, stamp_ns: int) -> None:
+            diagnostics.arrive()
+            pipeline.push(data, format, header, stamp_ns)
+
+        self._diagnostics, self._pipeline = diagnostics, pipeline
+        intake = Intake(
+            self,
+            self._accepted,
+            values["reliability"],
+            values["queue_size"],
+            values["parse"],
+            take,
+            pipeline.interrupt,
+        )
+        parts.callback(intake.stop)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop listening; what waits is forgotten, and so is what was seen of the stream."""
@@ -125,12 +152,8 @@ class SegmentNode(LifecycleNode):
         super().destroy_node()
 
     def _stop(self) -> None:
-        if self._intake is not None:
-            self._intake.stop()
-            self._intake = None
-        if self._pipeline is not None:
-            self._pipeline.stop()
-            self._pipeline = None
+        self._active.close()
+        self._pipeline = None
 
     # Parameters that change while the node works
 
@@ -158,6 +181,7 @@ class SegmentNode(LifecycleNode):
             if segmenter is not self._segmenter:
                 self._pipeline.use(segmenter)
             self._pipeline.max_latency_ms = latency_bound_ms(values)
+            self._diagnostics.use(values)
         segmenter.policy = policy(values)
         self._segmenter = segmenter
         if self._outputs is not None:
@@ -175,6 +199,24 @@ class SegmentNode(LifecycleNode):
     def _wish(self) -> Wish | None:
         return self._outputs.wish() if self.context.ok() and self._outputs else None
 
+    def _calibrate(self, header: Header, video: Size, picture: Size) -> CameraInfo | None:
+        found, news = self._camera_info.find(header, video, picture)
+        if news:
+            self.get_logger().warning(f"no ~/camera_info: {news}")
+        return found
+
+    def _device_state(self) -> DeviceState:
+        segmenter, model = self._segmenter, self._settings.values()["model"]
+        used, reserved = memory_bytes(segmenter.device) or (None, None)
+        return DeviceState(
+            segmenter.device,
+            segmenter.precision,
+            model,
+            segmenter.caveat,
+            used_bytes=used,
+            reserved_bytes=reserved,
+        )
+
     def _publish(self, ticket: Ticket) -> None:
         outputs = self._outputs
         assert outputs is not None  # there are none before it is configured, and no tickets
@@ -182,7 +224,10 @@ class SegmentNode(LifecycleNode):
             if ticket.segmentation is not None and ticket.frame is not None:
                 outputs.publish(ticket.segmentation, ticket.frame, ticket.header)
             now_ns = self.get_clock().now().nanoseconds
-            outputs.report(status_message(ticket, now_ns, time.monotonic()))
+            status = status_message(ticket, now_ns, time.monotonic())
+            outputs.report(status)
+            self._diagnostics.take(ticket, status)
+            self._debug_times.publish(ticket, status)
         except (rclpy_implementation.InvalidHandle, rclpy_implementation.RCLError):
             if self.context.ok():
                 raise

@@ -3,6 +3,7 @@
 from typing import Any
 
 from twnet_ros.codec.limit import MOST_BYTES, MOST_PIXELS
+from twnet_ros.nodes import diagnostic
 from twnet_ros.nodes.conversion import ALL_CLASSES
 from twnet_ros.nodes.intake import AUTO, INPUT_TYPES, RELIABILITIES
 from twnet_ros.nodes.parameter import Parameter
@@ -143,6 +144,7 @@ TABLE = (
         range=(0.0, 60_000.0),
         live=True,
     ),
+    *diagnostic.TABLE,
     Parameter(
         "label_broken",
         False,

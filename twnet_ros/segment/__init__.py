@@ -2,7 +2,7 @@
 
 from twnet_ros.segment.flow import MOTION_SOURCES
 from twnet_ros.segment.network import Network, find_model
-from twnet_ros.segment.palette import CAMVID, CITYSCAPES, UNLABELLED, ClassSet
+from twnet_ros.segment.palette import CAMVID, CITYSCAPES, UNLABELLED, ClassSet, read_class_set
 from twnet_ros.segment.policy import KEY_POLICIES, KeyPolicy, key_policy
 from twnet_ros.segment.remapping import Remapping, read_remapping
 from twnet_ros.segment.render import (
@@ -37,6 +37,7 @@ __all__ = [
     "crop_even",
     "find_model",
     "key_policy",
+    "read_class_set",
     "read_remapping",
     "render_labels",
     "render_motion",

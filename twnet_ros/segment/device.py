@@ -57,6 +57,13 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def memory_bytes(device: str) -> tuple[int, int] | None:
+    """Return what torch uses, and what it has reserved, of a GPU's memory; None for the CPU."""
+    if torch.device(device).type != "cuda":
+        return None
+    return torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
+
+
 def _seconds(model: TWNet, dtype: torch.dtype) -> float:
     """Return the shortest of a few key steps of a small picture on the CPU."""
     network = copy.deepcopy(model).to(dtype=dtype)

@@ -43,7 +43,8 @@ def find_remapping(remapping: str | os.PathLike[str]) -> Path:
     path = Path(remapping)
     if not path.is_file():
         raise SegmentError(
-            f"remap: expected a JSON file or one of {', '.join(shipped)}, got {str(remapping)!r}"
+            f"class_map: expected a JSON file or one of {', '.join(shipped)}, "
+            f"got {str(remapping)!r}"
         )
     return path
 
