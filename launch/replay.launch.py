@@ -27,6 +27,7 @@ def generate_launch_description() -> LaunchDescription:
         ("delay", "10.0", "seconds before playing, for the node to load its model; above 0"),
         ("input", "/camera/image/compressed", "topic of the bag that has the video"),
         ("model", "streets-mobilenetv1-layer1", "shipped model or checkpoint file"),
+        ("rviz", "false", "show what the node publishes in RViz: true or false"),
     )
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=description)
@@ -39,6 +40,7 @@ def generate_launch_description() -> LaunchDescription:
         launch_arguments=[
             ("input", LaunchConfiguration("input")),
             ("model", LaunchConfiguration("model")),
+            ("rviz", LaunchConfiguration("rviz")),
             ("use_sim_time", "true"),
         ],
     )

@@ -1,42 +1,76 @@
-"""Start the segment node on one topic of compressed video."""
+"""Start the segment node on one topic of compressed video, and RViz if asked."""
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import Node
+from launch.conditions import IfCondition
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
+
+# Where Fast DDS looks for its profiles: from version 3 (Kilted) on, and before.
+PROFILES, OLD_PROFILES = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
+CONFIG = PathJoinSubstitution([FindPackageShare("twnet_ros"), "config"])
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the node with its arguments; `ros2 launch -s` lists them."""
-    params_file = PathJoinSubstitution([FindPackageShare("twnet_ros"), "config", "segment.yaml"])
+    shipped = PathJoinSubstitution([CONFIG, "fastdds.xml"])
+    own = EnvironmentVariable(OLD_PROFILES, default_value=shipped)
     arguments = (
         ("input", "video", "topic of the compressed video, in any of the node's message types"),
         ("model", "", "shipped model or checkpoint file; empty: as in params_file"),
         ("device", "", "auto, cpu, cuda or cuda:N; empty: as in params_file"),
-        ("params_file", params_file, "file with the node's parameters"),
+        ("params_file", PathJoinSubstitution([CONFIG, "segment.yaml"]), "the node's parameters"),
         ("namespace", "", "namespace of the node and of its topics"),
+        ("autostart", "", "true, or false for a lifecycle manager; empty: as in params_file"),
         ("use_sim_time", "false", "take the time from /clock: true or false"),
         ("log_level", "info", "least severe messages that are shown: debug, info, warn, error"),
+        (
+            "fastdds_profiles",
+            EnvironmentVariable(PROFILES, default_value=own),
+            "Fast DDS profiles of the node; by default the environment's, or else those that make "
+            "room for large images; empty: none",
+        ),
+        ("rviz", "false", "show what the node publishes in RViz: true or false"),
     )
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, default, description in arguments
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=_start_node)])
-
-
-def _start_node(context: LaunchContext) -> list[Node]:
-    argument = {name: LaunchConfiguration(name) for name in ("input", "params_file", "log_level")}
-    given = {name: LaunchConfiguration(name).perform(context) for name in ("model", "device")}
-    overrides = {
-        name: ParameterValue(text, value_type=str) for name, text in given.items() if text
-    }
-    overrides["use_sim_time"] = ParameterValue(
-        LaunchConfiguration("use_sim_time"), value_type=bool
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=LaunchConfiguration("namespace"),  # the topics in segment.rviz are relative
+        arguments=["-d", PathJoinSubstitution([CONFIG, "segment.rviz"])],
+        parameters=[{"use_sim_time": _flag("use_sim_time")}],
+        condition=IfCondition(LaunchConfiguration("rviz")),
     )
-    node = Node(
+    return LaunchDescription([*declared, OpaqueFunction(function=_start_node), rviz])
+
+
+def _flag(argument: str) -> ParameterValue:
+    return ParameterValue(LaunchConfiguration(argument), value_type=bool)
+
+
+def _start_node(context: LaunchContext) -> list[LifecycleNode]:
+    argument = {
+        name: LaunchConfiguration(name)
+        for name in ("input", "params_file", "log_level", "fastdds_profiles")
+    }
+    given = {
+        name: LaunchConfiguration(name).perform(context)
+        for name in ("model", "device", "autostart")
+    }
+    overrides = {"use_sim_time": _flag("use_sim_time")}
+    for name in ("model", "device"):
+        if given[name]:
+            overrides[name] = ParameterValue(given[name], value_type=str)
+    # The node starts itself, by its own parameter. launch_ros can do so, too, from 2025 on: both
+    # together would ask for each transition twice.
+    if given["autostart"]:
+        overrides["autostart"] = _flag("autostart")
+    node = LifecycleNode(
         package="twnet_ros",
         executable="segment_node",
         name="segment",
@@ -44,6 +78,7 @@ def _start_node(context: LaunchContext) -> list[Node]:
         parameters=[argument["params_file"], overrides],
         remappings=[("video", argument["input"])],
         ros_arguments=["--log-level", argument["log_level"]],
+        additional_env=dict.fromkeys((PROFILES, OLD_PROFILES), argument["fastdds_profiles"]),
         output="screen",
         emulate_tty=True,
     )

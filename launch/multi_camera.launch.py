@@ -1,0 +1,67 @@
+"""Start a segment node for each of several cameras, all in one process, and RViz for one of them.
+
+The process is told of its cameras by a file of ROS parameters, as config/cameras.yaml explains.
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument
+from launch.conditions import IfCondition
+from launch.substitutions import (
+    EnvironmentVariable,
+    LaunchConfiguration,
+    NotEqualsSubstitution,
+    PathJoinSubstitution,
+)
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+# Where Fast DDS looks for its profiles: from version 3 (Kilted) on, and before.
+PROFILES, OLD_PROFILES = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
+CONFIG = PathJoinSubstitution([FindPackageShare("twnet_ros"), "config"])
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the process with its arguments; `ros2 launch -s` lists them."""
+    shipped = PathJoinSubstitution([CONFIG, "fastdds.xml"])
+    own = EnvironmentVariable(OLD_PROFILES, default_value=shipped)
+    arguments = (
+        ("cameras", PathJoinSubstitution([CONFIG, "cameras.yaml"]), "file with the cameras"),
+        ("namespace", "", "namespace of the cameras"),
+        ("use_sim_time", "false", "take the time from /clock: true or false"),
+        ("log_level", "info", "least severe messages that are shown: debug, info, warn, error"),
+        (
+            "fastdds_profiles",
+            EnvironmentVariable(PROFILES, default_value=own),
+            "Fast DDS profiles of the process; by default the environment's, or else those that "
+            "make room for large images; empty: none",
+        ),
+        ("rviz", "", "camera whose node RViz shows, as front; empty: none"),
+    )
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, default, description in arguments
+    ]
+    argument = {name: LaunchConfiguration(name) for name, _, _ in arguments}
+    clock = {"use_sim_time": ParameterValue(argument["use_sim_time"], value_type=bool)}
+    # Without a name: it would be that of all nodes in the process, and the clock's parameter would
+    # be for one of them.
+    cameras = Node(
+        package="twnet_ros",
+        executable="segment_cameras",
+        namespace=argument["namespace"],
+        parameters=[argument["cameras"], clock],
+        ros_arguments=["--log-level", argument["log_level"]],
+        additional_env=dict.fromkeys((PROFILES, OLD_PROFILES), argument["fastdds_profiles"]),
+        output="screen",
+        emulate_tty=True,
+    )
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=PathJoinSubstitution([argument["namespace"], argument["rviz"]]),
+        arguments=["-d", PathJoinSubstitution([CONFIG, "segment.rviz"])],
+        parameters=[clock],
+        condition=IfCondition(NotEqualsSubstitution(argument["rviz"], "")),
+    )
+    return LaunchDescription([*declared, cameras, rviz])
