@@ -5,6 +5,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from lifecycle_msgs.msg import TransitionEvent
+from lifecycle_msgs.srv import ChangeState
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -39,7 +41,7 @@ def policy():
 
 @pytest.fixture
 def allowed_to(policy, namespace):
-    """Return what an enclave allows its one node, as names in this test's namespace."""
+    """Return what the policy allows a node, as names in this test's namespace."""
 
     def expand(name, node):
         if name.startswith("/"):
@@ -47,8 +49,9 @@ def allowed_to(policy, namespace):
         return f"{namespace}/{node}{name[1:]}" if name.startswith("~/") else f"{namespace}/{name}"
 
     def allowed_to(node):
-        (profile,) = policy.findall(f"enclaves/enclave[@path='/{node}']/profiles/profile")
-        assert profile.attrib == {"ns": "/", "node": node}
+        profiles = policy.findall("enclaves/enclave/profiles/profile")
+        (profile,) = (one for one in profiles if fnmatchcase(node, one.get("node")))
+        assert profile.get("ns") == "/"
         allowed = {part: set() for part in PARTS}
         for rule in profile:
             for action, qualifier in rule.attrib.items():
@@ -102,6 +105,15 @@ def test_the_segment_node_may_do_what_it_does(ros, compare, monkeypatch, fake_se
         assert segment.set_parameters([Parameter(name, value=value)])[0].successful
     segment.start()
     compare("segment")
+
+
+def test_launch_may_follow_the_segment_nodes_lifecycle(ros, compare, policy):
+    enclave = policy.find("enclaves/enclave[@path='/segment']")
+    assert [one.get("node") for one in enclave.iter("profile")] == ["segment", "launch_ros_*"]
+    launch = ros.add(Node("launch_ros_4711"))  # what launch_ros makes for a LifecycleNode
+    launch.create_subscription(TransitionEvent, "segment/transition_event", print, 10)
+    launch.create_client(ChangeState, "segment/change_state")
+    compare("launch_ros_4711")
 
 
 def test_the_video_publisher_may_do_what_it_does(run, compare, mpeg4_packets, tmp_path):
