@@ -20,7 +20,7 @@ from twnet_ros.nodes.conversion import (
     status_message,
     topic_token,
 )
-from twnet_ros.nodes.pipeline import Ticket
+from twnet_ros.nodes.ticket import Ticket
 from twnet_ros.segment import Path, Segmentation
 
 NAMES = ("road", "sky", "traffic light", "person")

@@ -12,7 +12,7 @@ from rclpy.node import Node
 from twnet_ros.codec import FrameKind
 from twnet_ros.nodes.conversion import status_message
 from twnet_ros.nodes.debug_time import TIMES, DebugTimes
-from twnet_ros.nodes.pipeline import Ticket
+from twnet_ros.nodes.ticket import Ticket
 from twnet_ros.segment import Path, Segmentation
 
 

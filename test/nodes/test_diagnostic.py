@@ -15,7 +15,7 @@ from twnet_ros.nodes.conversion import status_message
 from twnet_ros.nodes.diagnostic import TABLE, Diagnostics, diagnostic_message, resident_bytes
 from twnet_ros.nodes.health import DeviceState, Level, Status
 from twnet_ros.nodes.parameter import Parameters
-from twnet_ros.nodes.pipeline import Ticket
+from twnet_ros.nodes.ticket import Ticket
 from twnet_ros.segment import Path, Segmentation
 
 DEVICE = DeviceState("cuda:0", "fp16", "streets", used_bytes=3 << 20, reserved_bytes=5 << 20)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from twnet_ros.codec import FrameKind
+from twnet_ros.nodes.backlog import TOO_FAST
 from twnet_ros.nodes.conversion import status_message
 from twnet_ros.nodes.health import (
     DeviceState,
@@ -15,8 +16,9 @@ from twnet_ros.nodes.health import (
     judge_load,
     judge_stream,
 )
-from twnet_ros.nodes.pipeline import BROKEN, NO_PICTURE, NOBODY, PENDING_LIMIT, SKIPPED, Ticket
-from twnet_ros.nodes.watch import TOO_FAST, Watch
+from twnet_ros.nodes.pipeline import BROKEN, NO_PICTURE, NOBODY, PENDING_LIMIT, SKIPPED
+from twnet_ros.nodes.ticket import Ticket
+from twnet_ros.nodes.watch import Watch
 from twnet_ros.segment import Path, Segmentation
 
 BEGIN_S = 1000.0

@@ -546,7 +546,7 @@ def test_b_frames_that_keep_up_again_are_no_longer_skipped(start, sink, busy, re
 
 def test_a_queue_has_a_bound_in_bytes(start, sink, hold, mpeg4_packets, monkeypatch):
     entered, gate = hold
-    monkeypatch.setattr("twnet_ros.nodes.pipeline.QUEUE_BYTES", 1000)
+    monkeypatch.setattr("twnet_ros.nodes.backlog.QUEUE_BYTES", 1000)
     pipeline = start()
     push_all(pipeline, mpeg4_packets[:1])
     entered.wait()

@@ -78,7 +78,7 @@ def test_frames_that_would_be_late_are_skipped_and_that_is_said(
     ros.spin_until(entered.is_set)
     for sec in range(2, 7):
         camera.send(mpeg4_packets[sec - 1].data, sec)
-    ros.spin_until(lambda: segment._pipeline._pushed == 6)
+    ros.spin_until(lambda: segment._pipeline._backlog.pushed == 6)
     gate.set()
     statuses, labels = camera.received["status"], camera.received["labels"]
     ros.spin_until(lambda: len(statuses) == 6 and len(labels) == 2)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from twnet_ros.codec import FrameKind
+from twnet_ros.nodes.backlog import TOO_FAST
 from twnet_ros.nodes.conversion import status_message
-from twnet_ros.nodes.pipeline import BROKEN, NO_PICTURE, NOBODY, SKIPPED, Pipeline, Ticket
-from twnet_ros.nodes.watch import TOO_FAST, Fate, Watch
+from twnet_ros.nodes.pipeline import BROKEN, NO_PICTURE, NOBODY, SKIPPED, Pipeline
+from twnet_ros.nodes.ticket import Ticket
+from twnet_ros.nodes.watch import Fate, Watch
 from twnet_ros.segment import Path, Segmentation
 
 

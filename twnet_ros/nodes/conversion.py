@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 
 from twnet_ros.codec import FrameKind
 from twnet_ros.msg import ClassMask, ClassMasks, FrameStatus
-from twnet_ros.nodes.pipeline import Ticket
+from twnet_ros.nodes.ticket import Ticket
 from twnet_ros.segment import Path, SegmentError
 
 Labels = NDArray[np.uint8]  # (H, W) train ids, 255 = unlabelled

@@ -7,7 +7,7 @@ from typing import Any
 from rclpy.node import Node
 
 from twnet_ros.msg import FrameStatus
-from twnet_ros.nodes.pipeline import Ticket
+from twnet_ros.nodes.ticket import Ticket
 
 PACKAGE = "autoware_internal_debug_msgs"
 TIMES = (  # in ms, below ~/debug

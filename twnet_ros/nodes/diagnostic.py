@@ -23,7 +23,7 @@ from twnet_ros.nodes.health import (
     judge_stream,
 )
 from twnet_ros.nodes.parameter import Parameter
-from twnet_ros.nodes.pipeline import Ticket
+from twnet_ros.nodes.ticket import Ticket
 from twnet_ros.nodes.watch import Watch
 
 WINDOW_S = 5.0  # that rates, counts and percentiles are taken over, if that is long enough

@@ -4,33 +4,21 @@ import logging
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from twnet_ros.codec import (
-    CodecError,
-    CodedFrame,
-    FrameKind,
-    Limit,
-    StreamDecoder,
-    codec_of_format,
-)
-from twnet_ros.codec.bitstream import CodecName, headers_of, inspect_packet
+from twnet_ros.codec import CodecError, CodedFrame, FrameKind, Limit, StreamDecoder
+from twnet_ros.codec.bitstream import inspect_packet
 from twnet_ros.codec.limit import NO_FURTHER_LIMIT
-from twnet_ros.codec.payload import annexb_payload
+from twnet_ros.nodes.backlog import Backlog
+from twnet_ros.nodes.ticket import Ticket
 from twnet_ros.segment import Segmentation, Segmenter, Wish
 
-# Packets that wait for the decoder, together.
-QUEUE_BYTES = 1 << 26
 # Decoded frames that wait for the network hold their pictures: few, the rest waits as packets.
 DECODED_LIMIT = 2
 # Packets whose pictures the decoder may hold back for reordering, in H.264.
 PENDING_LIMIT = 16
-# Stamps of B-frames go back by a few frames; those of a recording that starts again by more.
-REORDERED_PACKETS = 16
-REORDERED_NS = 2_000_000_000
 
 NOBODY = "nobody subscribes to what is made of the labels"
 NO_PICTURE = "no picture came out of this packet"
@@ -41,28 +29,6 @@ ENDS_S = 1.0  # between looks at whether the network's thread is still there
 
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
-
-
-@dataclass(slots=True)
-class Ticket:
-    """One packet on its way through: what it brought, then what became of it."""
-
-    header: Any  # handed back untouched
-    stamp_ns: int
-    arrival_s: float  # time.monotonic()
-    kind: FrameKind | None = None
-    frame: CodedFrame | None = None  # of the packet, as soon as it is decoded
-    intact: bool = False
-    decode_ms: float = 0.0
-    segmentation: Segmentation | None = None
-    reason: str = ""  # why there is no segmentation, or one of a broken chain
-    caveat: str = ""  # what of the stream is approximate or costs more
-    dropped: bool = False  # never decoded, or decoded with an error
-    fault: bool = False  # the reason is an error, and not merely a wait
-    waiting: bool = False  # nothing is segmented until the next key frame
-    # So far, this one included; with those that were segmented, these are all packets.
-    frames_skipped: int = 0  # sound, but without a segmentation
-    packets_dropped: int = 0
 
 
 class _Change:
@@ -78,17 +44,6 @@ class _Change:
         except Exception as error:
             self.error = error
         self.done.set()
-
-
-@dataclass(slots=True)
-class _Packet:
-    ticket: Ticket
-    number: int  # counts all packets from 1; the pts under which its frame comes out
-    data: bytes
-    format: str
-    gap: str = ""  # why the packets before it are missing, or the stream begins anew
-    lost: list[Ticket] = field(default_factory=list)  # of those that are missing
-    headers: bytes = b""  # the last ones found in them
 
 
 @dataclass(slots=True)
@@ -109,8 +64,8 @@ class Pipeline:
 
     With `max_latency_ms`, a frame that could not be labelled within that time of its packet's
     arrival is skipped for the newest there is, which then takes one step: its motion is composed
-    with theirs. None never skips. What waits in the queue is bounded by `queue_size` packets and
-    QUEUE_BYTES; packets beyond `limit` are not decoded.
+    with theirs. None never skips. What waits is bounded by Backlog; packets beyond `limit` are not
+    decoded.
 
     Without more packets, the last pictures of a stream with B-frames stay in the decoder.
     """
@@ -127,16 +82,9 @@ class Pipeline:
         self._segmenter = segmenter
         self._sink = sink
         self._wanted = wanted
-        self._queue_size = queue_size
         self._limit = limit
         self.max_latency_ms = max_latency_ms
-        self._packets: deque[_Packet] = deque()
-        self._pushed = 0
-        self._queued_bytes = 0
-        self._arrived = threading.Condition()
-        self._stopped = False
-        self._gap = ""  # in front of the next packet
-        self._stamps_ns: deque[int] = deque(maxlen=REORDERED_PACKETS)
+        self._backlog = Backlog(queue_size)
         self._decoded: queue.Queue[_Decoded | _Change | None] = queue.Queue(DECODED_LIMIT)
         self._pending: dict[int, Ticket] = {}
         self._behind = False  # newer frames have waited since one was late
@@ -153,54 +101,11 @@ class Pipeline:
 
     def push(self, data: bytes, format: str, header: Any, stamp_ns: int) -> None:
         """Queue one packet; a full queue is dropped whole, up to the next key frame."""
-        ticket = Ticket(header, stamp_ns, time.monotonic())
-        with self._arrived:
-            self._pushed += 1
-            packet = _Packet(ticket, self._pushed, data, format, self._gap)
-            self._gap = ""
-            if self._goes_back(stamp_ns):
-                packet.gap = "the stamps went back"
-            self._queued_bytes += len(data)
-            if self._packets and (full := self._overflow()):
-                packet.gap = full
-                for lost in self._packets:
-                    _drop(
-                        lost.ticket, f"{packet.gap}: packets come faster than they are segmented"
-                    )
-                    packet.lost += [*lost.lost, lost.ticket]
-                    if lost.format == format:
-                        packet.headers = _headers_in(lost) or lost.headers or packet.headers
-                self._packets.clear()
-                self._queued_bytes = len(data)
-            self._packets.append(packet)
-            self._arrived.notify()
-
-    def _overflow(self) -> str:
-        """Say which bound of the queue the newest packet passes; '' for none."""
-        if len(self._packets) >= self._queue_size:
-            return f"the queue of {self._queue_size} packets overflowed"
-        if self._queued_bytes > QUEUE_BYTES:
-            return f"the queue of {QUEUE_BYTES >> 20} MiB overflowed"
-        return ""
+        self._backlog.push(data, format, Ticket(header, stamp_ns, time.monotonic()))
 
     def interrupt(self, reason: str) -> None:
         """Have what comes next wait for a key frame: it does not go on with what came before."""
-        with self._arrived:
-            self._gap = reason
-
-    def _goes_back(self, stamp_ns: int) -> bool:
-        """Tell whether a stamp goes back by more than reordering explains; 0 is no stamp."""
-        if not stamp_ns:
-            return False
-        stamps = self._stamps_ns
-        back = bool(stamps) and (
-            stamp_ns < max(stamps) - REORDERED_NS
-            or (len(stamps) == REORDERED_PACKETS and stamp_ns < min(stamps))
-        )
-        if back:
-            stamps.clear()
-        stamps.append(stamp_ns)
-        return back
+        self._backlog.interrupt(reason)
 
     def change(self, work: Callable[[], None]) -> None:
         """Do something between two frames, on the network's thread, and return when it is done.
@@ -226,10 +131,7 @@ class Pipeline:
 
     def stop(self) -> None:
         """Finish the step in work, forget the rest and join the threads."""
-        with self._arrived:
-            self._stopped = True
-            self._packets.clear()
-            self._arrived.notify()
+        self._backlog.close()
         for thread in self._threads:
             thread.join()
 
@@ -239,11 +141,11 @@ class Pipeline:
         decoder: StreamDecoder | None = None
         key_sent = False  # since the stream began or broke
         try:
-            while (packet := self._next_packet()) is not None:
+            while (packet := self._backlog.pop()) is not None:
                 ticket = packet.ticket
                 work = _Decoded(ticket, packet.number, packet.gap, packet.lost)
                 try:
-                    codec, data = _open(packet)
+                    codec, data = packet.open()
                     if decoder is None or decoder.codec != codec:
                         decoder = StreamDecoder(codec, self._segmenter.label_broken, self._limit)
                         work.gap = work.gap or f"the stream became {codec}"
@@ -267,7 +169,7 @@ class Pipeline:
                         ticket.reason = decoder.notice
                 except Exception as error:
                     key_sent = False
-                    _drop(ticket, _describe(error))
+                    ticket.drop(_describe(error))
                     # A packet that does not decode breaks the chain in the decoder itself.
                     known = isinstance(error, CodecError)
                     if decoder is not None and not (known and decoder.fault):
@@ -277,15 +179,6 @@ class Pipeline:
         finally:
             self._decoded.put(None)
 
-    def _next_packet(self) -> _Packet | None:
-        with self._arrived:
-            self._arrived.wait_for(lambda: self._packets or self._stopped)
-            if self._stopped:
-                return None
-            packet = self._packets.popleft()
-            self._queued_bytes -= len(packet.data)
-            return packet
-
     # The network's thread
 
     def _segment_all(self) -> None:
@@ -293,7 +186,7 @@ class Pipeline:
             if isinstance(work, _Change):
                 work.make()
                 continue
-            if self._stopped:
+            if self._backlog.closed:
                 continue
             try:
                 self._segment_work(work)
@@ -379,13 +272,13 @@ class Pipeline:
         if work.number < self._catch_up_to:
             return True
         ready_s = time.monotonic() - work.ticket.arrival_s + self._step_s[frame.key]
-        newer = work.number < self._pushed
+        newer = work.number < self._backlog.pushed
         self._behind = newer and (self._behind or 1e3 * ready_s > self.max_latency_ms)
         if frame.kind is FrameKind.B:
             return self._behind
         caught_up, self._catch_up_to = self._catch_up_to > 0, 0
         if self._behind and not caught_up:
-            self._catch_up_to = self._pushed
+            self._catch_up_to = self._backlog.pushed
         return work.number < self._catch_up_to
 
     def _attempt(self, work: Callable[[], _Result]) -> _Result | None:
@@ -428,25 +321,8 @@ class Pipeline:
         self._sink(ticket)
 
 
-def _drop(ticket: Ticket, reason: str) -> None:
-    ticket.reason = reason
-    ticket.dropped = ticket.fault = ticket.waiting = True
-
-
-def _open(packet: _Packet) -> tuple[CodecName, bytes]:
-    codec = codec_of_format(packet.format)
-    return codec, annexb_payload(codec, packet.data)
-
-
 def _sends_key_picture(decoder: StreamDecoder, data: bytes) -> bool:
     return decoder.configured and inspect_packet(decoder.codec, data).key
-
-
-def _headers_in(packet: _Packet) -> bytes:
-    try:
-        return headers_of(*_open(packet))
-    except CodecError:
-        return b""
 
 
 def _describe(error: Exception) -> str:

@@ -26,8 +26,9 @@ from twnet_ros.nodes.health import DeviceState
 from twnet_ros.nodes.intake import TOPIC, Intake, accepted_types
 from twnet_ros.nodes.output import Look, Outputs
 from twnet_ros.nodes.parameter import Parameters
-from twnet_ros.nodes.pipeline import SKIPPED, Pipeline, Ticket
+from twnet_ros.nodes.pipeline import SKIPPED, Pipeline
 from twnet_ros.nodes.setting import ENGINE, TABLE, latency_bound_ms, load_segmenter, policy
+from twnet_ros.nodes.ticket import Ticket
 from twnet_ros.segment import Segmenter, Wish
 from twnet_ros.segment.device import memory_bytes
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from twnet_ros.msg import FrameStatus
-from twnet_ros.nodes.pipeline import NOBODY, SKIPPED, Ticket
-
-TOO_FAST = "packets come faster than they are segmented"  # how the pipeline tells of an overflow
+from twnet_ros.nodes.backlog import TOO_FAST
+from twnet_ros.nodes.pipeline import NOBODY, SKIPPED
+from twnet_ros.nodes.ticket import Ticket
 
 
 class Fate(enum.Enum):

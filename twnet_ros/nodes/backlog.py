@@ -1,0 +1,128 @@
+"""The packets that wait for the decoder, in the order they came."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+
+from twnet_ros.codec import CodecError, codec_of_format
+from twnet_ros.codec.bitstream import CodecName, headers_of
+from twnet_ros.codec.payload import annexb_payload
+from twnet_ros.nodes.ticket import Ticket
+
+QUEUE_BYTES = 1 << 26  # of all that wait together
+TOO_FAST = "packets come faster than they are segmented"
+# Stamps of B-frames go back by a few frames; those of a recording that starts again by more.
+REORDERED_PACKETS = 16
+REORDERED_NS = 2_000_000_000
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A packet, and what is known of those before it that are missing."""
+
+    ticket: Ticket
+    number: int  # counts all packets from 1; the pts under which its frame comes out
+    data: bytes
+    format: str
+    gap: str = ""  # why the packets before it are missing, or the stream begins anew
+    lost: list[Ticket] = field(default_factory=list)  # of those that are missing
+    headers: bytes = b""  # the last ones found in them
+
+    def open(self) -> tuple[CodecName, bytes]:
+        """Return the codec, and the data with start codes; CodecError for what is no video."""
+        codec = codec_of_format(self.format)
+        return codec, annexb_payload(codec, self.data)
+
+    def own_headers(self) -> bytes:
+        """Return the headers in the data, b"" for none."""
+        try:
+            return headers_of(*self.open())
+        except CodecError:
+            return b""
+
+
+class Backlog:
+    """A queue between the thread that receives and the one that decodes.
+
+    Bounded by ``size`` packets and QUEUE_BYTES. What does not fit drops all that waits, up to the
+    next key frame: a stream that has lost one packet cannot do without the others.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._packets: deque[Waiting] = deque()
+        self._bytes = 0
+        self._arrived = threading.Condition()
+        self._gap = ""  # in front of the next packet
+        self._stamps_ns: deque[int] = deque(maxlen=REORDERED_PACKETS)
+        self.pushed = 0  # packets so far
+        self.closed = False
+
+    def push(self, data: bytes, format: str, ticket: Ticket) -> None:
+        """Add a packet at the end."""
+        with self._arrived:
+            self.pushed += 1
+            packet = Waiting(ticket, self.pushed, data, format, self._gap)
+            self._gap = ""
+            if self._goes_back(ticket.stamp_ns):
+                packet.gap = "the stamps went back"
+            self._bytes += len(data)
+            if self._packets and (full := self._overflow()):
+                packet.gap = full
+                self._drop_all(packet)
+            self._packets.append(packet)
+            self._arrived.notify()
+
+    def interrupt(self, reason: str) -> None:
+        """Have what comes next wait for a key frame: it does not go on with what came before."""
+        with self._arrived:
+            self._gap = reason
+
+    def pop(self) -> Waiting | None:
+        """Wait for the oldest packet and take it; None once the queue is closed."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: self._packets or self.closed)
+            if self.closed:
+                return None
+            packet = self._packets.popleft()
+            self._bytes -= len(packet.data)
+            return packet
+
+    def close(self) -> None:
+        """Forget what waits; nothing comes out any more."""
+        with self._arrived:
+            self.closed = True
+            self._packets.clear()
+            self._arrived.notify()
+
+    def _overflow(self) -> str:
+        """Say which bound the newest packet passes; '' for none."""
+        if len(self._packets) >= self._size:
+            return f"the queue of {self._size} packets overflowed"
+        if self._bytes > QUEUE_BYTES:
+            return f"the queue of {QUEUE_BYTES >> 20} MiB overflowed"
+        return ""
+
+    def _drop_all(self, packet: Waiting) -> None:
+        """Drop what waits in favour of a packet, which takes over what is known of it."""
+        for lost in self._packets:
+            lost.ticket.drop(f"{packet.gap}: {TOO_FAST}")
+            packet.lost += [*lost.lost, lost.ticket]
+            if lost.format == packet.format:
+                packet.headers = lost.own_headers() or lost.headers or packet.headers
+        self._packets.clear()
+        self._bytes = len(packet.data)
+
+    def _goes_back(self, stamp_ns: int) -> bool:
+        """Tell whether a stamp goes back by more than reordering explains; 0 is no stamp."""
+        if not stamp_ns:
+            return False
+        stamps = self._stamps_ns
+        back = bool(stamps) and (
+            stamp_ns < max(stamps) - REORDERED_NS
+            or (len(stamps) == REORDERED_PACKETS and stamp_ns < min(stamps))
+        )
+        if back:
+            stamps.clear()
+        stamps.append(stamp_ns)
+        return back
