@@ -1,12 +1,17 @@
 """Every topic of the segment node: what it shows, in the look that is asked for."""
 
+import json
+import sys
+
 import cv2
 import numpy as np
 import pytest
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo
 
 from twnet_ros.codec import StreamDecoder
 from twnet_ros.nodes.conversion import JPEG_QUALITY
+from twnet_ros.nodes.label_info import LABEL_INFO_QOS
 from twnet_ros.segment import color_motion, render_overlay, to_rgb
 
 
@@ -111,6 +116,92 @@ def test_colours_opacity_and_size_change_between_two_frames(
     overlay = picture(now["overlay/compressed"])
     assert (overlay == through_jpeg(fake_segmenter.colors[labels])).all()
     assert now["status"].path == 2  # the stream went on
+
+
+def test_labels_are_published_in_the_classes_of_a_map(
+    ros, segment, connect, mpeg4_packets, decoded, tmp_path
+):
+    classes = {
+        "names": ["ground", "air"],
+        "colors": [[9, 8, 7], [1, 2, 3]],
+        "sources": {"ground": ["road", "person"], "air": ["sky"]},
+        "unlabelled": ["traffic light"],
+    }
+    path = tmp_path / "stack.json"
+    path.write_text(json.dumps(classes), encoding="utf-8")
+    camera = connect("labels", "masks", "color_labels")
+    assert set_all(segment, class_map=str(path)).successful
+    assert mask_topics(segment) == {"ground", "air"}
+    now = {topic: m[0] for topic, m in play(ros, camera, mpeg4_packets[:1]).items()}
+    expected = np.array([0, 1, 255, 0], np.uint8)[decoded[0].y >> 6]
+    assert (image(now["labels"]) == expected).all()
+    assert {mask.class_name for mask in now["masks"].masks} <= {"ground", "air"}
+    colors = np.zeros((256, 3), np.uint8)
+    colors[:2] = classes["colors"]
+    assert (image(now["color_labels"]) == colors[expected]).all()
+    refused = set_all(segment, class_map="", mask_classes=["ground"])
+    assert not refused.successful and "got ground" in refused.reason
+
+
+def test_colours_come_from_a_file_by_their_classes_names(
+    ros, segment, connect, mpeg4_packets, decoded, tmp_path
+):
+    names = ["person", "car", "traffic light", "sky", "road"]
+    colors = [[i, 2 * i, 3 * i] for i in range(5)]
+    path = tmp_path / "colors.json"
+    path.write_text(json.dumps({"names": names, "colors": colors}), encoding="utf-8")
+    camera = connect("color_labels")
+    assert set_all(segment, colors=str(path)).successful
+    (shown,) = play(ros, camera, mpeg4_packets[:1])["color_labels"]
+    assert (image(shown) == np.array(colors)[[4, 3, 2, 0]][decoded[0].y >> 6]).all()
+    path.write_text(json.dumps({"names": names[:4], "colors": colors[:4]}), encoding="utf-8")
+    refused = set_all(segment, colors=str(path), overlay_opacity=0.2)
+    assert not refused.successful and "missing road" in refused.reason
+
+
+def test_the_calibration_has_the_labels_header_and_size(ros, segment, connect, mpeg4_packets):
+    set_all(segment, output_scale=0.5)
+    camera = connect("labels")
+    received = []
+    camera.create_subscription(CameraInfo, "segment/camera_info", received.append, 10)
+    calibrations = camera.create_publisher(CameraInfo, "camera_info", 10)
+    ros.spin_until(calibrations.get_subscription_count)
+    ros.spin_until(segment._outputs._publishers["~/camera_info"].get_subscription_count)
+    focal = [50.0, 0.0, 31.5, 0.0, 50.0, 23.5, 0.0, 0.0, 1.0]
+    calibrations.publish(CameraInfo(width=64, height=48, k=focal))
+    ros.spin_until(lambda: segment._camera_info._latest)
+    play(ros, camera, mpeg4_packets[:1])
+    ros.spin_until(lambda: received)
+    (info,) = received
+    assert info.header == camera.received["labels"][0].header
+    assert (info.width, info.height) == (32, 24)
+    assert info.k.tolist() == [25.0, 0.0, 15.5, 0.0, 25.0, 11.5, 0.0, 0.0, 1.0]
+
+
+def test_the_classes_names_reach_those_who_come_later_and_follow_every_change(
+    ros, segment, connect
+):
+    from vision_msgs.msg import LabelInfo  # of test/interfaces
+
+    camera = connect("labels")
+    assert set_all(segment, confidence_threshold=0.5).successful
+    received = []
+    camera.create_subscription(LabelInfo, "segment/label_info", received.append, LABEL_INFO_QOS)
+    ros.spin_until(lambda: received)
+    assert received[0].threshold == 0.5
+    found = {kind.class_id: kind.class_name for kind in received[0].class_map}
+    assert found == {0: "road", 1: "sky", 2: "traffic light", 3: "person", 255: "UNLABELED"}
+    assert set_all(segment, confidence_threshold=0.25).successful
+    ros.spin_until(lambda: len(received) == 2)
+    assert received[1].threshold == 0.25
+
+
+def test_without_vision_msgs_there_are_no_names_and_that_is_said(segment, monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "vision_msgs.msg", None)
+    segment.start()
+    assert not [p for p in segment.publishers if p.topic_name.endswith("label_info")]
+    assert "no topic ~/label_info: expected vision_msgs/msg/LabelInfo" in capfd.readouterr().err
+    assert "~/labels" in segment._outputs._publishers
 
 
 def test_masks_come_and_go_with_their_parameter(ros, segment, connect, mpeg4_packets):

@@ -89,7 +89,7 @@ def _colors_of(names: tuple[str, ...], path: Path) -> NDArray[np.uint8]:
     colors = dict(zip(known.names, known.colors, strict=True))
     if missing := [name for name in names if name not in colors]:
         raise SegmentError(
-            f"{path}: expected a colour of every class, none of {', '.join(missing)}"
+            f"{path}: expected a colour for every class, missing {', '.join(missing)}"
         )
     return np.array([colors[name] for name in names], np.uint8)
 
