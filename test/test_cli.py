@@ -17,7 +17,7 @@ from twnet_ros.segment.palette import CAMVID
 from twnet_ros.segment.replay import decode
 
 COMMANDS = ["encode", "inspect", "segment", "streets", "train", "train key", "train nonkey"]
-COMMANDS += ["evaluate", "demo", "chaos", "benchmark", "bag"]
+COMMANDS += ["evaluate", "demo", "chaos", "benchmark", "bag", "view"]
 
 
 @pytest.fixture

@@ -16,9 +16,22 @@ from twnet_ros.cli import (
     segment,
     streets,
     train,
+    view,
 )
 
-COMMANDS = (encode, inspect, segment, bag, chaos, streets, train, evaluate, benchmark, demo)
+COMMANDS = (
+    encode,
+    inspect,
+    segment,
+    view,
+    bag,
+    chaos,
+    streets,
+    train,
+    evaluate,
+    benchmark,
+    demo,
+)
 
 
 def parser() -> argparse.ArgumentParser:

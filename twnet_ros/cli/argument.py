@@ -73,9 +73,11 @@ def command(
     return made
 
 
-def add_clip(made: argparse.ArgumentParser) -> None:
+def add_clip(
+    made: argparse.ArgumentParser, metavar: str = "CLIP", text: str = "video file or rosbag2"
+) -> None:
     """Add the video, which may be in a bag."""
-    made.add_argument("clip", type=Path, metavar="CLIP", help="video file or rosbag2")
+    made.add_argument("clip", type=Path, metavar=metavar, help=text)
     text = "of the video in a bag; default: the only one that has any"
     made.add_argument("--topic", default="", metavar="NAME", help=text)
 

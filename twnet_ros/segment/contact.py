@@ -1,4 +1,4 @@
-"""A contact sheet: a few frames, each as picture, motion, residual and labels."""
+"""Pictures of a frame side by side: as decoded, its motion, its residual and its labels."""
 
 from collections.abc import Sequence
 
@@ -24,59 +24,90 @@ def contact_sheet(
 
     The colour legend names the classes that occur.
     """
-    rows = [_headings(width)]
+    rows = [_headings(COLUMNS, width)]
     for found, labels in frames:
-        frame = found.frame
-        motion = render_motion(frame.motion, frame.height, frame.width)
-        cells = [to_rgb(frame), motion, render_residual(found.residual)]
-        cells.append(render_labels(labels, colors))
-        height = round(frame.height * width / frame.width)
-        small: list[Picture] = [
-            np.asarray(cv2.resize(cell, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-            for cell in cells
-        ]
-        if frame.motion is None:
-            for cell in small[1:3]:
-                cell[:] = 255
-                _write(cell, "none in an I-frame", 6, 16)
-        title = f"frame {frame.index}, {frame.kind.value}"
-        cv2.putText(small[0], title, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 0), 1)
-        rows.append(_beside(small))
+        pictures = (*side_pictures(found), render_labels(labels, colors))
+        row = _fit(pictures, width, "none in an I-frame")
+        title = f"frame {found.frame.index}, {found.frame.kind.value}"
+        cv2.putText(row[0], title, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 0), 1)
+        rows.append(_beside(row))
     present = np.unique(np.concatenate([labels.ravel() for _, labels in frames]))
     shown = [i for i in present if i < len(classes)]
-    rows.append(_legend(rows[0].shape[1], [(classes[i], colors[i]) for i in shown]))
+    rows.append(legend([classes[i] for i in shown], colors[shown], rows[0].shape[1]))
     return np.concatenate(rows)
 
 
-def _beside(cells: Sequence[Picture]) -> Picture:
+def side_pictures(found: Inspection) -> tuple[Picture, Picture | None, Picture | None]:
+    """Return a frame's picture, motion and residual (H, W, 3), None where it has none."""
+    frame = found.frame
+    if frame.motion is None:
+        return to_rgb(frame), None, None
+    motion = render_motion(frame.motion, frame.height, frame.width)
+    return to_rgb(frame), motion, render_residual(found.residual)
+
+
+def four_panes(
+    names: Sequence[str], pictures: Sequence[Picture | None], title: str, width: int = 640
+) -> Picture:
+    """Return four pictures (RGB), two beside two, each ``width`` pixels wide under its name.
+
+    ``title`` is written behind the first name. A picture that is None is left blank; one of them
+    has to be there.
+    """
+    names = (f"{names[0]}: {title}", *names[1:])
+    upper, lower = slice(0, 2), slice(2, 4)
+    fitted = _fit(pictures, width, "none of this frame")
+    rows = [_headings(names[upper], width), _beside(fitted[upper])]
+    rows += [_headings(names[lower], width), _beside(fitted[lower])]
+    return np.concatenate(rows)
+
+
+def legend(
+    names: Sequence[str], colors: NDArray[np.uint8], width: int, step: int = 150
+) -> Picture:
+    """Return coloured squares (RGB) with names, ``step`` pixels apart, as many a line as fit."""
+    fit = max(1, (width - MARGIN) // step)
+    lines = max(1, -(-len(names) // fit))
+    sheet: Picture = np.full((lines * LINE + MARGIN, width, 3), 255, np.uint8)
+    for number, (name, color) in enumerate(zip(names, colors, strict=True)):
+        x, y = MARGIN + number % fit * step, number // fit * LINE
+        sheet[y + 4 : y + 18, x : x + 14] = color
+        _write(sheet, name, x + 20, y + 16)
+    return sheet
+
+
+def _fit(pictures: Sequence[Picture | None], width: int, missing: str) -> list[Picture]:
+    """Scale pictures to a width and the shape of the first; write ``missing`` where one is."""
+    rows, columns = next(one.shape[:2] for one in pictures if one is not None)
+    height = max(1, round(rows * width / columns))
+    fitted: list[Picture] = []
+    for one in pictures:
+        if one is None:
+            blank: Picture = np.full((height, width, 3), 255, np.uint8)
+            _write(blank, missing, 6, 16)
+            fitted.append(blank)
+        else:
+            small = cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA)
+            fitted.append(np.asarray(small, np.uint8))
+    return fitted
+
+
+def _beside(pictures: Sequence[Picture]) -> Picture:
     """Join pictures of one size with margins."""
     edge = [
-        cv2.copyMakeBorder(cell, 0, MARGIN, MARGIN, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255))
-        for cell in cells
+        cv2.copyMakeBorder(one, 0, MARGIN, MARGIN, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+        for one in pictures
     ]
     row = np.concatenate(edge, 1)
     right: Picture = np.full((row.shape[0], MARGIN, 3), 255, np.uint8)
     return np.concatenate([row, right], 1)
 
 
-def _headings(width: int) -> Picture:
-    row: Picture = np.full((LINE, len(COLUMNS) * (width + MARGIN) + MARGIN, 3), 255, np.uint8)
-    for column, name in enumerate(COLUMNS):
+def _headings(names: Sequence[str], width: int) -> Picture:
+    row: Picture = np.full((LINE, len(names) * (width + MARGIN) + MARGIN, 3), 255, np.uint8)
+    for column, name in enumerate(names):
         _write(row, name, MARGIN + column * (width + MARGIN), 16)
     return row
-
-
-def _legend(width: int, entries: Sequence[tuple[str, NDArray[np.uint8]]]) -> Picture:
-    """Draw coloured squares with names, as many a line as fit."""
-    step = 150
-    fit = max(1, (width - MARGIN) // step)
-    lines = max(1, -(-len(entries) // fit))
-    sheet: Picture = np.full((lines * LINE + MARGIN, width, 3), 255, np.uint8)
-    for number, (name, color) in enumerate(entries):
-        x, y = MARGIN + number % fit * step, number // fit * LINE
-        sheet[y + 4 : y + 18, x : x + 14] = color
-        _write(sheet, name, x + 20, y + 16)
-    return sheet
 
 
 def _write(picture: Picture, text: str, x: int, y: int) -> None:

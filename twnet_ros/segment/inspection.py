@@ -1,7 +1,7 @@
 """What the codec knows about each frame of a file: type, motion and residual."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,8 +50,13 @@ def inspect(path: str | os.PathLike[str], read: OpenVideo = read_packets) -> Ite
     Residuals are against the last I- or P-frame; the blocks of a B-frame that point to the
     future count as having no vector there.
     """
+    return inspections(decode(path, read))
+
+
+def inspections(frames: Iterable[CodedFrame]) -> Iterator[Inspection]:
+    """Yield the side data of each of the frames, in display order, as ``inspect`` does."""
     anchor: torch.Tensor | None = None
-    for frame in decode(path, read):
+    for frame in frames:
         height, width = frame.y.shape
         picture = _picture(frame)
         moved: NDArray[np.float32] = np.zeros((height, width, 2), np.float32)

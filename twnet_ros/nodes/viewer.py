@@ -1,0 +1,138 @@
+"""Watching what a segment node publishes."""
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import cv2
+import numpy as np
+import rclpy
+from numpy.typing import NDArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CompressedImage, Image
+
+from twnet_ros.nodes.topic import stamp_ns
+from twnet_ros.segment.contact import four_panes
+
+Picture = NDArray[np.uint8]
+
+# The panes, by their topics below the node's name.
+PANES = {
+    "overlay/compressed": "overlay",
+    "motion": "motion",
+    "residual": "residual",
+    "color_labels": "labels",
+}
+CHANNELS = {"rgb8": 3, "mono8": 1}  # of the encodings that a segment node sends
+WAITING = 8  # frames that wait for the rest of their pictures
+SILENCE_S = 5.0  # without a picture, before it is said why
+
+logger = logging.getLogger(__name__)
+
+
+class Viewer(Node):
+    """Subscribes to a segment node's pictures and puts those of a frame together."""
+
+    def __init__(self, segment: str) -> None:
+        super().__init__("twnet_view")
+        self.ready: list[tuple[int, Picture]] = []  # stamp in nanoseconds, panes
+        self._frames: dict[int, dict[str, Picture]] = {}  # by stamp, then pane
+        self.topics = [f"{segment.rstrip('/')}/{topic}" for topic in PANES]
+        for topic, pane in zip(self.topics, PANES.values(), strict=True):
+            kind = CompressedImage if topic.endswith("/compressed") else Image
+            self.create_subscription(kind, topic, partial(self._take, pane), WAITING)
+
+    def _take(self, pane: str, message: CompressedImage | Image) -> None:
+        """Keep a picture; what is whole is ready, with all that came before it."""
+        try:
+            picture = _read(message)
+        except ValueError as error:
+            logger.warning("%s: %s", pane, error)
+            return
+        stamp = stamp_ns(message.header)
+        self._frames.setdefault(stamp, {})[pane] = picture
+        whole = len(self._frames[stamp]) == len(PANES)
+        while self._frames and (whole or len(self._frames) > WAITING):
+            first = next(iter(self._frames))
+            self.ready.append((first, self._panes(first, self._frames.pop(first))))
+            whole = whole and first != stamp
+
+    @staticmethod
+    def _panes(stamp: int, pictures: dict[str, Picture]) -> Picture:
+        names = list(PANES.values())
+        return four_panes(names, [pictures.get(n) for n in names], f"at {stamp / 1e9:.3f} s")
+
+
+def _read(message: CompressedImage | Image) -> Picture:
+    """Return a message's picture (H, W, 3), RGB; ValueError if it holds none."""
+    data = np.frombuffer(message.data, np.uint8)
+    if isinstance(message, CompressedImage):
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+        if decoded is None:
+            raise ValueError(f"expected a JPEG or PNG picture, got {len(data)} other bytes")
+        return np.asarray(decoded[..., ::-1], np.uint8)
+    if message.encoding not in CHANNELS:
+        raise ValueError(f"expected an image in rgb8 or mono8, got {message.encoding!r}")
+    height, width, channels = message.height, message.width, CHANNELS[message.encoding]
+    if len(data) != height * message.step or message.step < width * channels or not len(data):
+        raise ValueError(
+            f"expected {message.encoding} of {width}x{height} in rows of {message.step} bytes, "
+            f"got {len(data)} bytes"
+        )
+    rows = data.reshape(height, message.step)[:, : width * channels]
+    return np.broadcast_to(rows.reshape(height, width, channels), (height, width, 3))
+
+
+def watch(segment: str, wanted: Callable[[], bool]) -> Iterator[tuple[int, Picture]]:
+    """Yield what a segment node, called by its full name, publishes: stamp in ns and four panes.
+
+    A frame of which some picture is missing has a blank pane for it. Ends when ``wanted``, which
+    is asked all the time, says no, or at a signal to end.
+    """
+    # Handlers of its own: at a signal, what is being written shall be ended and not be lost.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = Viewer(segment)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    since, quiet = time.monotonic(), True
+    try:
+        with _signalled() as signalled:
+            while wanted() and not signalled():
+                executor.spin_once(timeout_sec=0.05)
+                yield from node.ready
+                quiet = quiet and not node.ready
+                node.ready.clear()
+                if quiet and time.monotonic() - since > SILENCE_S:
+                    _explain(node)
+                    quiet = False
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _explain(node: Viewer) -> None:
+    """Say why there is no picture yet."""
+    silent = [topic for topic in node.topics if not node.count_publishers(topic)]
+    logger.warning(
+        "no picture yet: %s",
+        f"nobody publishes {', '.join(silent)}" if silent else "the node publishes none",
+    )
+
+
+@contextmanager
+def _signalled() -> Iterator[Callable[[], bool]]:
+    """Take the signals to end, and tell whether one came."""
+    came: list[int] = []
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.signal(kind, lambda number, _: came.append(number)) for kind in kinds}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
