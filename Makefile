@@ -2,7 +2,7 @@
 SHELL := bash
 ENTER := . .ci/environment && . install/local_setup.bash &&
 
-.PHONY: setup build interfaces test demo lint clean
+.PHONY: setup build interfaces test demo pictures lint clean
 
 # Sets up and builds; does nothing where nothing has changed.
 setup:
@@ -20,6 +20,10 @@ test: interfaces
 # VIDEO=file.mp4 shows a video of yours instead of a rendered drive.
 demo: build
 	$(ENTER) twnet demo $(if $(VIDEO),"$(VIDEO)")
+
+# Makes the pictures of docs/ anew.
+pictures: build
+	$(ENTER) python docs/pictures.py
 
 lint: setup
 	$(ENTER) ruff check . && ruff format --check . && mypy
