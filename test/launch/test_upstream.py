@@ -1,0 +1,38 @@
+"""The launch files under ROS 2's own launch system, where that is installed."""
+
+import signal
+import subprocess
+
+import pytest
+import rclpy
+from lifecycle_msgs.srv import GetState
+
+pytest.importorskip("launch_ros", reason="launch_ros is not installed; PyPI does not have it")
+
+STARTS_S = 60  # far more than it takes; only a test that fails waits for it
+
+
+@pytest.mark.parametrize("name", ["segment", "replay", "multi_camera"])
+def test_ros2_launch_shows_every_argument(launch, name):
+    command = ["ros2", "launch", "twnet_ros", f"{name}.launch.py", "--show-args"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for argument in launch(name).arguments:
+        assert f"'{argument}':" in shown
+
+
+def test_ros2_launch_starts_the_node_and_ends_it():
+    command = ["ros2", "launch", "twnet_ros", "segment.launch.py"]
+    process = subprocess.Popen([*command, "namespace:=launched", "autostart:=false"])
+    rclpy.init()
+    try:
+        manager = rclpy.create_node("manager")
+        client = manager.create_client(GetState, "/launched/segment/get_state")
+        assert client.wait_for_service(STARTS_S)
+        answer = client.call_async(GetState.Request())
+        rclpy.spin_until_future_complete(manager, answer, timeout_sec=STARTS_S)
+        assert answer.result().current_state.label == "unconfigured"
+        manager.destroy_node()
+    finally:
+        rclpy.try_shutdown()
+        process.send_signal(signal.SIGINT)
+        process.wait(STARTS_S)
