@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from twnet_ros.msg import FrameStatus
+from twnet_ros.nodes import output
 from twnet_ros.nodes.conversion import topic_token
 from twnet_ros.segment import CAMVID, CITYSCAPES
 
@@ -16,13 +17,8 @@ IMAGE, COMPRESSED, INFO = (
 )
 # Topics of a segment node, below its name.
 TOPICS = {
-    "labels": IMAGE,
-    "color_labels": IMAGE,
-    "motion": IMAGE,
-    "residual": IMAGE,
-    "overlay/compressed": COMPRESSED,
-    "camera_info": INFO,
-    "status": "twnet_ros/FrameStatus",
+    topic.removeprefix("~/"): f"{kind.__module__.partition('.')[0]}/{kind.__name__}"
+    for topic, kind in {**output.TOPICS, "~/status": FrameStatus}.items()
 }
 # Masks that every shipped model has.
 TOKENS = [{topic_token(name) for name in kind.names} for kind in (CITYSCAPES, CAMVID)]

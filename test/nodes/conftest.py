@@ -149,21 +149,36 @@ def encode(codec, count):
     return packets + encoder.flush()
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
+def save_untrained(path, layer, seed):
     """A network that has learnt nothing but to tell some picture from another."""
-    torch.manual_seed(4)
+    torch.manual_seed(seed)
     colors = tuple(tuple(int(level) for level in color) for color in CITYSCAPES.colors)
-    model = TWNet(Config("mobilenetv1", 1, tuple(CITYSCAPES.names), colors, (128, 96)))
+    model = TWNet(Config("mobilenetv1", layer, tuple(CITYSCAPES.names), colors, (128, 96)))
     with torch.no_grad():
         for _ in range(20):  # the batch norms settle
             logits, _ = model.train().key(torch.randn(2, 3, 96, 128))
         classifier = model.keyframe.tail.classifier
         classifier.bias -= logits.mean((0, 2, 3))  # so that no class outweighs the others
     model.start_finetuning()
-    path = tmp_path_factory.mktemp("model") / "untrained.safetensors"
     save_checkpoint(path, model)
     return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return save_untrained(tmp_path_factory.mktemp("model") / "untrained.safetensors", 1, 4)
+
+
+@pytest.fixture(scope="module")
+def other_checkpoint(tmp_path_factory):
+    """Of another layer."""
+    return save_untrained(tmp_path_factory.mktemp("model") / "other.safetensors", 2, 5)
+
+
+@pytest.fixture(scope="session")
+def long_packets():
+    """Packets of MPEG-4 that a model can be swapped under."""
+    return encode("mpeg4", 150)
 
 
 @pytest.fixture(scope="session")
