@@ -30,7 +30,7 @@ from twnet_ros.nodes.pipeline import SKIPPED, Pipeline
 from twnet_ros.nodes.setting import ENGINE, TABLE, latency_bound_ms, load_segmenter, policy
 from twnet_ros.nodes.ticket import Ticket
 from twnet_ros.segment import Segmenter, Wish
-from twnet_ros.segment.device import memory_bytes
+from twnet_ros.segment.device import free_memory, memory_bytes
 
 THROTTLE_S = 5.0
 LOOK_UP_S = 0.5  # how long a signal to end may go unseen
@@ -134,6 +134,7 @@ class SegmentNode(LifecycleNode):
         """Give the model and the publishers back; every parameter may change again."""
         self._release()
         del self._segmenter
+        free_memory()
         return super().on_cleanup(state)
 
     def _release(self) -> None:
@@ -172,6 +173,7 @@ class SegmentNode(LifecycleNode):
             else:
                 self._pipeline.change(lambda: self._use(values, segmenter, look))
             if changed & ENGINE:
+                free_memory()  # of the engine before
                 self._say_model(values["model"])
 
         return change

@@ -64,6 +64,11 @@ def memory_bytes(device: str) -> tuple[int, int] | None:
     return torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
 
 
+def free_memory() -> None:
+    """Give GPUs back what torch has reserved of them and nothing uses any more."""
+    torch.cuda.empty_cache()
+
+
 def _seconds(model: TWNet, dtype: torch.dtype) -> float:
     """Return the shortest of a few key steps of a small picture on the CPU."""
     network = copy.deepcopy(model).to(dtype=dtype)
