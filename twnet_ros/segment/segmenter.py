@@ -43,8 +43,9 @@ class Segmenter:
     that was no B-frame with vectors (the anchor), the motion of the frames skipped since, and the
     B-frames that wait for the next anchor.
 
-    ``wish`` may be replaced between two frames: it holds for all that is labelled from then on,
-    the B-frames that wait included.
+    ``wish``, ``policy`` and ``label_broken`` may be replaced between two frames. They hold for all
+    that is labelled from then on, the B-frames that wait included; those of a broken chain come
+    out, too, when it is no longer to be labelled.
     """
 
     def __init__(
@@ -212,12 +213,13 @@ class Segmenter:
         video = (frame.width, frame.height)
         same = self._input is not None and self._input.geometry.video == video
         left: list[Segmentation] = []
-        if not (same and (frame.index, frame.intact) == self._next):
+        waiting = "" if self.label_broken else frame.fault
+        if waiting or not (same and (frame.index, frame.intact) == self._next):
             left = self.flush()
             self.reset()
         if not same:
             self._prepare(Geometry.of(video, self.input_size))
-        self.waiting = "" if self.label_broken else frame.fault
+        self.waiting = waiting
         self._next = (frame.index + 1, frame.intact)
         return left
 
