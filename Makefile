@@ -2,7 +2,7 @@
 SHELL := bash
 ENTER := . .ci/environment && . install/local_setup.bash &&
 
-.PHONY: setup build interfaces test demo pictures lint clean
+.PHONY: setup build interfaces test coverage demo pictures tables lint clean
 
 # Sets up and builds; does nothing where nothing has changed.
 setup:
@@ -17,6 +17,11 @@ interfaces:
 test: interfaces
 	$(ENTER) . build/interfaces/install/local_setup.bash && pytest $(TEST)
 
+# The same, and which lines of the package ran; coverage/index.html shows them.
+coverage: interfaces
+	$(ENTER) . build/interfaces/install/local_setup.bash && \
+	coverage run -m pytest $(TEST); coverage combine -q; coverage html -q; coverage report
+
 # VIDEO=file.mp4 shows a video of yours instead of a rendered drive.
 demo: build
 	$(ENTER) twnet demo $(if $(VIDEO),"$(VIDEO)")
@@ -25,8 +30,12 @@ demo: build
 pictures: build
 	$(ENTER) python docs/pictures.py
 
+# Writes README's tables of parameters and topics anew.
+tables: build
+	$(ENTER) python docs/table.py
+
 lint: setup
 	$(ENTER) ruff check . && ruff format --check . && mypy
 
 clean:
-	rm -rf .venv build install log demo
+	rm -rf .venv build install log demo coverage .coverage*

@@ -32,36 +32,44 @@ TABLE = (
         "Name of a shipped model, or path of a .safetensors checkpoint.",
         live=True,
     ),
-    Parameter("device", "auto", "Where the network runs: auto, cpu, cuda or cuda:N.", live=True),
+    Parameter(
+        "device",
+        "auto",
+        "Where the network runs: cpu, cuda, cuda:N, or a GPU where there is one (auto).",
+        live=True,
+    ),
     Parameter(
         "precision",
         "auto",
-        "Number format of the network; auto measures when a model is loaded, and picks.",
+        "Number format of the network; on a GPU auto is fp16, on a CPU it measures whether "
+        "bf16 pays. fp16 is for GPUs alone.",
         choices=("auto", "fp32", "bf16", "fp16"),
         live=True,
     ),
     Parameter(
         "input_size",
         [0, 0],
-        "Width and height, in pixels, that the video is scaled to for the network; "
-        "0, 0 is the model's own.",
+        "Width and height, in pixels, that the video is scaled to fit for the network; [0, 0] is "
+        "the model's own.",
         check=_input_size,
         live=True,
     ),
     Parameter(
         "motion",
         "auto",
-        "Where motion comes from: the codec's vectors, and optical flow for frames without "
-        "(auto); the vectors alone, so that frames without take the key step (codec); flow; none; "
-        "or flow by a network of the package ptlflow (flownet2, pwcnet).",
+        "Where motion comes from: the codec's vectors, and optical flow between the pictures for "
+        "frames that have none (auto); the vectors alone, so that frames without take the key "
+        "step (codec); flow alone; from nowhere, so that all is taken from where it was (none); "
+        "or flow by a network of the package ptlflow (flownet2, pwcnet), whose weights are for "
+        "research.",
         choices=MOTION_SOURCES,
         live=True,
     ),
     Parameter(
         "key_policy",
         "adaptive",
-        "Which frames take the key step: I-frames (codec), also after key_interval frames or "
-        "by key_intra (interval), also by key_residual (adaptive).",
+        "Which frames take the key step: I-frames alone (codec), those that key_interval and "
+        "key_intra ask for, too (interval), or those that key_residual asks for, too (adaptive).",
         choices=KEY_POLICIES,
         live=True,
     ),
@@ -75,8 +83,8 @@ TABLE = (
     Parameter(
         "key_intra",
         INTRA,
-        "Share of blocks without a motion vector above which a frame takes the key step, unless "
-        "key_policy is codec.",
+        "Share of blocks without a motion vector (a cut, a flash) above which a frame takes the "
+        "key step, unless key_policy is codec.",
         range=(0.0, 1.0),
         live=True,
     ),
@@ -98,8 +106,8 @@ TABLE = (
     Parameter(
         "colors",
         "",
-        "File with a colour for every class, as the one that names the classes of training data; "
-        "empty: the model's own, or those of class_map.",
+        "JSON file with the names and colors of all classes, as training takes it; empty: the "
+        "colours of the model, or of class_map.",
         live=True,
     ),
     Parameter(
@@ -119,7 +127,8 @@ TABLE = (
     Parameter(
         "output_scale",
         1.0,
-        "Size of everything published over the video's size; ~/camera_info is scaled with it.",
+        "Size of the labels, and of all that is made of them, over the video's; "
+        "~/camera_info is scaled with it.",
         range=(0.05, 1.0),
         live=True,
     ),
@@ -133,7 +142,9 @@ TABLE = (
     Parameter(
         "skip",
         True,
-        "Skip frames that cannot be labelled within max_latency_ms; every packet is decoded.",
+        "Skip frames that cannot be labelled within max_latency_ms; every packet is decoded, and "
+        "the next frame goes on from the last one labelled. False labels every frame, however "
+        "late.",
         live=True,
     ),
     Parameter(
@@ -148,26 +159,29 @@ TABLE = (
     Parameter(
         "label_broken",
         False,
-        "Label frames whose reference chain is broken, too, with chain_intact false in ~/status, "
-        "instead of waiting for the next key frame.",
+        "After a loss or damage go on labelling what the decoder makes of the stream, with "
+        "chain_intact false and the reason in ~/status, instead of waiting for the next key frame.",
     ),
     Parameter(
         "input_type",
         AUTO,
-        "Message type of the video; auto takes the one that is published, which it waits for.",
+        "Message type of the video; auto takes the one that is published, looking once a second. "
+        "One that is set misses nothing of a stream's beginning.",
         choices=(AUTO, *(kind.name for kind in INPUT_TYPES)),
     ),
     Parameter(
         "reliability",
         AUTO,
-        "QoS of the video subscription: what the publishers offer (auto), which is looked up; "
-        "reliable loses nothing; best_effort also matches publishers that offer no more.",
+        "QoS of the video subscription: what the publishers offer (auto), looked up once a "
+        "second; reliable refuses publishers that offer best effort alone.",
         choices=RELIABILITIES,
     ),
     Parameter(
         "parse",
         False,
-        "Messages are pieces of a byte stream, cut anywhere, and not one access unit each.",
+        "Messages are pieces of a byte stream with start codes (H.264, MPEG-4, HEVC), cut "
+        "anywhere, and not one picture each; a picture is labelled when the next one begins, "
+        "under the header of the message in which it began.",
     ),
     Parameter(
         "queue_size",
