@@ -13,14 +13,15 @@ build: setup
 interfaces:
 	@.ci/setup interfaces
 
-# TEST=test/codec runs a part.
+# TEST=test/codec runs a part. With a sourced ROS 2 pytest may be the system's: Python is ours.
 test: interfaces
-	$(ENTER) . build/interfaces/install/local_setup.bash && pytest $(TEST)
+	$(ENTER) . build/interfaces/install/local_setup.bash && python "$$(command -v pytest)" $(TEST)
 
 # The same, and which lines of the package ran; coverage/index.html shows them.
 coverage: interfaces
-	$(ENTER) . build/interfaces/install/local_setup.bash && \
-	coverage run -m pytest $(TEST); coverage combine -q; coverage html -q; coverage report
+	$(ENTER) . build/interfaces/install/local_setup.bash && coverage erase && \
+	{ coverage run "$$(command -v pytest)" $(TEST); tests=$$?; \
+	coverage combine -q; coverage html -q; coverage report; exit $$tests; }
 
 # VIDEO=file.mp4 shows a video of yours instead of a rendered drive.
 demo: build

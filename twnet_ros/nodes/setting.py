@@ -160,7 +160,7 @@ TABLE = (
         "label_broken",
         False,
         "After a loss or damage go on labelling what the decoder makes of the stream, with "
-        "chain_intact false and the reason in ~/status, instead of waiting for the next key frame.",
+        "chain_intact false and the reason in ~/status, and do not wait for the next key frame.",
     ),
     Parameter(
         "input_type",
