@@ -50,8 +50,9 @@ class _Step:
 class Network:
     """A network on a device, for any number of streams, each with a state of its own.
 
-    Threads may call it at the same time. One step runs at a time; those that wait for it are run
-    together when it ends, as one batch for each kind and shape. Nothing waits for others to come.
+    Threads may call it at the same time. One step runs at a time; where ``batches``, those that
+    wait for it are run together when it ends, as one batch for each kind and shape. Nothing waits
+    for others to come.
     """
 
     def __init__(self, model: TWNet, device: str = "auto", precision: str = "auto") -> None:
@@ -67,6 +68,9 @@ class Network:
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._model = None if self.device.type == "cpu" else model  # for a CPU to fall back on
         self._on_cpu: weakref.ref[Network] | None = None
+        # On a CPU a batch gains nothing and takes more: four streams of 480x360, layer 1, on two
+        # cores came to 0.97 to 1.02 (bf16) and 0.83 to 1.03 times (fp32) the frames a second of
+        # one step after another, and the process to 449 instead of 297 MB of its own (bf16).
         self.batches = self.device.type != "cpu"
         self._waiting: deque[_Step] = deque()
         self._turn = threading.Lock()
