@@ -311,9 +311,12 @@ def test_the_codec_of_a_byte_stream_may_change(
 def test_a_subscription_that_fails_is_reported_and_tried_again(
     ros, segment, sender_of, monkeypatch, said
 ):
-    def fail(*args, **kwargs):
-        raise RuntimeError("no more handles")
+    def fail(kind, topic, *args, **kwargs):
+        if topic == "video":
+            raise RuntimeError("no more handles")
+        return create(kind, topic, *args, **kwargs)
 
+    create = segment.create_subscription
     video = sender_of(FFMPEGPacket)
     ros.spin_until(lambda: segment.count_publishers("video"))
     with monkeypatch.context() as patched:

@@ -143,6 +143,7 @@ class Intake:
         self._assembler: Assembler[Header] | None = None
         self._format = ""  # of what the assembler holds
         self._said = ""
+        self._refused = False  # by a publisher, since the last look
         self._group = MutuallyExclusiveCallbackGroup()
         self._changing = threading.Lock()  # the node stops it from another thread
         self._stopped = False
@@ -170,6 +171,7 @@ class Intake:
                 self._look_at_publishers()
 
     def _look_at_publishers(self) -> None:
+        self._refused = False
         try:
             publishers = self._node.get_publishers_info_by_topic(self._topic)
             published = {publisher.topic_type for publisher in publishers}
@@ -221,7 +223,8 @@ class Intake:
         if (kind, reliability) != (self._kind, self._reliability):  # of the subscription before
             return
         if info.current_count:
-            self._timer.cancel()
+            if not self._refused:  # events come in no order: there may be one more to look at
+                self._timer.cancel()
             how = reliability.name.lower().replace("_", " ")
             self._say(f"video on {self._topic} comes as {kind.type_name}, {how}")
         else:
@@ -230,6 +233,7 @@ class Intake:
     def _mismatch(self, info: QoSRequestedIncompatibleQoSInfo) -> None:
         """Follow a publisher that does not offer what was asked for, or say what to change."""
         if self._wanted is None:
+            self._refused = True
             self._timer.reset()
             return
         self._say(

@@ -113,7 +113,7 @@ class SegmentNode(LifecycleNode):
             pipeline.push(data, format, header, stamp_ns)
 
         self._diagnostics, self._pipeline = diagnostics, pipeline
-        intake = Intake(
+        self._intake = Intake(
             self,
             self._accepted,
             values["reliability"],
@@ -122,7 +122,7 @@ class SegmentNode(LifecycleNode):
             take,
             pipeline.interrupt,
         )
-        parts.callback(intake.stop)
+        parts.callback(self._intake.stop)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop listening; what waits is forgotten, and so is what was seen of the stream."""
