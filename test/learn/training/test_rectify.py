@@ -44,7 +44,7 @@ def fitted(stretches, unfitted):
     """Return such a network with its correction fitted."""
     torch.manual_seed(0)
     model = unfitted()
-    fit_rectification(model, stretches(0), 8)
+    fit_rectification(model, stretches(0), 32)
     return model
 
 
@@ -80,7 +80,7 @@ def test_without_attention_the_correction_is_as_slow_as_attention_begins(
 ):
     torch.manual_seed(0)
     alone = unfitted("cfr")
-    fit_rectification(alone, stretches(0), 8)
+    fit_rectification(alone, stretches(0), 32)
     errors, sizes = walk(alone, stretches(1))
     expected_errors, expected_sizes = walk(fitted, stretches(1))
     assert errors == pytest.approx(expected_errors, rel=1e-2)

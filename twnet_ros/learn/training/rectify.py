@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from twnet_ros.learn.training import parallel
+from twnet_ros.learn.training.loop import mixed_precision
 from twnet_ros.learn.training.rollout import Stretch, restart
 from twnet_ros.net import FeatureState, TWNet, warp
 from twnet_ros.net.correction import ResidualGuidedAttention
@@ -72,8 +73,8 @@ def fit_rectification(
 
     The solution minimises equation 8's consistency term where attention is one, along the states
     that the model leads to with its own attention. A model without attention takes the share of
-    it that attention begins with. ``stretches`` go on from round to round; head, tail and RGA stay
-    as they are.
+    it that attention begins with. ``stretches`` go on from round to round; of each the last frame
+    counts, as those before are much like it. Head, tail and RGA stay as they are.
     """
     predict = model.cfr.predict
     share = 1.0 if model.attends else float(torch.tensor(ResidualGuidedAttention.START).sigmoid())
@@ -83,25 +84,22 @@ def fit_rectification(
     for number in range(1, ROUNDS + 1):
         title = f"least squares {number}/{ROUNDS}"
         for stretch in tqdm(islice(walk, count), title, count, leave=False):
-            context = restart(model, stretch, context, device)
-            for t in range(stretch.image.shape[1]):
-                context = _step(model, stretch, t, context, equations, device)
+            with mixed_precision(device):
+                context, *row = _walk(model, stretch, context, device)
+            equations.add(*(feature.float() for feature in row))
         weight, bias = equations.solve()
         predict.load_state_dict({"weight": share * weight, "bias": share * bias})
 
 
-def _step(
-    model: TWNet,
-    stretch: Stretch,
-    t: int,
-    context: Tensor,
-    equations: NormalEquations,
-    device: str,
-) -> Tensor:
-    """Add a frame to the equations and return its context, corrected as far as known."""
-    image, motion, error = stretch.frame(t, device, model.keyframe.stride)
-    head = model.head(image)
+def _walk(
+    model: TWNet, stretch: Stretch, context: Tensor, device: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the last frame's context, corrected as far as known, and its row of the equations."""
+    context = restart(model, stretch, context, device)
+    for t in range(stretch.image.shape[1]):
+        image, motion, error = stretch.frame(t, device, model.keyframe.stride)
+        head = model.head(image)
+        warped = warp(context, motion)
+        context = model.carry(head, motion, error, FeatureState(context, 0)).context
     target = model.keyframe.context(model.keyframe.head(image))
-    warped = warp(context, motion)
-    equations.add(warped, model.spatial(head, warped), target - warped)
-    return model.carry(head, motion, error, FeatureState(context, 0)).context
+    return context, warped, model.spatial(head, warped), target - warped
