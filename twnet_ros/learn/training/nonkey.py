@@ -1,6 +1,7 @@
 """Step 2: training the non-key-frame CNN along compressed clips."""
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -74,14 +75,16 @@ def train_nonkey(
         total["loss"] = total["segmentation"] + rollout.consistency * total["consistency"]
         return total
 
+    def late(method: str) -> Scores:
+        scored = {k: score(model, clips, method, device, "auto") for k, clips in held_out.items()}
+        return {f"{name}_{method}": found.late().miou() for name, found in scored.items()}
+
+    per_frame = cache(lambda: late("per_frame"))  # the key-frame CNN stays as it is
+
     def validate() -> Scores:
-        scores = {
-            f"{name}_{method}": score(model, clips, method, device).late().miou()
-            for name, clips in held_out.items()
-            for method in ("twnet", "per_frame")
-        }
-        ours = [value for name, value in scores.items() if name.endswith("twnet")]
-        return scores | ({"score": sum(ours) / len(ours)} if ours else {})
+        ours = late("twnet")
+        mean = {"score": sum(ours.values()) / len(ours)} if ours else {}
+        return ours | per_frame() | mean
 
     groups = [(1.0, [*model.head.parameters(), *model.tail.parameters()])]
     if model.corrects:
@@ -99,26 +102,22 @@ def rollout_losses(
 ) -> tuple[Losses, Tensor]:
     """Walk along the stretch; return its losses and the last context, detached.
 
-    Consistency is the mean over the frames, with the gradient going back along the contexts.
-    Segmentation is that of the last frame, and only there head and tail learn: neighbouring
-    frames would tell them little more.
+    Both parts of equation 8 are those of the last frame, and only there head and tail learn: its
+    neighbours would tell them little more. CFR's gradient goes back along all contexts.
     """
     state = FeatureState(context, 0)
     last = batch.image.shape[1] - 1
-    consistency, square = [], []
     for t in range(last + 1):
         image, motion, error = batch.frame(t, device, model.keyframe.stride)
         with torch.set_grad_enabled(t == last):
             head = model.head(image)
         state = model.carry(head, motion, error, state)
-        with torch.no_grad():
-            target = model.keyframe.context(model.keyframe.head(image))
-        consistency.append(consistency_loss(state.context, target))
-        square.append(state.context.detach().square().mean())
+    with torch.no_grad():
+        target = model.keyframe.context(model.keyframe.head(image))
     logits = model.tail(state.context, head)
     losses = {
         "segmentation": segmentation_loss(logits, batch.labels[:, last].to(device), weights),
-        "consistency": torch.stack(consistency).mean(),
-        "context_rms": torch.stack(square).mean().sqrt(),
+        "consistency": consistency_loss(state.context, target),
+        "context_rms": state.context.detach().square().mean().sqrt(),
     }
     return losses, state.context.detach()
