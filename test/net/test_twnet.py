@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from twnet_ros.learn.evaluation.complexity import PRODUCT, count_macs
-from twnet_ros.net import Config, FeatureState, TWNet, residual_magnitude, to_grid, warp
+from twnet_ros.net import Config, FeatureState, TWNet, residual_magnitude, to_grid, warp_cubic
 
 SIZE = (1024, 2048)
 LAYERS = (1, 2, 3)
@@ -208,10 +208,7 @@ def test_a_nonkey_step_is_equation_7(correcting, inputs, backbone, layer):
         _, state = model.key(inputs(seed=9)[0])
         logits, after = model.nonkey(image, motion, residual, state)
 
-        dx, dy = motion.unbind(1)  # feature pixels
-        u, v = torch.arange(w) + dx + 0.5, torch.arange(h)[:, None] + dy + 0.5
-        grid = torch.stack([2 * u / w - 1, 2 * v / h - 1], -1)
-        warped = F.grid_sample(state.context, grid, padding_mode="border", align_corners=False)
+        warped = warp_cubic(state.context, motion)  # in feature pixels
         head = model.head(image)
         spatial = F.interpolate(head.lateral[0], (h, w), mode="bilinear", align_corners=False)
         cfr, rga = model.cfr.predict, model.rga.attend
@@ -238,7 +235,7 @@ def test_corrections_are_what_the_paper_adds_one_after_the_other(correcting, net
             logits, after = model.nonkey(image, motion, residual, state)
             contexts[correction] = after.context
             assert torch.allclose(logits, model.tail(after.context, head), atol=1e-5)
-        warped = warp(state.context, motion)
+        warped = warp_cubic(state.context, motion)
         missing = full.cfr(warped, full.spatial(head, warped))
         attention = full.rga(residual)
     assert torch.equal(contexts["none"], warped)

@@ -6,7 +6,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twnet_ros.net import to_grid, warp
+from twnet_ros.net import to_grid, warp, warp_cubic
+
+BOTH = pytest.mark.parametrize("sample", [warp, warp_cubic])
 
 
 def constant(motion, shape):
@@ -23,29 +25,32 @@ def by_grid_sample(x, motion):
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
+@BOTH
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
-def test_zero_motion_is_the_identity_bit_for_bit(dtype, memory):
+def test_zero_motion_is_the_identity_bit_for_bit(sample, dtype, memory):
     x = torch.randn(2, 5, 37, 53).to(dtype).contiguous(memory_format=memory)
-    out = warp(x, torch.zeros(2, 2, 37, 53))
+    out = sample(x, torch.zeros(2, 2, 37, 53))
     assert out.dtype == dtype
     assert torch.equal(out, x)
 
 
+@BOTH
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("dx, dy", [(3, 0), (0, 2), (-4, 5), (7, -3), (-100, 100)])
-def test_whole_pixel_motion_is_an_exact_copy(dtype, dx, dy):
+def test_whole_pixel_motion_is_an_exact_copy(sample, dtype, dx, dy):
     x = torch.randn(2, 3, 11, 19).to(dtype)
-    out = warp(x, constant((float(dx), float(dy)), x.shape))
+    out = sample(x, constant((float(dx), float(dy)), x.shape))
     columns = (torch.arange(19) + dx).clamp(0, 18)
     rows = (torch.arange(11) + dy).clamp(0, 10)
     assert torch.equal(out, x[:, :, rows][:, :, :, columns])
 
 
-def test_every_pixel_and_every_sample_has_its_own_motion():
+@BOTH
+def test_every_pixel_and_every_sample_has_its_own_motion(sample):
     x = torch.randn(3, 2, 8, 9)
     motion = torch.randint(-9, 10, (3, 2, 8, 9)).float()
-    out = warp(x, motion)
+    out = sample(x, motion)
     for n in range(3):
         for row in range(8):
             for column in range(9):
@@ -83,10 +88,11 @@ def test_it_samples_as_grid_sample_does(height, width, reach, seed):
     assert (warp(x, motion) - expected).abs().max() < 1e-5
 
 
-def test_gradients_reach_the_feature():
+@BOTH
+def test_gradients_reach_the_feature(sample):
     x = torch.randn(1, 2, 5, 6, dtype=torch.float64, requires_grad=True)
     motion = torch.randn(1, 2, 5, 6)
-    assert torch.autograd.gradcheck(lambda value: warp(value, motion), (x,))
+    assert torch.autograd.gradcheck(lambda value: sample(value, motion), (x,))
 
 
 def test_every_sampled_pixel_gets_its_share_of_the_gradient():
@@ -100,6 +106,46 @@ def test_half_precision_moves_as_far_as_single():
     motion = constant((301.0, 0.0), x.shape)  # 301 and most positions are no bfloat16 numbers
     assert torch.equal(warp(x, motion)[..., :100], x[..., 301:401])
     assert torch.equal(warp(x, motion)[..., 199:], x[..., -1:].expand(1, 1, 1, 301))
+
+
+@settings(max_examples=30)
+@given(dx=st.floats(-2, 2), dy=st.floats(-2, 2), seed=st.integers(0, 2**31))
+def test_the_cubic_is_exact_for_polynomials_of_second_degree(dx, dy, seed):
+    """Which the bilinear sample is not: that is what makes it Catmull-Rom's."""
+    generator = torch.Generator().manual_seed(seed)
+    a = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+
+    def surface(u, v):
+        return sum(a[i, j] * u**i * v**j for i in range(3) for j in range(3 - i))
+
+    u, v = torch.arange(12.0)[None], torch.arange(12.0)[:, None]
+    x = surface(u, v)[None, None]
+    out = warp_cubic(x, constant((dx, dy), x.shape))[0, 0, 4:8, 4:8]  # away from the border
+    assert torch.allclose(out, surface(u + dx, v + dy)[4:8, 4:8], atol=1e-3)
+
+
+@pytest.mark.parametrize("dx", [0.1, 0.25, 0.5])
+def test_the_cubic_lets_no_frequency_grow_and_keeps_what_the_bilinear_loses(dx):
+    """There and back, a hundred times: the energy of a random feature that is not all noise."""
+    x = torch.randn(1, 4, 16, 64, generator=torch.Generator().manual_seed(0))
+    x = start = F.avg_pool2d(x, 3, 1, 1)
+    left = {}
+    for sample in (warp, warp_cubic):
+        energy = [float(start.square().sum())]
+        x = start
+        for step in range(100):
+            x = sample(x, constant((dx if step % 2 else -dx, 0.0), x.shape))
+            energy.append(float(x.square().sum()))
+        assert all(b <= a * 1.001 for a, b in zip(energy, energy[1:], strict=False))
+        left[sample] = energy[-1] / energy[0]
+    assert left[warp_cubic] > 1.5 * left[warp]
+
+
+@BOTH
+def test_positions_beyond_the_border_take_its_value(sample):
+    x = torch.randn(1, 2, 5, 7)
+    out = sample(x, constant((-100.25, 100.25), x.shape))
+    assert torch.equal(out, x[:, :, -1:, :1].expand_as(x))
 
 
 @pytest.mark.parametrize("stride", [4, 8, 16])

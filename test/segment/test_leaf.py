@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from twnet_ros.codec import BlockMotion, FrameKind
-from twnet_ros.net import to_grid, warp
+from twnet_ros.net import to_grid, warp_cubic
 from twnet_ros.segment import Path, Segmenter
 from twnet_ros.segment.leaf import two_sided_context
 from twnet_ros.segment.replay import replay
@@ -33,7 +33,7 @@ def anchors():
 def test_motion_to_one_side_is_ordinary_motion_from_that_anchor(anchors, ahead):
     (past, future), motion = anchors
     chosen = torch.full((1, 1, *motion.shape[2:]), float(ahead))
-    expected = warp(future if ahead else past, to_grid(motion, STRIDE))
+    expected = warp_cubic(future if ahead else past, to_grid(motion, STRIDE))
     context = two_sided_context(past, future, motion, chosen, STRIDE)
     torch.testing.assert_close(context, expected)
 

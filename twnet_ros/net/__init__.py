@@ -6,7 +6,7 @@ from twnet_ros.net.fold import fold
 from twnet_ros.net.pretrained import load_pretrained, publication
 from twnet_ros.net.residual import residual, residual_magnitude
 from twnet_ros.net.twnet import FeatureState, TWNet
-from twnet_ros.net.warp import to_grid, warp
+from twnet_ros.net.warp import to_grid, warp, warp_cubic
 
 __all__ = [
     "CheckpointError",
@@ -22,4 +22,5 @@ __all__ = [
     "save_checkpoint",
     "to_grid",
     "warp",
+    "warp_cubic",
 ]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from twnet_ros.net.backbone import HeadFeatures
 from twnet_ros.net.config import Config
 from twnet_ros.net.correction import ContextFeatureRectification, ResidualGuidedAttention
-from twnet_ros.net.warp import warp
+from twnet_ros.net.warp import warp_cubic
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class TWNet(nn.Module):
         self, head: HeadFeatures, motion: Tensor, residual: Tensor, state: FeatureState
     ) -> FeatureState:
         """Warp the last frame's context to this frame (equation 4) and correct it (5 and 7)."""
-        context = warp(state.context, motion)
+        context = warp_cubic(state.context, motion)
         if self.corrects:
             missing = self.cfr(context, self.spatial(head, context))
             if self.attends:

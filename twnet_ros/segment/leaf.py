@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from twnet_ros.net import to_grid, warp
+from twnet_ros.net import to_grid, warp_cubic
 
 
 def two_sided_context(
@@ -21,7 +21,7 @@ def two_sided_context(
 
     def along(context: Tensor, chosen: Tensor, part: Tensor) -> Tensor:
         mean = to_grid(motion * chosen, stride) / part.clamp(min=1 / stride**2)
-        return warp(context, mean)
+        return warp_cubic(context, mean)
 
     before, after = along(past, 1 - ahead, 1 - share), along(future, ahead, share)
     return torch.lerp(before, after, share.to(before.dtype))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from twnet_ros.learn.evaluation.baseline import CarriedFeature, CarriedLogits, uncorrected
-from twnet_ros.net import warp
+from twnet_ros.net import warp_cubic
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_uncorrected_is_the_key_frame_s_own_head_and_tail_behind_warping(network
     logits, state = bare.key(image)
     assert torch.equal(logits, model.key(image)[0])
     found, after = bare.nonkey(image.flip(3), motion, residual + 9, state)
-    context = warp(state.context, motion)
+    context = warp_cubic(state.context, motion)
     keyframe = model.keyframe
     assert torch.equal(after.context, context)
     assert torch.equal(found, keyframe.tail(context, keyframe.head(image.flip(3))))

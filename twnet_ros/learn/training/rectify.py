@@ -19,7 +19,7 @@ from tqdm import tqdm
 from twnet_ros.learn.training import parallel
 from twnet_ros.learn.training.loop import mixed_precision
 from twnet_ros.learn.training.rollout import Stretch, restart
-from twnet_ros.net import FeatureState, TWNet, warp
+from twnet_ros.net import FeatureState, TWNet, warp_cubic
 from twnet_ros.net.correction import ResidualGuidedAttention
 
 ROUNDS = 2
@@ -99,7 +99,7 @@ def _walk(
     for t in range(stretch.image.shape[1]):
         image, motion, error = stretch.frame(t, device, model.keyframe.stride)
         head = model.head(image)
-        warped = warp(context, motion)
+        warped = warp_cubic(context, motion)
         context = model.carry(head, motion, error, FeatureState(context, 0)).context
     target = model.keyframe.context(model.keyframe.head(image))
     return context, warped, model.spatial(head, warped), target - warped
