@@ -25,6 +25,7 @@ from twnet_ros.learn.training.loss import class_weights, consistency_loss, segme
 from twnet_ros.learn.training.rectify import fit_rectification
 from twnet_ros.learn.training.rollout import Lanes, Rollout, Stretch, restart
 from twnet_ros.net import FeatureState, TWNet
+from twnet_ros.segment.device import has_bf16
 
 ATTENTION_SHARE = 20.0  # of the rate, for the 28 weights of RGA: inputs and outputs of order one
 
@@ -76,7 +77,8 @@ def train_nonkey(
         return total
 
     def late(method: str) -> Scores:
-        scored = {k: score(model, clips, method, device, "auto") for k, clips in held_out.items()}
+        fast = "bf16" if has_bf16(torch.device(device)) else "fp32"
+        scored = {k: score(model, clips, method, device, fast) for k, clips in held_out.items()}
         return {f"{name}_{method}": found.late().miou() for name, found in scored.items()}
 
     per_frame = cache(lambda: late("per_frame"))  # the key-frame CNN stays as it is
