@@ -30,12 +30,12 @@ class ResidualGuidedAttention(nn.Module):
     """RGA (equation 6): one 3x3 convolution and a sigmoid turn the residual into attention.
 
     The residual enters as its mean magnitude over the feature pixel: signs would cancel. It
-    starts attending to everything alike, and little: with an eighth of what CFR predicts taken a
-    frame, evidence adds up over eight frames, and errors of the past fade as fast.
+    starts attending to everything alike, and little: with a twentieth of what CFR predicts taken
+    a frame, evidence adds up over twenty frames, and errors of the past fade as fast.
     """
 
     LEVELS = 4.0  # brings residuals, a few 8-bit levels, to the order of one
-    START = -2.0  # before the sigmoid
+    START = -3.0  # before the sigmoid
 
     def __init__(self) -> None:
         super().__init__()
