@@ -17,7 +17,12 @@ from twnet_ros.segment.network import MODELS
 from twnet_ros.segment.replay import replay
 
 POINTS = Path(__file__).parent / "data" / "street_points.csv"
-SHIPPED = ("camvid-mobilenetv1-layer1", "streets-mobilenetv1-layer1")
+SHIPPED = (
+    "camvid-mobilenetv1-layer1",
+    "camvid-mobilenetv1-layer2",
+    "streets-mobilenetv1-layer1",
+    "streets-mobilenetv1-layer2",
+)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
