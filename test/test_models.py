@@ -18,6 +18,7 @@ from twnet_ros.segment.replay import replay
 
 POINTS = Path(__file__).parent / "data" / "street_points.csv"
 SHIPPED = (
+    "camvid-ddrnet23slim-layer1",
     "camvid-mobilenetv1-layer1",
     "camvid-mobilenetv1-layer2",
     "streets-mobilenetv1-layer1",
