@@ -222,13 +222,24 @@ def test_the_next_step_runs_after_one_that_failed(placed):
     assert placed._network.calls == [("key", 1)] * 2 and not placed._waiting
 
 
-def test_a_cpu_takes_one_step_after_another(network):
+def test_on_a_cpu_nobody_waits_for_another_s_step(network):
     made = Network(network(), "cpu", "fp32")
     assert not made.batches
-    spy = made._network = Spy(made._network)
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(made.key, map(image, range(8))))
-    assert spy.calls == [("key", 1)] * 8
+    inner, together = made._network, threading.Barrier(3)
+
+    class Meeting:
+        """Goes on when three steps have begun."""
+
+        def key(self, image):
+            together.wait(timeout=60)
+            return inner.key(image)
+
+    alone = [made.key(image(seed)) for seed in range(3)]
+    made._network = Meeting()
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(made.key, map(image, range(3))))
+    for one, other in zip(found, alone, strict=True):
+        assert torch.equal(one[0], other[0]) and torch.equal(one[1].context, other[1].context)
 
 
 @pytest.mark.parametrize("batches", [False, True])

@@ -25,5 +25,9 @@ def over_bands(rows: int, work: Callable[[int, int], None]) -> None:
     The threads are Python's: a second pool of OpenMP threads beside torch's would fight with it.
     They stay: every new thread would take a memory arena of its own.
     """
-    edges = np.linspace(0, rows, torch.get_num_threads() + 1).astype(int)
+    threads = torch.get_num_threads()
+    if threads == 1:
+        work(0, rows)
+        return
+    edges = np.linspace(0, rows, threads + 1).astype(int)
     list(_POOL.map(work, edges[:-1], edges[1:]))

@@ -41,8 +41,22 @@ def has_bf16(device: torch.device) -> bool:
     """Say whether the device computes convolutions in bfloat16 by instructions of its own."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    mkldnn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return bool(mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return has_onednn() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def has_onednn() -> bool:
+    """Say whether torch was built with oneDNN, which computes convolutions on CPUs."""
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+
+
+def share_threads(streams: int) -> None:
+    """Give each of so many streams its share of the threads that a step runs on, at least one.
+
+    Streams side by side, on a thread each, wait for nothing; the threads of one step wait for each
+    other, at every layer, and for those of other steps. It holds for threads that torch has not
+    run on yet, and for the caller's.
+    """
+    torch.set_num_threads(max(1, torch.get_num_threads() // streams))
 
 
 def find_device(name: str) -> torch.device:
