@@ -319,19 +319,16 @@ def connect(ros, segment, camera_of):
 
 
 @pytest.fixture
-def run(namespace):
+def start(namespace):
     """Start executables of the package; what still runs after the test is asked to end.
 
     Shared memory of what is killed stays behind when nobody is left to see it.
     """
     processes = []
 
-    def run(executable, **parameters):
+    def start(executable, *ros_arguments, within=""):
         command = [sys.executable, f"{get_package_prefix('twnet_ros')}/lib/twnet_ros/{executable}"]
-        command += ["--ros-args", "-r", f"__ns:={namespace}", "-r", "status:=segment/status"]
-        command += ["--params-file", str(CONFIG / f"{executable.removesuffix('_node')}.yaml")]
-        for name, value in parameters.items():
-            command += ["-p", f"{name}:={value}"]
+        command += ["--ros-args", "-r", f"__ns:={namespace}{within}", *ros_arguments]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
             command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -339,7 +336,7 @@ def run(namespace):
         processes.append(process)
         return process
 
-    yield run
+    yield start
     for process in processes:
         process.terminate()
     for process in processes:
@@ -348,6 +345,20 @@ def run(namespace):
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
+
+
+@pytest.fixture
+def run(start):
+    """Start executables of the package with their shipped parameters, and others."""
+
+    def run(executable, **parameters):
+        config = CONFIG / f"{executable.removesuffix('_node')}.yaml"
+        given = [part for one in parameters.items() for part in ("-p", f"{one[0]}:={one[1]}")]
+        return start(
+            executable, "-r", "status:=segment/status", "--params-file", str(config), *given
+        )
+
+    return run
 
 
 class Sender:

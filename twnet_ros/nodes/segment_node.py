@@ -4,7 +4,8 @@
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from typing import Any
 
@@ -32,6 +33,7 @@ from twnet_ros.nodes.ticket import Ticket
 from twnet_ros.segment import Segmenter, Wish
 from twnet_ros.segment.device import free_memory, memory_bytes
 
+NAME = "segment"
 THROTTLE_S = 5.0
 LOOK_UP_S = 0.5  # how long a signal to end may go unseen
 THREADS = 2  # packets come in while a parameter's change loads a model
@@ -42,7 +44,7 @@ class SegmentNode(LifecycleNode):
 
     def __init__(self, **options: Any) -> None:
         """Take what rclpy's Node takes beside a name."""
-        super().__init__("segment", **options)
+        super().__init__(NAME, **options)
         self._settings = Parameters(self, TABLE, self._prepare_change)
         self._outputs: Outputs | None = None  # while it is configured
         self._pipeline: Pipeline | None = None  # while it is active
@@ -261,28 +263,56 @@ class SegmentNode(LifecycleNode):
         return True
 
 
+def run(nodes: Sequence[SegmentNode]) -> None:
+    """Start nodes, run them until the process is interrupted, and end them.
+
+    Each has an executor of its own: at every message rclpy's goes through all that it waits for,
+    so that one for all of them would take as many times longer as there are nodes. An error of one
+    ends them all.
+    """
+    executors = [MultiThreadedExecutor(THREADS) for _ in nodes]
+    pool = ThreadPoolExecutor(len(nodes))
+    try:
+        for executor, node in zip(executors, nodes, strict=True):
+            executor.add_node(node)
+        for node in nodes:
+            if rclpy.ok():  # and not asked to end meanwhile
+                node.start()
+        for spun in as_completed([pool.submit(_spin, executor) for executor in executors]):
+            spun.result()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        rclpy.try_shutdown()  # nobody spins after that
+        pool.shutdown()
+        for executor in executors:
+            executor.shutdown()
+        for node in nodes:
+            node.destroy_node()
+
+
+def _spin(executor: MultiThreadedExecutor) -> None:
+    try:
+        # rclpy wakes the executor before it shuts the context down, so that a node that nothing
+        # else wakes may sleep on through a signal to end.
+        while rclpy.ok():
+            executor.spin_once(timeout_sec=LOOK_UP_S)
+    except ExternalShutdownException:
+        pass
+    except rclpy_implementation.RCLError:
+        if rclpy.ok():  # and not shut down between the two calls
+            raise
+
+
 def main() -> int:
     """Run the node until it is interrupted."""
     rclpy.init()
     try:
         node = SegmentNode()
     except ParameterException as error:
-        get_logger("segment").fatal(str(error))
+        get_logger(NAME).fatal(str(error))
         return 1
-    executor = MultiThreadedExecutor(THREADS)
-    executor.add_node(node)
-    try:
-        node.start()
-        # rclpy wakes the executor before it shuts the context down, so that a node that nothing
-        # else wakes may sleep on through a signal to end.
-        while rclpy.ok():
-            executor.spin_once(timeout_sec=LOOK_UP_S)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    run([node])
     return 0
 
 
