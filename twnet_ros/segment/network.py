@@ -80,7 +80,7 @@ class Network:
         # On a CPU a batch gains nothing and takes more: four streams of 480x360, layer 1, on two
         # cores came to 0.97 to 1.02 (bf16) and 0.83 to 1.03 times (fp32) the frames a second of
         # one step after another, and the process to 449 instead of 297 MB of its own (bf16).
-        # Side by side, four streams came to 63 to 65 frames a second instead of 35 to 43.
+        # Side by side, a thread each, they came to 63 to 65 frames a second instead of 35 to 43.
         self.batches = self.device.type != "cpu"
         self._waiting: deque[_Step] = deque()
         self._turn = threading.Lock()
