@@ -11,8 +11,12 @@ from twnet_ros.learn.training.recipe import record_recipe
 ROOT = Path(__file__).parents[3]
 RECIPES = sorted((ROOT / "config" / "train").glob("*.yaml"))
 CARDS = {
-    card: ROOT / "twnet_ros" / "models" / f"{card}-mobilenetv1-layer1.md"
-    for card in ("camvid", "streets")
+    name: ROOT / "twnet_ros" / "models" / f"{card}-layer1.md"
+    for name, card in {
+        "camvid": "camvid-mobilenetv1",
+        "ddrnet": "camvid-ddrnet23slim",
+        "streets": "streets-mobilenetv1",
+    }.items()
 }
 
 
@@ -152,5 +156,5 @@ def test_the_shipped_recipes_are_those_of_the_cards(name):
 
 
 def test_every_shipped_recipe_is_of_a_card():
-    assert len(RECIPES) == 7
+    assert len(RECIPES) == 11
     assert {path.stem.split("_")[0] for path in RECIPES} == CARDS.keys()
