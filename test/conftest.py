@@ -14,6 +14,23 @@ settings.load_profile("untimed")
 DRIVES = Path(__file__).parents[1].parent / "shared" / "data" / "drives"
 
 
+@pytest.fixture(autouse=True)
+def ordinary_priority():
+    """Undo what SVT-AV1 does as root: who opens its encoder gets real-time priority.
+
+    Every thread and process that is started afterwards would inherit it, and two busy ones would
+    let nothing else run. Fixtures of wider scopes have encoded before this one begins.
+    """
+    _give_up_priority()
+    yield
+    _give_up_priority()
+
+
+def _give_up_priority():
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 @pytest.fixture(scope="session")
 def drive():
     """Find a shared drive by file name, or skip; TWNET_REQUIRE_DATA=1 fails instead."""
