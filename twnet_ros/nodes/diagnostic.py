@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
@@ -96,13 +95,11 @@ class Diagnostics:
         self._closed = False
         self._watch = Watch(WINDOW_S, time.monotonic())
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 1)
-        # Neither on the node's clock, which stands still without /clock, nor behind what else
-        # the node's executor waits for.
+        # Not on the node's clock, which stands still without /clock.
         self._timer = node.create_timer(
             values["diagnostic_period"],
             self._publish,
-            MutuallyExclusiveCallbackGroup(),
-            Clock(clock_type=ClockType.STEADY_TIME),
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
         self.use(values)
 
