@@ -1,5 +1,6 @@
 """What several rooms' tests share."""
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -18,8 +19,9 @@ DRIVES = Path(__file__).parents[1].parent / "shared" / "data" / "drives"
 def ordinary_priority():
     """Undo what SVT-AV1 does as root: who opens its encoder gets real-time priority.
 
-    Every thread and process that is started afterwards would inherit it, and two busy ones would
-    let nothing else run. Fixtures of wider scopes have encoded before this one begins.
+    Every thread and process that is started afterwards would inherit it, and two of Fast DDS that
+    wait for a lock by spinning would let nothing else run, whoever holds it included. Fixtures of
+    wider scopes have encoded before this one begins.
     """
     _give_up_priority()
     yield
@@ -27,8 +29,13 @@ def ordinary_priority():
 
 
 def _give_up_priority():
-    if os.sched_getscheduler(0) != os.SCHED_OTHER:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    # Not os.sched_setscheduler: the C library would go on believing what it was told before, and
+    # Fast DDS makes of its threads what the library says of the one that starts them.
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.pthread_self.restype = ctypes.c_ulong
+    priority = ctypes.c_int(0)  # struct sched_param
+    this = ctypes.c_ulong(libc.pthread_self())
+    assert libc.pthread_setschedparam(this, os.SCHED_OTHER, ctypes.byref(priority)) == 0
 
 
 @pytest.fixture(scope="session")
