@@ -1,7 +1,6 @@
 """Publishing how a node does on /diagnostics, by the conventions of diagnostic_updater."""
 
 import os
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -91,8 +90,6 @@ class Diagnostics:
         self, node: Node, topic: str, device: Callable[[], DeviceState], values: dict[str, Any]
     ) -> None:
         self._node, self._topic, self._device = node, topic, device
-        self._lock = threading.Lock()  # so that nothing is published while it closes
-        self._closed = False
         self._watch = Watch(WINDOW_S, time.monotonic())
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 1)
         # Not on the node's clock, which stands still without /clock.
@@ -130,21 +127,16 @@ class Diagnostics:
 
     def close(self) -> None:
         """Publish no more, and take timer and publisher back."""
-        with self._lock:
-            self._closed = True
-            self._node.destroy_timer(self._timer)
-            self._node.destroy_publisher(self._publisher)
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_publisher(self._publisher)
 
     def _publish(self) -> None:
-        with self._lock:
-            if self._closed:
-                return
-            try:
-                if self._publisher.get_subscription_count():
-                    self._publisher.publish(self._message())
-            except rclpy_implementation.RCLError:
-                if self._node.context.ok():
-                    raise  # else the process is on its way out
+        try:
+            if self._publisher.get_subscription_count():
+                self._publisher.publish(self._message())
+        except rclpy_implementation.RCLError:
+            if self._node.context.ok():
+                raise  # else the process is on its way out
 
     def _message(self) -> DiagnosticArray:
         seen = self._watch.snapshot(time.monotonic())

@@ -1,12 +1,10 @@
 """The video topic in, whichever of the message types it has: coded data under its header."""
 
-import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import (
     QoSRequestedIncompatibleQoSInfo,
@@ -113,7 +111,7 @@ def offered_reliability(offered: Collection[QoSReliabilityPolicy]) -> QoSReliabi
 
 
 class Intake:
-    """Subscribes to the video and hands on what comes, one callback at a time.
+    """Subscribes to the video and hands on what comes.
 
     As long as no publisher is matched, the graph is looked at once a second: for the type that is
     published, for the reliability that is offered where that is asked for (`auto`), or for why
@@ -144,33 +142,19 @@ class Intake:
         self._format = ""  # of what the assembler holds
         self._said = ""
         self._refused = False  # by a publisher, since the last look
-        self._group = MutuallyExclusiveCallbackGroup()
-        self._changing = threading.Lock()  # the node stops it from another thread
-        self._stopped = False
         if len(accepted) == 1:  # no need to see a publisher first
             self._subscribe(accepted[0], self._wanted or QoSReliabilityPolicy.RELIABLE)
         # Not on the node's clock, which stands still without /clock.
-        self._timer = node.create_timer(
-            LOOK_S,
-            self._look,
-            callback_group=self._group,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(LOOK_S, self._look, clock=steady)
         self._look()
 
     def stop(self) -> None:
         """Stop listening."""
-        with self._changing:
-            self._stopped = True
-            self._node.destroy_timer(self._timer)
-            self._unsubscribe()
+        self._node.destroy_timer(self._timer)
+        self._unsubscribe()
 
     def _look(self) -> None:
-        with self._changing:
-            if not self._stopped:
-                self._look_at_publishers()
-
-    def _look_at_publishers(self) -> None:
         self._refused = False
         try:
             publishers = self._node.get_publishers_info_by_topic(self._topic)
@@ -200,7 +184,6 @@ class Intake:
             TOPIC,
             partial(self._receive, kind),
             QoSProfile(depth=self._depth, reliability=reliability),
-            callback_group=self._group,
             event_callbacks=SubscriptionEventCallbacks(
                 matched=partial(self._match, kind, reliability), incompatible_qos=self._mismatch
             ),

@@ -25,8 +25,6 @@ NO_PICTURE = "no picture came out of this packet"
 BROKEN = "labelled although the reference chain is broken"
 SKIPPED = "skipped for a newer frame, to keep within max_latency_ms"
 
-ENDS_S = 1.0  # between looks at whether the network's thread is still there
-
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
@@ -110,13 +108,11 @@ class Pipeline:
     def change(self, work: Callable[[], None]) -> None:
         """Do something between two frames, on the network's thread, and return when it is done.
 
-        What it raises is raised here; RuntimeError where the pipeline has stopped before.
+        What it raises is raised here. Not to be called once the pipeline has stopped.
         """
         change = _Change(work)
         self._decoded.put(change)
-        while not change.done.wait(ENDS_S):
-            if not self._threads[1].is_alive():
-                raise RuntimeError("the pipeline has stopped")
+        change.done.wait()
         if change.error:
             raise change.error
 
