@@ -3,7 +3,7 @@
 from twnet_ros.net.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from twnet_ros.net.config import Config
 from twnet_ros.net.fold import fold
-from twnet_ros.net.pointwise import keep_onednn
+from twnet_ros.net.onednn import use_onednn
 from twnet_ros.net.pretrained import load_pretrained, publication
 from twnet_ros.net.residual import residual, residual_magnitude
 from twnet_ros.net.twnet import FeatureState, TWNet
@@ -15,7 +15,6 @@ __all__ = [
     "FeatureState",
     "TWNet",
     "fold",
-    "keep_onednn",
     "load_checkpoint",
     "load_pretrained",
     "publication",
@@ -23,6 +22,7 @@ __all__ = [
     "residual_magnitude",
     "save_checkpoint",
     "to_grid",
+    "use_onednn",
     "warp",
     "warp_cubic",
 ]

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from twnet_ros.net.backbone import Backbone, Head, HeadFeatures, Tail
-from twnet_ros.net.layer import Fuse, Lateral, Residual, basic, convolution
+from twnet_ros.net.layer import Fuse, Lateral, Residual, basic, convolution, resize
 
 DETAIL = 64  # channels of the branch at 1/8, and of the segmentation head
 SUM = 128  # channels of both branches where they are added
@@ -51,9 +51,7 @@ class DualStage(nn.Module):
     def forward(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Map (N, inputs, h, w) to (N, outputs, h / 2, w / 2), beside (N, 64, H / 8, W / 8)."""
         low, high = self.low(low), self.high(high)
-        raised = F.interpolate(
-            self.compress(F.relu(low)), high.shape[-2:], mode="bilinear", align_corners=False
-        )
+        raised = resize(self.compress(F.relu(low)), high.shape[-2:])
         low = F.relu(low + self.down(F.relu(high)), inplace=True)
         return low, F.relu(high + raised, inplace=True)
 
@@ -81,10 +79,7 @@ class DeepPooling(nn.Module):
         pooled.append(F.adaptive_avg_pool2d(x, 1))
         parts = [self.reduce[0](x)]
         for feature, reduce, smooth in zip(pooled, self.reduce[1:], self.smooth, strict=True):
-            raised = F.interpolate(
-                reduce(feature), x.shape[-2:], mode="bilinear", align_corners=False
-            )
-            parts.append(smooth(raised + parts[-1]))
+            parts.append(smooth(resize(reduce(feature), x.shape[-2:]) + parts[-1]))
         pyramid: Tensor = self.fuse(torch.cat(parts, 1)) + self.shortcut(x)
         return pyramid
 

@@ -15,6 +15,13 @@ def convolution(
     ]
 
 
+def resize(x: Tensor, size: torch.Size) -> Tensor:
+    """Interpolate (N, C, H, W) bilinearly, at pixel centres, to a size (h, w)."""
+    if x.shape[-2:] == size:
+        return x  # as interpolation would return it, by a pass over memory
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
 class Lateral(nn.Sequential):
     """Projection of an encoder feature to the width, and the stride, of its decoder stage."""
 
@@ -31,8 +38,7 @@ class Fuse(nn.Module):
 
     def forward(self, deep: Tensor, shallow: Tensor) -> Tensor:
         """Fuse (N, C, h, w) into (N, C, 2h, 2w)."""
-        raised = F.interpolate(deep, shallow.shape[-2:], mode="bilinear", align_corners=False)
-        fused: Tensor = self.smooth(raised + shallow)
+        fused: Tensor = self.smooth(resize(deep, shallow.shape[-2:]) + shallow)
         return fused
 
 
@@ -57,7 +63,7 @@ class PyramidPooling(nn.Module):
         parts = [x]
         for bins, branch in zip(self.BINS, self.branches, strict=True):
             pooled = branch(F.adaptive_avg_pool2d(x, bins))
-            parts.append(F.interpolate(pooled, x.shape[-2:], mode="bilinear", align_corners=False))
+            parts.append(resize(pooled, x.shape[-2:]))
         fused: Tensor = self.fuse(torch.cat(parts, 1))
         return fused
 

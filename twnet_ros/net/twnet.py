@@ -4,12 +4,12 @@ import copy
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from twnet_ros.net.backbone import HeadFeatures
 from twnet_ros.net.config import Config
 from twnet_ros.net.correction import ContextFeatureRectification, ResidualGuidedAttention
+from twnet_ros.net.layer import resize
 from twnet_ros.net.warp import warp_cubic
 
 
@@ -85,8 +85,7 @@ class TWNet(nn.Module):
     @staticmethod
     def spatial(head: HeadFeatures, context: Tensor) -> Tensor:
         """Bring the head's spatial feature to the context's grid (N, C, h, w)."""
-        size = context.shape[-2:]
-        return F.interpolate(head.lateral[0], size, mode="bilinear", align_corners=False)
+        return resize(head.lateral[0], context.shape[-2:])
 
     def recut(self, layer: int, correction: str) -> "TWNet":
         """Return a network with this key-frame CNN, cut at ``layer``, its non-key step untrained.

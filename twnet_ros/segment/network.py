@@ -16,8 +16,8 @@ from twnet_ros.net import (
     FeatureState,
     TWNet,
     fold,
-    keep_onednn,
     load_checkpoint,
+    use_onednn,
 )
 from twnet_ros.segment.device import PRECISIONS, choose, find_device, has_onednn
 from twnet_ros.segment.memory import keep_memory
@@ -71,8 +71,8 @@ class Network:
         self.dtype = PRECISIONS[self.precision]
         self._network = copy.deepcopy(model).eval()
         fold(self._network)
-        if self.device.type == "cpu" and self.precision == "fp32" and has_onednn():
-            keep_onednn(self._network)
+        if self.device.type == "cpu" and has_onednn():
+            use_onednn(self._network)
         self._network.to(self.device, self.dtype)
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._model = None if self.device.type == "cpu" else model  # for a CPU to fall back on
