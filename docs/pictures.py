@@ -1,11 +1,13 @@
 """Make the pictures in this folder: ``make pictures``, or ``python docs/pictures.py [FOLDER]``."""
 
+import json
 import sys
 import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from twnet_ros.codec import BlockMotion, write_clip
@@ -31,6 +33,7 @@ def make(folder: Path) -> None:
     write_png(folder / "legend_camvid.png", class_legend(CAMVID))
     write_png(folder / "legend_motion.png", motion_legend())
     write_png(folder / "contact_sheet.png", street_sheet())
+    frame_time_plot().savefig(folder / "frame_time.png")
 
 
 def class_legend(classes: ClassSet) -> Picture:
@@ -78,6 +81,35 @@ def street_sheet() -> Picture:
             (one, labels[one.frame.index]) for one in inspect(clip) if one.frame.index in SHOWN
         ]
     return contact_sheet(rows, segmenter.classes, segmenter.colors)
+
+
+def frame_time_plot() -> Figure:
+    """Return where the time of a frame went and goes, as frame_time.json has it."""
+    measured = json.loads((DOCS / "frame_time.json").read_text(encoding="utf-8"))
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    axes = figure.subplots()
+    names, stages = [], ("decode", "input", "network", "output")
+    for step, times in measured["median_ms"].items():
+        for when in ("before", "after"):
+            names.append(f"{step}, {when}")
+            start = 0.0
+            for stage, color in zip(
+                stages, ("#7f7f7f", "#1f77b4", "#2ca02c", "#ff7f0e"), strict=True
+            ):
+                took = times[when][stage]
+                first = len(names) == 1
+                axes.barh(
+                    len(names), took, left=start, color=color, label=stage if first else None
+                )
+                start += took
+            axes.text(start + 6, len(names), f"{start:.0f} ms", va="center", fontsize=9)
+    axes.set_yticks(range(1, len(names) + 1), names)
+    axes.invert_yaxis()
+    axes.margins(x=0.08)
+    axes.set_xlabel("ms of a frame, median")
+    axes.set_title(f"{measured['clip']}; {measured['model']}", fontsize=10)
+    axes.legend(loc="upper right")
+    return figure
 
 
 if __name__ == "__main__":

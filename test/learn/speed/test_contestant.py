@@ -5,6 +5,7 @@ from types import ModuleType
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from twnet_ros.learn.speed import contestant
@@ -18,8 +19,9 @@ SIZE = (96, 64)
 class Attributes(nn.Module):
     """A network that applies its parts in `forward`, as most do."""
 
-    def __init__(self):
+    def __init__(self, activate=torch.relu):
         super().__init__()
+        self.activate = activate
         self.conv = nn.Conv2d(3, 6, 3, 8, 1)
         self.norm = nn.BatchNorm2d(6)
         self.classify = nn.Conv2d(6, 5, 1)
@@ -27,7 +29,7 @@ class Attributes(nn.Module):
         self.norm.running_var.uniform_(0.5, 2)
 
     def forward(self, image):
-        return self.classify(self.norm(self.conv(image)).relu())
+        return self.classify(self.activate(self.norm(self.conv(image))))
 
 
 class Twice(Attributes):
@@ -95,6 +97,31 @@ def test_batch_norms_are_folded_where_the_graph_can_be_traced(module, config, ki
         logits, _ = entry.network.key(image)
         torch.testing.assert_close(logits, given(image), rtol=1e-4, atol=1e-5)
     assert (entry.name, entry.per_frame) == ("peers_of_a_test:make", True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [
+        (nn.ReLU, lambda x: x.relu()),
+        (nn.ReLU, lambda x: x.relu_()),
+        (nn.ReLU, torch.relu),
+        (nn.ReLU, F.relu),
+        (nn.ReLU, nn.ReLU(inplace=True)),
+        (nn.ReLU6, F.relu6),
+        (nn.ReLU6, nn.ReLU6()),
+    ],
+)
+def test_activations_are_put_behind_their_convolutions(module, config, kind, call):
+    torch.manual_seed(0)
+    given = Attributes(call).eval()
+    given.norm.running_mean.mul_(10)  # so that some are at zero, and some above six
+    image = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        expected = given(image)
+        module.make = lambda: given
+        peer = peer_entry("peers_of_a_test:make", config, SIZE).network
+        assert [type(part) for part in peer.network.conv] == [nn.Conv2d, kind]
+        torch.testing.assert_close(peer.key(image)[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_factory_may_lie_within_a_class_of_the_module(module, config):

@@ -9,15 +9,27 @@ from operator import attrgetter
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
-from twnet_ros.net import Config, FeatureState, TWNet, load_checkpoint
+from twnet_ros.net import Config, FeatureState, TWNet, fold, load_checkpoint
 from twnet_ros.segment import CITYSCAPES
 from twnet_ros.segment.network import MODELS
 
 LAYERS = (1, 2, 3)
 RANDOM = "random"  # weights that nobody trained
+# How networks call what oneDNN takes into a convolution.
+ACTIVATIONS: dict[object, type[nn.Module]] = {
+    nn.ReLU: nn.ReLU,
+    nn.ReLU6: nn.ReLU6,
+    F.relu: nn.ReLU,
+    F.relu6: nn.ReLU6,
+    torch.relu: nn.ReLU,
+    torch.relu_: nn.ReLU,
+    "relu": nn.ReLU,
+    "relu_": nn.ReLU,
+}
 
 
 class Peer(nn.Module):
@@ -102,9 +114,10 @@ def untrained(config: Config) -> TWNet:
 def peer_entry(factory: str, config: Config, size: tuple[int, int]) -> Entry:
     """Make a network by ``MODULE:FACTORY``, a callable without arguments, to be timed per frame.
 
-    Its batch norms are folded where its graph can be traced. ValueError where there is no such
-    factory, it fails, or what it makes does not map an image of ``size`` (width, height in
-    pixels), normalised as ``config`` says, to logits.
+    Where its graph can be traced, its batch norms are folded and its activations put behind their
+    convolutions, as ours are. ValueError where there is no such factory, it fails, or what it
+    makes does not map an image of ``size`` (width, height in pixels), normalised as ``config``
+    says, to logits.
     """
     make = _find(factory)
     try:
@@ -118,12 +131,13 @@ def peer_entry(factory: str, config: Config, size: tuple[int, int]) -> Entry:
     image = torch.rand(1, 3, size[1], size[0])
     network = network.cpu().float().eval()
     logits = _logits(factory, network, image)
-    folded = _folded(network)
-    if folded is not None:
-        other = _logits(factory, folded, image)
+    fold(network)
+    joined = _joined(network)
+    if joined is not None:
+        other = _logits(factory, joined, image)
         # Tracing keeps one way through code that branches: what is left has to do the same.
         if other.shape == logits.shape and (other - logits).abs().max() <= 1e-2 * logits.std():
-            network = folded
+            network = joined
     return Entry(factory, Peer(network, config), "its own", per_frame=True)
 
 
@@ -163,26 +177,34 @@ def _logits(factory: str, network: nn.Module, image: Tensor) -> Tensor:
     return logits
 
 
-def _folded(network: nn.Module) -> nn.Module | None:
-    """Return the network with batch norms in its convolutions; None where it cannot be traced.
+def _joined(network: nn.Module) -> nn.Module | None:
+    """Return the network with batch norms in its convolutions and activations behind them.
 
-    ``fold`` sees only what stands one after another in an ``nn.Sequential``.
+    None where it cannot be traced. ``fold`` and the engine see only what stands one after another
+    in an ``nn.Sequential``.
     """
     try:
         traced = fx.symbolic_trace(network)
     except Exception:  # torch.fx raises many things, and the report tells what is left unfolded
         return None
-    parts = dict(traced.named_modules())
     calls = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
     for node in list(traced.graph.nodes):
-        norm, before = parts.get(str(node.target)), node.args[0] if node.args else None
-        if not (isinstance(norm, nn.BatchNorm2d) and isinstance(before, fx.Node)):
+        before = node.args[0] if node.args else None
+        if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) > 1:
             continue
-        conv = parts.get(str(before.target))
-        if not isinstance(conv, nn.Conv2d) or calls[before.target] > 1 or len(before.users) > 1:
+        path = str(before.target)
+        conv = traced.get_submodule(path)
+        if not isinstance(conv, nn.Conv2d) or calls[path] > 1:
             continue
-        parent, _, name = str(before.target).rpartition(".")
-        setattr(traced.get_submodule(parent), name, fuse_conv_bn_eval(conv, norm))
+        part = traced.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if isinstance(part, nn.BatchNorm2d):
+            made: nn.Module = fuse_conv_bn_eval(conv, part)
+        elif activation := ACTIVATIONS.get(type(part) if part is not None else node.target):
+            made = nn.Sequential(conv, activation())
+        else:
+            continue
+        parent, _, name = path.rpartition(".")
+        setattr(traced.get_submodule(parent), name, made)
         node.replace_all_uses_with(before)
         traced.graph.erase_node(node)
     traced.delete_all_unused_submodules()
