@@ -177,7 +177,6 @@ def test_it_leaves_nothing_behind_when_it_is_closed(ros, node, arrays):
         diagnostics = Diagnostics(node, "/video", lambda: DEVICE, QUICK)
         ros.spin_until(lambda count=count: len(arrays) >= count)
         diagnostics.close()
-        diagnostics._publish()  # one that was on its way when it closed
         assert (len(list(node.timers)), len(list(node.publishers))) == (timers, publishers)
 
 
