@@ -1,6 +1,5 @@
 """The network as it runs: placed on a device, and shared by the streams of a process."""
 
-import copy
 import os
 import pathlib
 import threading
@@ -11,15 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from twnet_ros.net import (
-    CheckpointError,
-    FeatureState,
-    TWNet,
-    fold,
-    load_checkpoint,
-    use_onednn,
-)
-from twnet_ros.segment.device import PRECISIONS, choose, find_device, has_onednn
+from twnet_ros.net import CheckpointError, FeatureState, TWNet, load_checkpoint
+from twnet_ros.segment.device import PRECISIONS, choose, find_device, place
 from twnet_ros.segment.memory import keep_memory
 from twnet_ros.segment.segmentation import SegmentError
 
@@ -69,12 +61,7 @@ class Network:
         self.config = model.config
         self.device, self.precision = choose(model, device, precision)
         self.dtype = PRECISIONS[self.precision]
-        self._network = copy.deepcopy(model).eval()
-        fold(self._network)
-        if self.device.type == "cpu" and has_onednn():
-            use_onednn(self._network)
-        self._network.to(self.device, self.dtype)
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = place(model, self.device, self.dtype)
         self._model = None if self.device.type == "cpu" else model  # for a CPU to fall back on
         self._on_cpu: weakref.ref[Network] | None = None
         # On a CPU a batch gains nothing and takes more: four streams of 480x360, layer 1, on two
