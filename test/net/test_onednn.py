@@ -9,6 +9,7 @@ from torch import nn
 from twnet_ros.net import Config, TWNet, fold, use_onednn
 from twnet_ros.net.config import BACKBONES
 from twnet_ros.net.layer import Residual, basic
+from twnet_ros.segment.device import has_bf16
 
 if not torch.backends.mkldnn.is_available():
     pytest.skip("torch was built without oneDNN", allow_module_level=True)
@@ -20,6 +21,20 @@ def threads(request):
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
+
+
+def randomise(network):
+    """Give batch norms, and what begins at zero, values of their own."""
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.normal_(0, 0.3)
+            part.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.normal_(part.bias, 0, 0.3)
+    for corrects in ("cfr", "rga"):
+        for parameter in getattr(network, corrects, nn.Identity()).parameters():
+            nn.init.normal_(parameter, 0, 0.1)
+    return network
 
 
 @torch.inference_mode()
@@ -39,7 +54,7 @@ def test_both_steps_differ_by_rounding_alone(backbone, layer, threads):
     config = Config(
         backbone, layer, ("a", "b", "c"), ((0, 0, 0),) * 3, (96, 64), correction=correction
     )
-    network = TWNet(config).eval()
+    network = randomise(TWNet(config)).eval()
     fold(network)
     fused = copy.deepcopy(network)
     use_onednn(fused)
@@ -64,6 +79,10 @@ def test_both_steps_differ_by_rounding_alone(backbone, layer, threads):
         pytest.param([nn.ReLU(), nn.Conv2d(8, 8, 1)], id="activation in front"),
         pytest.param([nn.Conv2d(8, 8, 1), nn.Sigmoid(), nn.ReLU6()], id="of something else"),
         pytest.param([nn.Conv2d(8, 8, 1), nn.ReLU(), nn.ReLU6()], id="two"),
+        pytest.param([nn.Conv2d(8, 8, 3, padding="same"), nn.ReLU()], id="padding by name"),
+        pytest.param(
+            [nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"), nn.ReLU()], id="reflected"
+        ),
     ],
 )
 def test_layers_one_after_another(layers, threads):
@@ -79,7 +98,7 @@ def test_layers_one_after_another(layers, threads):
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_residual_block_leaves_its_input_as_it_was(stride, activate, threads):
     torch.manual_seed(0)
-    block = basic(8, 8, stride, activate=activate).eval()
+    block = randomise(basic(8, 8, stride, activate=activate)).eval()
     fold(block)
     network, image = nn.Sequential(block), torch.randn(1, 8, 6, 10)
     before = image.clone()
@@ -89,3 +108,26 @@ def test_a_residual_block_leaves_its_input_as_it_was(stride, activate, threads):
         assert not isinstance(network[0], Residual)
         torch.testing.assert_close(network(image), expected)
     assert (image == before).all()
+
+
+def test_a_residual_block_that_ends_in_an_activation_keeps_it():
+    torch.manual_seed(0)
+    body = [nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()]
+    network, image = nn.Sequential(Residual(body, 8, 8)), torch.randn(1, 8, 6, 10)
+    with torch.inference_mode():
+        expected = network(image)
+        use_onednn(network)
+        torch.testing.assert_close(network(image), expected)
+
+
+@pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="no instructions for bfloat16")
+def test_in_bfloat16_an_activation_changes_no_bit():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU6(), nn.Conv2d(8, 4, 1))
+    image = 5 * torch.randn(1, 8, 16, 24, dtype=torch.bfloat16)
+    image = image.contiguous(memory_format=torch.channels_last)
+    network.to(torch.bfloat16).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        expected = network(image)
+        use_onednn(network)
+        assert (network(image) == expected).all()

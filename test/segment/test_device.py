@@ -1,11 +1,16 @@
-"""How many threads a step runs on where several streams share them."""
+"""The form in which a network runs on a device, and how many threads its step runs on."""
 
 import threading
 
 import pytest
 import torch
+from torch import nn
 
-from twnet_ros.segment.device import share_threads
+from twnet_ros.net import Config, TWNet
+from twnet_ros.segment import device
+from twnet_ros.segment.device import has_bf16, has_onednn, place, share_threads
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -24,3 +29,20 @@ def test_each_stream_has_its_share_at_least_one(streams, share):
     stream.start()
     stream.join()
     assert found == [torch.get_num_threads()] == [share]
+
+
+@pytest.mark.skipif(not has_onednn(), reason="torch was built without oneDNN")
+@pytest.mark.parametrize("supported", [True, False])
+def test_without_instructions_for_bfloat16_pytorch_computes_it(supported, monkeypatch):
+    if supported and not has_bf16(CPU):
+        pytest.skip("no instructions for bfloat16")
+    monkeypatch.setattr(device, "has_bf16", lambda _: supported)
+    torch.manual_seed(0)
+    model = TWNet(Config("mobilenetv1", 1, ("a", "b"), ((0, 0, 0),) * 2, (96, 64)))
+    placed = place(model, CPU, torch.bfloat16)
+    plain = [part for part in placed.modules() if isinstance(part, nn.Conv2d)]
+    assert bool(plain) is not supported
+    image = torch.randn(1, 3, 64, 96, dtype=torch.bfloat16)
+    with torch.inference_mode():
+        logits, _ = placed.key(image.contiguous(memory_format=torch.channels_last))
+    assert logits.dtype == torch.bfloat16 and bool(logits.isfinite().all())

@@ -267,8 +267,8 @@ def run(nodes: Sequence[SegmentNode]) -> None:
 
     Each has an executor of its own: at every message rclpy's goes through all that it waits for,
     so that one for all of them would take as many times longer as there are nodes. They have one
-    thread: with rclpy's executor of several, 9.6 instead of 57.5 frames a second came through. An
-    error of one ends them all.
+    thread: with rclpy's executor of several, 9.6 instead of 57.5 frames a second of the demo came
+    through. An error of one ends them all.
     """
     executors = [SingleThreadedExecutor() for _ in nodes]
     pool = ThreadPoolExecutor(len(nodes))

@@ -12,6 +12,7 @@ from twnet_ros.learn.speed import contestant
 from twnet_ros.learn.speed.contestant import RANDOM, our_entries, peer_entry, untrained
 from twnet_ros.net import Config, TWNet, save_checkpoint
 from twnet_ros.segment import CITYSCAPES
+from twnet_ros.segment.device import has_onednn, place
 
 SIZE = (96, 64)
 
@@ -37,6 +38,14 @@ class Twice(Attributes):
 
     def forward(self, image):
         return super().forward(image) + self.conv(image)[:, :5]
+
+
+class Shared(Attributes):
+    """The same, but what the activation is of is used beside it."""
+
+    def forward(self, image):
+        x = self.conv(image)
+        return self.classify(self.activate(x) - x)
 
 
 class Nested(nn.Module):
@@ -121,6 +130,47 @@ def test_activations_are_put_behind_their_convolutions(module, config, kind, cal
         module.make = lambda: given
         peer = peer_entry("peers_of_a_test:make", config, SIZE).network
         assert [type(part) for part in peer.network.conv] == [nn.Conv2d, kind]
+        torch.testing.assert_close(peer.key(image)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+class Blocks(nn.Module):
+    """The same of blocks one after another."""
+
+    def __init__(self):
+        super().__init__()
+        parts = Attributes()
+        self.block = nn.Sequential(parts.conv, parts.norm, nn.ReLU())
+        self.classify = parts.classify
+
+    def forward(self, image):
+        return self.classify(self.block(image))
+
+
+class Unread(Blocks):
+    """One that cannot be traced."""
+
+    def forward(self, image):
+        return super().forward(image) if image.shape[-1] > 1 else image
+
+
+@pytest.mark.skipif(not has_onednn(), reason="torch was built without oneDNN")
+@pytest.mark.parametrize("kind", [Attributes, Blocks, Unread])
+def test_in_the_engine_no_activation_stands_alone(module, config, kind):
+    module.make = lambda: kind().eval()
+    peer = peer_entry("peers_of_a_test:make", config, SIZE).network
+    assert peer.unfolded == 0
+    placed = place(peer, torch.device("cpu"), torch.float32)
+    assert not any(isinstance(part, nn.ReLU) for part in placed.modules())
+    placed.key(torch.randn(1, 3, 64, 96))
+
+
+def test_a_convolution_that_others_use_keeps_its_own_output(module, config):
+    torch.manual_seed(0)
+    given, image = Shared().eval(), torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        expected = given(image)
+        module.make = lambda: given
+        peer = peer_entry("peers_of_a_test:make", config, SIZE).network
         torch.testing.assert_close(peer.key(image)[0], expected, rtol=1e-4, atol=1e-5)
 
 

@@ -114,9 +114,10 @@ def untrained(config: Config) -> TWNet:
 def peer_entry(factory: str, config: Config, size: tuple[int, int]) -> Entry:
     """Make a network by ``MODULE:FACTORY``, a callable without arguments, to be timed per frame.
 
-    Where its graph can be traced, its batch norms are folded and its activations put behind their
-    convolutions, as ours are. ValueError where there is no such factory, it fails, or what it
-    makes does not map an image of ``size`` (width, height in pixels), normalised as ``config``
+    Where its graph can be traced or they stand one after another in an ``nn.Sequential``, its batch
+    norms are folded and its activations put behind their convolutions, as ours are; sums that ours
+    take into a convolution are left. ValueError where there is no such factory, it fails, or what
+    it makes does not map an image of ``size`` (width, height in pixels), normalised as ``config``
     says, to logits.
     """
     make = _find(factory)
@@ -131,13 +132,18 @@ def peer_entry(factory: str, config: Config, size: tuple[int, int]) -> Entry:
     image = torch.rand(1, 3, size[1], size[0])
     network = network.cpu().float().eval()
     logits = _logits(factory, network, image)
-    fold(network)
     joined = _joined(network)
-    if joined is not None:
-        other = _logits(factory, joined, image)
-        # Tracing keeps one way through code that branches: what is left has to do the same.
-        if other.shape == logits.shape and (other - logits).abs().max() <= 1e-2 * logits.std():
-            network = joined
+    other = None if joined is None else _logits(factory, joined, image)
+    # Tracing keeps one way through code that branches: what is left has to do the same.
+    if (
+        joined is not None
+        and other is not None
+        and other.shape == logits.shape
+        and (other - logits).abs().max() <= 1e-2 * logits.std()
+    ):
+        network = joined
+    else:
+        fold(network)
     return Entry(factory, Peer(network, config), "its own", per_frame=True)
 
 
@@ -181,7 +187,7 @@ def _joined(network: nn.Module) -> nn.Module | None:
     """Return the network with batch norms in its convolutions and activations behind them.
 
     None where it cannot be traced. ``fold`` and the engine see only what stands one after another
-    in an ``nn.Sequential``.
+    in an ``nn.Sequential``; of that nothing is left in the graph.
     """
     try:
         traced = fx.symbolic_trace(network)
