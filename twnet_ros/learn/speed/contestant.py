@@ -114,11 +114,11 @@ def untrained(config: Config) -> TWNet:
 def peer_entry(factory: str, config: Config, size: tuple[int, int]) -> Entry:
     """Make a network by ``MODULE:FACTORY``, a callable without arguments, to be timed per frame.
 
-    Where its graph can be traced or they stand one after another in an ``nn.Sequential``, its batch
-    norms are folded and its activations put behind their convolutions, as ours are; sums that ours
-    take into a convolution are left. ValueError where there is no such factory, it fails, or what
-    it makes does not map an image of ``size`` (width, height in pixels), normalised as ``config``
-    says, to logits.
+    Where its graph can be traced, or they stand one after another in an ``nn.Sequential``, its
+    batch norms are folded and its activations put behind their convolutions, as ours are; sums
+    that ours take into a convolution are left. ValueError where there is no such factory, it
+    fails, or what it makes does not map an image of ``size`` (width, height in pixels),
+    normalised as ``config`` says, to logits.
     """
     make = _find(factory)
     try:
