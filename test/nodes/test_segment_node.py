@@ -3,8 +3,10 @@
 import threading
 
 import pytest
+import rclpy
 from cv_bridge import CvBridge
 from lifecycle_msgs.msg import State
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -15,6 +17,8 @@ from twnet_ros.nodes import output, segment_node
 from twnet_ros.nodes.conversion import decode_mask
 from twnet_ros.nodes.segment_node import SegmentNode
 from twnet_ros.segment import KeyPolicy
+
+COMES_S = 60  # only a test that fails waits for it
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -323,3 +327,26 @@ def test_the_lifecycle_goes_round(ros, segment, camera_of, mpeg4_packets):
         assert segment.trigger_cleanup() == SUCCESS
         assert segment.set_parameters([Parameter("queue_size", value=7)])[0].successful
     assert not {"decode", "segment"} & {thread.name for thread in threading.enumerate()}
+
+
+def test_ros_that_is_shut_down_in_full_work_waits_for_no_thread_that_waits_for_it(
+    ros, segment, connect, mpeg4_packets, busy, monkeypatch
+):
+    """rclpy destroys the node under its lock, while a signal may end what the node sends on."""
+    entered, gate = busy
+    camera = connect("labels")
+    camera.send(mpeg4_packets[0].data, 1)
+    ros.spin_until(entered.is_set)
+
+    def publish(*_):
+        raise rclpy_implementation.RCLError("the context is gone")
+
+    monkeypatch.setattr(segment._outputs, "publish", publish)
+    stopping, close = threading.Event(), segment._pipeline._backlog.close
+    monkeypatch.setattr(segment._pipeline._backlog, "close", lambda: (close(), stopping.set()))
+    ends = threading.Thread(target=rclpy.try_shutdown, daemon=True)
+    ends.start()
+    assert stopping.wait(COMES_S)
+    gate.set()
+    ends.join(COMES_S)
+    assert not ends.is_alive()

@@ -20,6 +20,7 @@ from std_msgs.msg import Header
 
 from twnet_ros.codec import Limit
 from twnet_ros.nodes.camera_info import CameraInfoIntake, Size
+from twnet_ros.nodes.context import is_up
 from twnet_ros.nodes.conversion import status_message
 from twnet_ros.nodes.debug_time import DebugTimes
 from twnet_ros.nodes.diagnostic import Diagnostics
@@ -201,7 +202,7 @@ class SegmentNode(LifecycleNode):
     # Tickets out
 
     def _wish(self) -> Wish | None:
-        return self._outputs.wish() if self.context.ok() and self._outputs else None
+        return self._outputs.wish() if is_up(self) and self._outputs else None
 
     def _calibrate(self, header: Header, video: Size, picture: Size) -> CameraInfo | None:
         found, news = self._camera_info.find(header, video, picture)
@@ -233,7 +234,7 @@ class SegmentNode(LifecycleNode):
             self._diagnostics.take(ticket, status)
             self._debug_times.publish(ticket, status)
         except (rclpy_implementation.InvalidHandle, rclpy_implementation.RCLError):
-            if self.context.ok():
+            if is_up(self):
                 raise
             return  # the process is on its way out
         if ticket.caveat not in ("", self._caveat):
