@@ -3,6 +3,7 @@
 
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -272,31 +273,33 @@ def run(nodes: Sequence[SegmentNode]) -> None:
     through. An error of one ends them all.
     """
     executors = [SingleThreadedExecutor() for _ in nodes]
-    pool = ThreadPoolExecutor(len(nodes))
+    pool, ending = ThreadPoolExecutor(len(nodes)), threading.Event()
     try:
         for executor, node in zip(executors, nodes, strict=True):
             executor.add_node(node)
         for node in nodes:
             if rclpy.ok():  # and not asked to end meanwhile
                 node.start()
-        for spun in as_completed([pool.submit(_spin, executor) for executor in executors]):
+        for spun in as_completed([pool.submit(_spin, executor, ending) for executor in executors]):
             spun.result()
     except KeyboardInterrupt:
         pass
     finally:
-        rclpy.try_shutdown()  # nobody spins after that
+        # The context last: it would destroy the nodes, which callbacks may be at work on.
+        ending.set()
         pool.shutdown()
         for executor in executors:
             executor.shutdown()
         for node in nodes:
             node.destroy_node()
+        rclpy.try_shutdown()
 
 
-def _spin(executor: SingleThreadedExecutor) -> None:
+def _spin(executor: SingleThreadedExecutor, ending: threading.Event) -> None:
     try:
         # rclpy wakes the executor before it shuts the context down, so that a node that nothing
         # else wakes may sleep on through a signal to end.
-        while rclpy.ok():
+        while rclpy.ok() and not ending.is_set():
             executor.spin_once(timeout_sec=LOOK_UP_S)
     except ExternalShutdownException:
         pass
