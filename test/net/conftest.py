@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from twnet_ros.net import Config, TWNet
 
@@ -51,3 +52,22 @@ def correcting(network):
         return made
 
     return make
+
+
+@pytest.fixture
+def randomise():
+    """Give batch norms, and what begins at zero, values of their own; return the network."""
+
+    def randomise(network):
+        for part in network.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.running_mean.normal_(0, 0.3)
+                part.running_var.uniform_(0.5, 2)
+                nn.init.uniform_(part.weight, 0.5, 1.5)
+                nn.init.normal_(part.bias, 0, 0.3)
+        for corrects in ("cfr", "rga"):
+            for parameter in getattr(network, corrects, nn.Identity()).parameters():
+                nn.init.normal_(parameter, 0, 0.1)
+        return network
+
+    return randomise

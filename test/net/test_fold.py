@@ -11,17 +11,11 @@ from twnet_ros.net.config import BACKBONES
 
 
 @pytest.fixture(params=sorted(BACKBONES))
-def network(request):
+def network(request, randomise):
     """A network whose batch norms have statistics and parameters of their own."""
     torch.manual_seed(0)
-    made = TWNet(Config(request.param, 1, ("a", "b", "c"), ((0, 0, 0),) * 3, (96, 64)))
-    for part in made.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.running_mean.normal_(0, 0.3)
-            part.running_var.uniform_(0.5, 2)
-            nn.init.uniform_(part.weight, 0.5, 1.5)
-            nn.init.normal_(part.bias, 0, 0.3)
-    return made.eval()
+    config = Config(request.param, 1, ("a", "b", "c"), ((0, 0, 0),) * 3, (96, 64))
+    return randomise(TWNet(config)).eval()
 
 
 def test_both_steps_differ_by_rounding_alone(network):

@@ -23,20 +23,6 @@ def threads(request):
     torch.set_num_threads(before)
 
 
-def randomise(network):
-    """Give batch norms, and what begins at zero, values of their own."""
-    for part in network.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.running_mean.normal_(0, 0.3)
-            part.running_var.uniform_(0.5, 2)
-            nn.init.uniform_(part.weight, 0.5, 1.5)
-            nn.init.normal_(part.bias, 0, 0.3)
-    for corrects in ("cfr", "rga"):
-        for parameter in getattr(network, corrects, nn.Identity()).parameters():
-            nn.init.normal_(parameter, 0, 0.1)
-    return network
-
-
 @torch.inference_mode()
 def both_steps(network, image, motion, residual):
     """Return logits and context of a key and of a non-key step."""
@@ -48,7 +34,7 @@ def both_steps(network, image, motion, residual):
 
 @pytest.mark.parametrize("layer", [1, 2, 3])
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
-def test_both_steps_differ_by_rounding_alone(backbone, layer, threads):
+def test_both_steps_differ_by_rounding_alone(backbone, layer, threads, randomise):
     torch.manual_seed(0)
     correction = "none" if layer == 3 else "rga"
     config = Config(
@@ -96,7 +82,7 @@ def test_layers_one_after_another(layers, threads):
 
 @pytest.mark.parametrize("activate", [True, False])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_a_residual_block_leaves_its_input_as_it_was(stride, activate, threads):
+def test_a_residual_block_leaves_its_input_as_it_was(stride, activate, threads, randomise):
     torch.manual_seed(0)
     block = randomise(basic(8, 8, stride, activate=activate)).eval()
     fold(block)
