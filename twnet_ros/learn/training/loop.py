@@ -37,9 +37,19 @@ class Schedule:
 
 
 def mixed_precision(device: str) -> torch.autocast:
-    """Return a context that computes in bfloat16 where the device is fast at it."""
+    """Return a context that computes in bfloat16 where the device trains faster in it."""
     name = torch.device(device)
-    return torch.autocast(name.type, torch.bfloat16, enabled=has_bf16(name))
+    return torch.autocast(name.type, torch.bfloat16, enabled=trains_in_bf16(name))
+
+
+def trains_in_bf16(device: torch.device) -> bool:
+    """Say whether the device trains faster in bfloat16: GPUs, and CPUs with AMX.
+
+    With AVX-512's instructions alone an iteration of the first step takes 1.4 times as long as in
+    float32, mostly for the gradients of depthwise convolutions.
+    """
+    amx = bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    return has_bf16(device) and (device.type == "cuda" or amx)
 
 
 def optimise(

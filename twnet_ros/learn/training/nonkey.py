@@ -20,12 +20,12 @@ from twnet_ros.learn.training.loop import (
     mixed_precision,
     optimise,
     resumes,
+    trains_in_bf16,
 )
 from twnet_ros.learn.training.loss import class_weights, consistency_loss, segmentation_loss
 from twnet_ros.learn.training.rectify import fit_rectification
 from twnet_ros.learn.training.rollout import Lanes, Rollout, Stretch, restart
 from twnet_ros.net import FeatureState, TWNet
-from twnet_ros.segment.device import has_bf16
 
 ATTENTION_SHARE = 20.0  # of the rate, for the 28 weights of RGA: inputs and outputs of order one
 
@@ -77,7 +77,7 @@ def train_nonkey(
         return total
 
     def late(method: str) -> Scores:
-        fast = "bf16" if has_bf16(torch.device(device)) else "fp32"
+        fast = "bf16" if trains_in_bf16(torch.device(device)) else "fp32"
         scored = {k: score(model, clips, method, device, fast) for k, clips in held_out.items()}
         return {f"{name}_{method}": found.late().miou() for name, found in scored.items()}
 
