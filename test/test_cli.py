@@ -272,6 +272,13 @@ def test_train_both_steps_on_stills(twnet, tmp_path, stills):
     assert (cut.config.layer, cut.config.correction) == (2, "none")
     image = torch.randn(1, 3, 64, 96)
     assert torch.equal(cut.key(image)[0], first.key(image)[0])
+    deep = ("--layer", 3, "--iterations", 0, "--out", tmp_path / "deep")
+    assert twnet("train", "nonkey", *common, *short, *model, *deep)[0] == 0
+    model = ("--model", tmp_path / "deep" / "model.safetensors")
+    shallow = ("--layer", 1, "--iterations", 0, "--out", tmp_path / "shallow")
+    assert twnet("train", "nonkey", *common, *short, *model, *shallow)[0] == 0
+    cut = load_checkpoint(tmp_path / "shallow" / "model.safetensors")
+    assert (cut.config.layer, cut.config.correction) == (1, "rga")
 
     written = (key / "model.safetensors").read_bytes()
     config = ("train", "key", "--config", key / "config.yaml")
@@ -333,6 +340,10 @@ def test_train_from_published_weights(twnet, tmp_path, stills):
     assert status == 0, err
     trained = load_checkpoint(tmp_path / "run" / "model.safetensors")
     assert trained.config.mean == trained.config.std == (127.5,) * 3  # timm's
+    again = ("--init", tmp_path / "run" / "model.safetensors", "--out", tmp_path / "again")
+    assert twnet("train", "key", *stills, *still, *which[:4], *again)[0] == 0
+    went_on = load_checkpoint(tmp_path / "again" / "model.safetensors")
+    assert went_on.config == trained.config  # the pictures are normalised as before
     found = dict(trained.keyframe.head.named_parameters())
     for name, tensor in donor.keyframe.head.named_parameters():
         if name.startswith("stages."):

@@ -73,14 +73,15 @@ def describe(commands: Commands) -> None:
         "--backbone", default="mobilenetv1", metavar="NAME", help="default: %(default)s"
     )
     key.add_argument("--layer", type=int, choices=(1, 2, 3), default=1, help="context layer")
-    key.add_argument("--crop", type=size, default=(352, 288), metavar="WxH", help="training crops")
+    text = "training crops, of pictures scaled to the input size, default: 352x288"
+    key.add_argument("--crop", type=size, default=(352, 288), metavar="WxH", help=text)
     key.add_argument(
         "--scale",
         type=float,
         nargs=2,
         default=[0.7, 1.6],
         metavar=("LEAST", "GREATEST"),
-        help="factors of the random scaling, default: %(default)s",
+        help="random factors on the input size, default: %(default)s",
     )
     key.add_argument("--input-size", type=size, metavar="WxH", help="default: the clip size")
     start = key.add_mutually_exclusive_group()
@@ -120,6 +121,7 @@ def _add_training(
         type=count,
         default=500,
         metavar="N",
-        help="score the model on held-out data every N iterations, default: %(default)s",
+        help="score the model on held-out data every N iterations, default: %(default)s; clips of "
+        "the second step begin anew then",
     )
     add("--seed", type=int, default=0, help="of data and initialisation")

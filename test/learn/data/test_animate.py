@@ -2,6 +2,7 @@
 
 from itertools import islice
 
+import cv2
 import numpy as np
 import pytest
 
@@ -76,6 +77,20 @@ def test_objects_pass_with_their_labels(clip):
                 if len(pixels) > 50:
                     assert pixels.std(0).max() < 3
     assert more > 4
+
+
+def test_objects_are_as_large_beside_the_scene_whatever_size_stills_have(still_folder):
+    """Stills twice as large, of the same things: the same clip, but for how they are sampled."""
+    root, clips = still_folder(3, size=(192, 128), noise=0), []
+    for factor in (1, 2):
+        for path in root.glob("*/*.png"):
+            picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            assert cv2.imwrite(str(path), picture.repeat(factor, 0).repeat(factor, 1))
+        stills, _ = read_split(root, 3, [], "train")
+        made = (animate(stills, (2,), (160, 96), np.random.default_rng(n)) for n in range(12))
+        clips.append([next(frames)[1] for frames in made])
+    for one, two in zip(*clips, strict=True):
+        assert (one != two).mean() < 0.018
 
 
 def test_the_generator_alone_decides(clip):

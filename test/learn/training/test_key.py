@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from twnet_ros.learn.data.folder import read_split
+from twnet_ros.learn.data.source import StillSource
 from twnet_ros.learn.training.key import Crops, histogram, normalise, score_pictures, train_key
 from twnet_ros.learn.training.loop import Schedule
 from twnet_ros.net import load_checkpoint
 from twnet_ros.net.config import BACKBONES
 
 CROP = (64, 64)
+SIZE = (96, 64)
 
 
 class Interrupted(Exception):
@@ -41,15 +44,25 @@ def schedule(iterations, **settings):
 
 
 def test_crops_are_a_function_of_seed_and_number(source):
-    whole, later = Crops(source, CROP, 0, 6, seed=1), Crops(source, CROP, 4, 6, seed=1)
+    whole, later = Crops(source, SIZE, CROP, 0, 6, seed=1), Crops(source, SIZE, CROP, 4, 6, seed=1)
     assert (len(whole), len(later)) == (6, 2)
     for number in range(2):
         for a, b in zip(whole[4 + number], later[number], strict=True):
             assert torch.equal(a, b)
     assert not torch.equal(whole[0][0], whole[1][0])
-    assert not torch.equal(whole[0][0], Crops(source, CROP, 0, 6, seed=2)[0][0])
+    assert not torch.equal(whole[0][0], Crops(source, SIZE, CROP, 0, 6, seed=2)[0][0])
     with pytest.raises(IndexError):
         later[2]
+
+
+def test_crops_are_of_pictures_at_the_size_the_network_runs_at(still_folder):
+    """Of stills twice as large the same part is seen, at half the size."""
+    stills, _ = read_split(still_folder(1, (192, 128), noise=0), 3, [], "train")
+    crops = Crops(StillSource(stills, (), SIZE), SIZE, SIZE, 0, 8, seed=1, scale=(1.0, 1.0))
+    for rgb, labels in crops:
+        assert rgb.shape == (64, 96, 3)
+        assert (labels == 2).sum() == 13 * 10  # the whole car, 26 by 20
+        assert (labels == 255).sum() == 0
 
 
 def test_pictures_are_normalised(network):
@@ -82,7 +95,7 @@ def test_a_run_leaves_a_checkpoint_a_state_and_logs(source, network, tmp_path, p
     model = network()
     train_key(model, source, pictures, schedule(1), CROP, tmp_path / "run")
     names = {p.name.split(".")[0] for p in (tmp_path / "run").iterdir()}
-    assert names == {"model", "state", "events"}
+    assert names == {"model", "last", "state", "events"}
     loaded = load_checkpoint(tmp_path / "run" / "model.safetensors")
     assert loaded.config == model.config
     expected = model.keyframe.tail.classifier.weight.half().float()
@@ -147,9 +160,12 @@ def test_the_checkpoint_is_the_model_that_scored_best(
         train_key(network(), source, pictures, schedule(3), CROP, run)
     train_key(network(), source, pictures, schedule(3), CROP, run)
     assert len(shown) == 5
-    kept = load_checkpoint(run / "model.safetensors").keyframe.tail.classifier.weight
+    kept, last = (
+        load_checkpoint(run / f"{name}.safetensors").keyframe.tail.classifier.weight
+        for name in ("model", "last")
+    )
     assert torch.equal(kept, shown[1])
-    assert not torch.equal(kept, shown[4])
+    assert torch.equal(last, shown[4]) and not torch.equal(last, kept)
 
 
 def test_a_finished_run_stays_as_it_is(source, network, tmp_path, pictures):
@@ -172,7 +188,7 @@ def test_a_run_of_another_length_is_refused(source, network, tmp_path, pictures)
 
 @pytest.mark.parametrize("backbone", ["mobilenetv1", "ddrnet23slim"])  # logits at 1/4 and 1/8
 @torch.no_grad()
-def test_pictures_are_scored_at_their_own_size(network, backbone):
+def test_pictures_of_any_size_are_scored(network, backbone):
     model = network(backbone=backbone)
     classifier = model.keyframe.tail.classifier
     classifier.weight.zero_()

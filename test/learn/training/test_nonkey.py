@@ -112,7 +112,7 @@ def test_a_run_is_repeatable_and_can_be_loaded(source, network, tmp_path):
     loaded = load_checkpoint(tmp_path / "one" / "model.safetensors")
     assert torch.equal(loaded.cfr.predict.weight, one.cfr.predict.weight.half().float())
     names = {p.name.split(".")[0] for p in (tmp_path / "one").iterdir()}
-    assert names == {"model", "state", "events"}
+    assert names == {"model", "last", "state", "events"}
 
 
 class Looks:

@@ -14,6 +14,8 @@ from twnet_ros.segment.palette import UNLABELLED
 Picture = NDArray[np.uint8]
 Matrix = NDArray[np.float64]  # (3, 3), homogeneous pixel coordinates
 
+LEAST, GREATEST = 1 / 576, 1 / 5.76  # share of a still that an object cut from it covers
+
 
 @dataclass(frozen=True)
 class Cutout:
@@ -23,6 +25,7 @@ class Cutout:
     mask: Picture  # (h, w), 255 on the object
     train_id: int
     place: tuple[float, float]  # its lower middle in the still, as fractions of width and height
+    width: int  # of the still
 
 
 class Wander:
@@ -117,7 +120,8 @@ def _cutouts(stills: Stills, movers: tuple[int, ...], rng: np.random.Generator) 
         wanted = movers[int(rng.integers(len(movers)))]
         mask = (labels == wanted).astype(np.uint8)
         count, parts, boxes, _ = cv2.connectedComponentsWithStats(mask)
-        large = [i for i in range(1, count) if 300 < boxes[i, cv2.CC_STAT_AREA] < 30000]
+        share = boxes[:, cv2.CC_STAT_AREA] / mask.size
+        large = [i for i in range(1, count) if LEAST < share[i] < GREATEST]
         if not large:
             continue
         part = large[int(rng.integers(len(large)))]
@@ -129,6 +133,7 @@ def _cutouts(stills: Stills, movers: tuple[int, ...], rng: np.random.Generator) 
                 np.where(parts[window] == part, 255, 0).astype(np.uint8),
                 wanted,
                 ((x + w / 2) / labels.shape[1], (y + h) / labels.shape[0]),
+                labels.shape[1],
             )
         )
     return found
@@ -142,7 +147,7 @@ class _Mover:
         across = rng.uniform(0.05, 0.95) if rng.random() < 0.7 else cut.place[0]
         self.x, self.y = across * size[0], cut.place[1] * size[1]
         self.velocity = rng.normal(0, 4), rng.normal(0, 0.3)
-        self.scale = size[0] / 480 * rng.uniform(0.7, 1.4)
+        self.scale = size[0] / cut.width * rng.uniform(0.7, 1.4)
         self.growth = rng.normal(0.002, 0.006)
         self.phase, self.cadence = rng.uniform(0, 6.28), rng.uniform(0.3, 0.9)
         self.swing = rng.uniform(0.03, 0.2) if cut.rgb.shape[0] > cut.rgb.shape[1] else 0.0

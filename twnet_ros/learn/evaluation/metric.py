@@ -52,5 +52,16 @@ class Confusion:
 
     def miou(self) -> float:
         """Return the mean over the classes that occur, in percent; NaN when none does."""
-        iou = self.iou()
-        return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")
+        return _mean(self.iou())
+
+    def seen_miou(self) -> float:
+        """Return the mean over the classes that occur in the truth; NaN when none does.
+
+        On few frames a class that is in none of them would take a whole share off the mean by a
+        single pixel.
+        """
+        return _mean(self.iou()[self.counts.any(1)])
+
+
+def _mean(iou: NDArray[np.float64]) -> float:
+    return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")

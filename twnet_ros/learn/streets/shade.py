@@ -84,8 +84,9 @@ def shade(
 
     ray: 3x3 from (x px, y px, 1) to the world's viewing direction. sky: rows of colour: zenith,
     horizon, cloud, ground haze, glass reflection, (cloud cover, cloud sharpness, drift m).
-    light: (exposure, haze per m, shade in shadow, unused). marks: rows of (t m, half width m,
-    dash m or 0, period m, r, g, b). skyline: (n, 2) tangent of elevation and label, by azimuth.
+    light: (exposure, haze per m, shade in shadow, light on markings). marks: rows of (t m, half
+    width m, dash m or 0, period m, r, g, b). skyline: (n, 2) tangent of elevation and label, by
+    azimuth.
     """
     height, width = depth.shape
     exposure, haze, shadow = light[0] * 255.0, light[1], light[2]

@@ -6,7 +6,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -19,23 +18,31 @@ from twnet_ros.learn.training import parallel
 from twnet_ros.learn.training.loop import Losses, Schedule, Scores, mixed_precision, optimise
 from twnet_ros.learn.training.loss import class_weights, segmentation_loss
 from twnet_ros.net import TWNet
+from twnet_ros.net.layer import resize
+from twnet_ros.segment.input import Geometry, fit
 
 Picture = NDArray[np.uint8]
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
-    """Augmented crops, each a function of the seed and its own number alone."""
+    """Augmented crops, each a function of the seed and its own number alone.
+
+    ``scale`` is relative to pictures that are scaled to fit ``input_size`` (width, height), as
+    video is where the network runs.
+    """
 
     def __init__(
         self,
         source: Source,
+        input_size: tuple[int, int],
         size: tuple[int, int],
         start: int,
         stop: int,
         seed: int,
         scale: tuple[float, float] = SCALE,
     ) -> None:
-        self.source, self.size, self.seed, self.scale = source, size, seed, scale
+        self.source, self.input_size, self.size = source, input_size, size
+        self.seed, self.scale = seed, scale
         self.start, self.stop = start, stop
 
     def __len__(self) -> int:
@@ -45,7 +52,11 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         if index >= len(self):
             raise IndexError(index)
         rng = np.random.default_rng([self.seed, self.start + index])
-        rgb, labels = augment(*self.source.sample(rng), self.size, rng, self.scale)
+        rgb, labels = self.source.sample(rng)
+        height, width = labels.shape
+        fitted = fit((width, height), self.input_size)[0] / width
+        scale = fitted * self.scale[0], fitted * self.scale[1]
+        rgb, labels = augment(rgb, labels, self.size, rng, scale)
         return torch.from_numpy(rgb), torch.from_numpy(labels)
 
 
@@ -78,8 +89,9 @@ def train_key(
 ) -> None:
     """Train the key-frame CNN of ``model`` on crops of size (width, height).
 
-    ``scale`` bounds the factor by which pictures are scaled before they are cropped. The tensors
-    that ``pretrained`` names learn at the share ``encoder_rate`` of the schedule's rate.
+    Pictures are scaled to fit the network's input size, and by a random factor that ``scale``
+    bounds, before they are cropped. The tensors that ``pretrained`` names learn at the share
+    ``encoder_rate`` of the schedule's rate.
     """
     torch.manual_seed(schedule.seed)
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -89,7 +101,7 @@ def train_key(
 
     def batches(start: int) -> Iterator[object]:
         first, last = start * schedule.batch, schedule.iterations * schedule.batch
-        crops = Crops(source, crop, first, last, schedule.seed, scale)
+        crops = Crops(source, model.config.input_size, crop, first, last, schedule.seed, scale)
         shares = [
             list(range(begin + own.start, begin + own.stop))
             for begin in range(0, len(crops), schedule.batch)
@@ -117,20 +129,26 @@ def train_key(
 def score_pictures(
     model: TWNet, pictures: Iterable[tuple[Picture, Picture]], device: str = "cpu"
 ) -> float:
-    """Return the mIoU of the key-frame CNN on labelled pictures, each at its own size."""
+    """Return the mIoU of the key-frame CNN on labelled pictures, each scaled to its input size."""
     confusion = Confusion(len(model.config.classes))
     for rgb, labels in pictures:
-        image = normalise(_padded(rgb, model.SIZE_MULTIPLE)[None].to(device), model)
-        logits, _ = model.key(image)
         height, width = labels.shape
-        size = image.shape[-2:]
-        full = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
-        predicted = full[0, :, :height, :width].argmax(0)
+        geometry = Geometry.of((width, height), model.config.input_size)
+        logits, _ = model.key(normalise(_scaled(rgb, geometry)[None].to(device), model))
+        padded = resize(logits.float(), torch.Size(geometry.padded[::-1]))
+        seen = padded[..., : geometry.net[1], : geometry.net[0]]
+        predicted = resize(seen, torch.Size(labels.shape))[0].argmax(0)
         confusion.add(labels, predicted.cpu().numpy().astype(np.uint8))
     return confusion.miou()
 
 
-def _padded(rgb: Picture, multiple: int) -> Tensor:
-    """Repeat the lower and right border until the sides are multiples."""
-    height, width = (-side % multiple for side in rgb.shape[:2])
-    return torch.from_numpy(cv2.copyMakeBorder(rgb, 0, height, 0, width, cv2.BORDER_REPLICATE))
+def _scaled(rgb: Picture, geometry: Geometry) -> Tensor:
+    """Scale a picture for the network, and repeat its lower and right border as padding."""
+    if geometry.net != geometry.video:
+        shrinks = geometry.net < geometry.video
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        rgb = np.asarray(cv2.resize(rgb, geometry.net, interpolation=method), np.uint8)
+    right, below = (
+        whole - part for whole, part in zip(geometry.padded, geometry.net, strict=True)
+    )
+    return torch.from_numpy(cv2.copyMakeBorder(rgb, 0, below, 0, right, cv2.BORDER_REPLICATE))

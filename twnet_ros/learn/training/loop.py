@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from twnet_ros.learn.training import parallel
@@ -48,8 +47,8 @@ def trains_in_bf16(device: torch.device) -> bool:
     With AVX-512's instructions alone an iteration of the first step takes 1.4 times as long as in
     float32, mostly for the gradients of depthwise convolutions.
     """
-    amx = bool(torch.cpu.get_capabilities().get("amx_bf16"))
-    return has_bf16(device) and (device.type == "cuda" or amx)
+    ask = getattr(torch.cpu, "get_capabilities", dict)  # which older versions do not have
+    return has_bf16(device) and (device.type == "cuda" or bool(ask().get("amx_bf16")))
 
 
 def optimise(
@@ -65,10 +64,12 @@ def optimise(
 
     Each of ``groups`` has its share of the schedule's rate. ``batches(start)`` iterates from
     iteration ``start`` on. The folder ``run`` receives ``model.safetensors``, the model that
-    scored best so far or the newest where nothing is held out, ``state.pt`` (to resume) and
-    TensorBoard logs. What training begins with is scored, too. Of several processes the first one
-    alone writes, and ``batches`` are each one's own share.
+    scored best so far or the newest where nothing is held out, ``last.safetensors``, the newest,
+    ``state.pt`` (to resume) and TensorBoard logs. What training begins with is scored, too. Of
+    several processes the first one alone writes, and ``batches`` are each one's own share.
     """
+    from torch.utils.tensorboard import SummaryWriter  # scoring a model does without
+
     keep_memory()
     run.mkdir(parents=True, exist_ok=True)
     weights = [p for _, parameters in groups for p in parameters]
@@ -99,6 +100,7 @@ def optimise(
             for name, value in scores.items():
                 log.add_scalar(f"held_out/{name}", value, step)
             tqdm.write(f"{step}: " + ", ".join(f"{k} {v:.2f}" for k, v in scores.items()))
+            save_checkpoint(run / "last.safetensors", model)
             found = scores.get("score", math.inf)
             if found >= best:
                 save_checkpoint(run / "model.safetensors", model)

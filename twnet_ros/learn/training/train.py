@@ -19,6 +19,8 @@ from twnet_ros.net import Config, TWNet, load_checkpoint, load_pretrained, publi
 from twnet_ros.segment.device import find_device
 from twnet_ros.segment.network import find_model
 
+CHOICE = 101  # seed of the clips that checkpoints are chosen by: not those of `twnet evaluate`
+
 
 def step_one(
     data: Data,
@@ -38,8 +40,8 @@ def step_one(
     """Train the key-frame CNN of a backbone.
 
     It starts from the tensors of the checkpoint ``init`` that fit, wherever that is cut, or with
-    its encoder from the published file ``pretrained``, whose normalisation of pictures it then
-    takes over, and whose tensors learn at the share ``encoder_rate`` of the schedule's rate.
+    its encoder from the published file ``pretrained``, whose tensors learn at the share
+    ``encoder_rate`` of the schedule's rate. Either's normalisation of pictures is taken over.
     """
     if init and pretrained:
         raise ValueError(f"expected init or pretrained, got both: {init} and {pretrained}")
@@ -52,15 +54,14 @@ def step_one(
         input_size,
         correction="rga" if layer < 3 else "none",
     )
-    if pretrained:
-        published = publication(backbone)
-        config = replace(config, mean=published.mean, std=published.std)
+    donor = load_checkpoint(find_model(init)) if init else None
+    if donor and donor.config.backbone != backbone:
+        raise DataError(f"{init}: expected a {backbone} network, got {donor.config.backbone}")
+    if given := donor.config if donor else publication(backbone) if pretrained else None:
+        config = replace(config, mean=given.mean, std=given.std)
     model = TWNet(config)
     loaded = load_pretrained(model, pretrained) if pretrained else frozenset()
-    if init:
-        donor = load_checkpoint(find_model(init))
-        if donor.config.backbone != backbone:
-            raise DataError(f"{init}: expected a {backbone} network, got {donor.config.backbone}")
+    if donor:
         _start_from(model, donor)
     source, held_out = data.training(), data.held_out()
     pictures = held_out_pictures(held_out if parallel.is_first() else None)
@@ -81,7 +82,8 @@ def step_two(
 ) -> None:
     """Train the non-key-frame CNN beside the key-frame CNN of the checkpoint ``model``.
 
-    ``layer`` cuts that elsewhere, ``correction`` is one of CORRECTIONS; None leaves them.
+    ``layer`` cuts that elsewhere, ``correction`` is one of CORRECTIONS; None leaves them, but that
+    what was cut at layer 3, which has none, is corrected with attention elsewhere.
     """
     network = load_checkpoint(find_model(model))
     if network.config.classes != data.classes.names:
@@ -90,16 +92,16 @@ def step_two(
             f"got {len(network.config.classes)}"
         )
     cut = layer or network.config.layer
-    kept = network.config.correction if cut < 3 else "none"
-    network = network.recut(cut, correction or kept)
+    kept = network.config.correction if network.config.layer < 3 else "rga"
+    network = network.recut(cut, correction or (kept if cut < 3 else "none"))
     source, held_out = data.training(), data.held_out()
     clips = {}
     if held_out and parallel.is_first():
         # Of a real clip perhaps the last frame alone is labelled: more of them, of one GOP.
         real = isinstance(held_out, SnippetSource)
         near, far = Coding(bits_per_pixel=0.3), Coding(gop=600, bits_per_pixel=0.3)
-        clips["gop_12"] = make_clips(held_out, *((12, 12) if real else (6, 24)), near, 1)
-        clips["far"] = make_clips(held_out, 4 if real else 2, 101, far, 2)
+        clips["gop_12"] = make_clips(held_out, *((12, 12) if real else (6, 24)), near, CHOICE)
+        clips["far"] = make_clips(held_out, 4, 101, far, CHOICE + 1)
     train_nonkey(network, source, clips, schedule, rollout, run, str(find_device(device)))
 
 
