@@ -6,7 +6,8 @@ import torch
 
 from twnet_ros.learn.data.folder import read_split
 from twnet_ros.learn.data.source import StillSource
-from twnet_ros.learn.training.key import Crops, histogram, normalise, score_pictures, train_key
+from twnet_ros.learn.training.image import normalise
+from twnet_ros.learn.training.key import Crops, histogram, score_pictures, train_key
 from twnet_ros.learn.training.loop import Schedule
 from twnet_ros.net import load_checkpoint
 from twnet_ros.net.config import BACKBONES
@@ -69,7 +70,9 @@ def test_pictures_are_normalised(network):
     model = network()
     rgb = torch.tensor([[[[0, 128, 255]]]], dtype=torch.uint8)
     expected = (np.array([0, 128, 255]) - model.config.mean) / model.config.std
-    assert normalise(rgb, model).flatten().tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+    assert normalise(rgb, model.config).flatten().tolist() == pytest.approx(
+        expected.tolist(), rel=1e-5
+    )
 
 
 def test_classes_are_counted(source):

@@ -40,7 +40,7 @@ def walked(model, stretch, context, weights):
         motion = to_grid(stretch.motion[:, t], 16)
         error = residual_magnitude(stretch.residual[:, t], 16)
         logits, state = model.nonkey(stretch.image[:, t], motion, error, state)
-    target = model.key(stretch.image[:, 1])[1].context
+    target = model.key(stretch.clean)[1].context
     segmentation = segmentation_loss(logits, stretch.labels[:, 1], weights)
     return segmentation, consistency_loss(state.context, target), state
 

@@ -5,10 +5,11 @@ from itertools import islice
 import pytest
 import torch
 
+from twnet_ros.learn.training.image import normalise
 from twnet_ros.learn.training.rollout import Lanes, Rollout, restart
 
 ROLLOUT = Rollout(frames=2, shortest=4, longest=7)
-FIELDS = ("first", "key", "image", "motion", "residual", "labels")
+FIELDS = ("first", "key", "image", "motion", "residual", "labels", "clean")
 
 
 @pytest.fixture
@@ -29,6 +30,7 @@ def test_stretches_have_their_shapes(lanes):
     assert stretch.image.shape == stretch.residual.shape == (2, 2, 3, 64, 96)
     assert stretch.motion.shape == (2, 2, 2, 64, 96)
     assert stretch.labels.shape == (2, 2, 64, 96)
+    assert stretch.clean.shape == (2, 3, 64, 96)
     assert stretch.labels.dtype == torch.uint8
     assert set(stretch.labels.unique().tolist()) <= {0, 1, 2, 255}
 
@@ -63,6 +65,25 @@ def test_frames_follow_each_other(panning, network):
     assert moves[:, 1].median() == 0
     for stretch in found:
         assert stretch.residual.abs().mean() < 12
+
+
+def test_the_last_frame_is_there_without_compression_too(panning, network):
+    config, source = network().config, panning()
+    shown, draw = [], source.clip
+
+    def clip(rng, frames):
+        for rgb, labels in draw(rng, frames):
+            shown.append(rgb)
+            yield rgb, labels
+
+    source.clip = clip
+    for number, stretch in enumerate(
+        islice(Lanes(source, config, Rollout(2, 6, 6), 1, (0, 0)), 3)
+    ):
+        rgb = torch.from_numpy(shown[2 * number + 2])[None]  # the first is the key frame
+        assert torch.equal(stretch.clean[0], normalise(rgb, config)[0])
+        lost = (stretch.clean[0] - stretch.image[0, -1]).abs().mean()
+        assert 0 < lost < 0.5
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from twnet_ros.codec import ClipEncoder, CodedFrame, StreamDecoder
 
 Picture = NDArray[np.uint8]
+Beside = TypeVar("Beside")  # what comes with a picture, such as its labels
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,15 @@ class Coding:
 
 
 def transcode(
-    frames: Iterable[tuple[Picture, Picture]], coding: Coding
-) -> Iterator[tuple[CodedFrame, Picture]]:
-    """Encode and decode a clip; yield coded frames with the labels they came with."""
+    frames: Iterable[tuple[Picture, Beside]], coding: Coding
+) -> Iterator[tuple[CodedFrame, Beside]]:
+    """Encode and decode a clip; yield coded frames, each with what its picture came with."""
     encoder: ClipEncoder | None = None
     decoder = StreamDecoder(coding.codec)
-    waiting: list[Picture] = []
-    for rgb, labels in frames:
+    waiting: list[Beside] = []
+    for rgb, beside in frames:
         if encoder is None:
-            height, width = labels.shape
+            height, width = rgb.shape[:2]
             encoder = ClipEncoder(
                 coding.codec,
                 width,
@@ -49,7 +51,7 @@ def transcode(
                 fps=coding.fps,
                 bitrate=coding.bitrate(width, height),
             )
-        waiting.append(labels)
+        waiting.append(beside)
         for packet in encoder.encode(rgb):
             for frame in decoder.decode(packet.data, packet.pts_ns):
                 yield frame, waiting.pop(0)

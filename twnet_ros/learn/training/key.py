@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from twnet_ros.learn.data.augment import SCALE, augment
 from twnet_ros.learn.data.source import Source
 from twnet_ros.learn.evaluation.metric import Confusion
 from twnet_ros.learn.training import parallel
+from twnet_ros.learn.training.image import network_image, normalise
 from twnet_ros.learn.training.loop import Losses, Schedule, Scores, mixed_precision, optimise
 from twnet_ros.learn.training.loss import class_weights, segmentation_loss
 from twnet_ros.net import TWNet
@@ -58,12 +58,6 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         scale = fitted * self.scale[0], fitted * self.scale[1]
         rgb, labels = augment(rgb, labels, self.size, rng, scale)
         return torch.from_numpy(rgb), torch.from_numpy(labels)
-
-
-def normalise(rgb: Tensor, model: TWNet) -> Tensor:
-    """Turn uint8 RGB (N, H, W, 3) into the network's input (N, 3, H, W), channels last."""
-    mean, std = (torch.tensor(v, device=rgb.device) for v in (model.config.mean, model.config.std))
-    return ((rgb.float() - mean) / std).permute(0, 3, 1, 2)
 
 
 def histogram(source: Source, classes: int, count: int = 200) -> NDArray[np.int64]:
@@ -112,7 +106,7 @@ def train_key(
         rgb, labels = (part.to(device) for part in batch)  # type: ignore[attr-defined]
         model.train()
         with mixed_precision(device):
-            logits, _ = model.key(normalise(rgb, model))
+            logits, _ = model.key(normalise(rgb, model.config))
         return {"loss": segmentation_loss(logits, labels, weights)}
 
     def validate() -> Scores:
@@ -134,21 +128,9 @@ def score_pictures(
     for rgb, labels in pictures:
         height, width = labels.shape
         geometry = Geometry.of((width, height), model.config.input_size)
-        logits, _ = model.key(normalise(_scaled(rgb, geometry)[None].to(device), model))
+        logits, _ = model.key(network_image(rgb, geometry, model.config).to(device))
         padded = resize(logits.float(), torch.Size(geometry.padded[::-1]))
         seen = padded[..., : geometry.net[1], : geometry.net[0]]
         predicted = resize(seen, torch.Size(labels.shape))[0].argmax(0)
         confusion.add(labels, predicted.cpu().numpy().astype(np.uint8))
     return confusion.miou()
-
-
-def _scaled(rgb: Picture, geometry: Geometry) -> Tensor:
-    """Scale a picture for the network, and repeat its lower and right border as padding."""
-    if geometry.net != geometry.video:
-        shrinks = geometry.net < geometry.video
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        rgb = np.asarray(cv2.resize(rgb, geometry.net, interpolation=method), np.uint8)
-    right, below = (
-        whole - part for whole, part in zip(geometry.padded, geometry.net, strict=True)
-    )
-    return torch.from_numpy(cv2.copyMakeBorder(rgb, 0, below, 0, right, cv2.BORDER_REPLICATE))

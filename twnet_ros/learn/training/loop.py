@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +47,10 @@ def trains_in_bf16(device: torch.device) -> bool:
     With AVX-512's instructions alone an iteration of the first step takes 1.4 times as long as in
     float32, mostly for the gradients of depthwise convolutions.
     """
-    ask = getattr(torch.cpu, "get_capabilities", dict)  # which older versions do not have
-    return has_bf16(device) and (device.type == "cuda" or bool(ask().get("amx_bf16")))
+    capabilities: Mapping[str, Any] = {}
+    if hasattr(torch.cpu, "get_capabilities"):  # which older versions do not have
+        capabilities = torch.cpu.get_capabilities()
+    return has_bf16(device) and (device.type == "cuda" or bool(capabilities.get("amx_bf16")))
 
 
 def optimise(

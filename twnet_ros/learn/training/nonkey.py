@@ -115,7 +115,7 @@ def rollout_losses(
             head = model.head(image)
         state = model.carry(head, motion, error, state)
     with torch.no_grad():
-        target = model.keyframe.context(model.keyframe.head(image))
+        target = model.keyframe.context(model.keyframe.head(batch.clean.to(device)))
     logits = model.tail(state.context, head)
     losses = {
         "segmentation": segmentation_loss(logits, batch.labels[:, last].to(device), weights),

@@ -101,5 +101,5 @@ def _walk(
         head = model.head(image)
         warped = warp_cubic(context, motion)
         context = model.carry(head, motion, error, FeatureState(context, 0)).context
-    target = model.keyframe.context(model.keyframe.head(image))
+    target = model.keyframe.context(model.keyframe.head(stretch.clean.to(device)))
     return context, warped, model.spatial(head, warped), target - warped

@@ -17,6 +17,7 @@ from torch.utils.data import IterableDataset
 from twnet_ros.codec import CodedFrame
 from twnet_ros.learn.data.clip import Coding, transcode
 from twnet_ros.learn.data.source import Picture, Source
+from twnet_ros.learn.training.image import network_image
 from twnet_ros.net import Config, TWNet, residual, residual_magnitude, to_grid
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.palette import UNLABELLED
@@ -46,6 +47,7 @@ class Stretch:
     motion: Tensor  # (N, T, 2, H, W) input pixels
     residual: Tensor  # (N, T, 3, H, W) 8-bit levels
     labels: Tensor  # (N, T, H, W) train ids
+    clean: Tensor  # (N, 3, H, W) image of the last frame as it was before compression
 
     def frame(self, t: int, device: str, stride: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return image, motion and residual of the frame number ``t`` on a device.
@@ -88,8 +90,9 @@ class Lanes(IterableDataset[Stretch]):
         while True:
             length = int(rng.integers(rollout.shortest, rollout.longest + 1)) // rollout.frames
             clip = self.source.clip(rng, 1 + length * rollout.frames)
-            frames = transcode(clip, Coding.random(rng, gop=600))
-            key, labels = next(frames)
+            pairs = ((rgb, (rgb, labels)) for rgb, labels in clip)
+            frames = transcode(pairs, Coding.random(rng, gop=600))
+            key, _ = next(frames)
             size = (key.width, key.height)
             geometry = Geometry(size, size, Geometry.of(size, size).padded)
             source = InputPass(geometry, self.config, torch.device("cpu"), torch.float32)
@@ -97,13 +100,17 @@ class Lanes(IterableDataset[Stretch]):
             for stretch in range(length):
                 steps = []
                 for _ in range(rollout.frames):
-                    frame, labels = next(frames)
+                    frame, (rgb, labels) = next(frames)
                     picture, image = source.convert(frame)
                     rest = self._step(source, frame, picture, previous, labels)
                     steps.append((image[0], *rest))
                     previous = picture
-                parts = (torch.stack(column) for column in zip(*steps, strict=True))
-                yield Stretch(torch.tensor(stretch == 0), key_image[0], *parts)
+                images, motions, errors, ids = (torch.stack(c) for c in zip(*steps, strict=True))
+                first, clean = (
+                    torch.tensor(stretch == 0),
+                    network_image(rgb, geometry, self.config),
+                )
+                yield Stretch(first, key_image[0], images, motions, errors, ids, clean[0])
 
     @staticmethod
     def _step(

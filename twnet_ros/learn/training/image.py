@@ -1,0 +1,33 @@
+"""Pictures as the network takes them."""
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from twnet_ros.net import Config
+from twnet_ros.segment.input import Geometry
+
+Picture = NDArray[np.uint8]
+
+
+def normalise(rgb: Tensor, config: Config) -> Tensor:
+    """Turn uint8 RGB (N, H, W, 3) into the network's input (N, 3, H, W), channels last."""
+    mean, std = (torch.tensor(value, device=rgb.device) for value in (config.mean, config.std))
+    return ((rgb.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+def network_image(rgb: Picture, geometry: Geometry, config: Config) -> Tensor:
+    """Return a picture (H, W, 3) as the input (1, 3, h, w) that it would be uncompressed.
+
+    It is scaled to fit, and its lower and right border are repeated as padding.
+    """
+    if geometry.net != geometry.video:
+        shrinks = geometry.net < geometry.video
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        rgb = np.asarray(cv2.resize(rgb, geometry.net, interpolation=method), np.uint8)
+    sides = zip(geometry.padded, geometry.net, strict=True)
+    right, below = (whole - part for whole, part in sides)
+    padded = cv2.copyMakeBorder(rgb, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    return normalise(torch.from_numpy(padded)[None], config)
