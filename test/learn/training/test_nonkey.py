@@ -1,5 +1,7 @@
 """Step 2: what is trained, on what losses, and going on where it stopped."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -174,8 +176,10 @@ def test_what_is_not_there_is_not_trained(source, network, tmp_path, correction)
     assert not model.corrects or model.cfr.predict.weight.any()
 
 
-def test_without_an_iteration_the_start_is_kept(source, network, tmp_path):
-    model = trained(network(), source, tmp_path / "run", iterations=0)
+@pytest.mark.parametrize("consistency", [0, 1])
+def test_without_an_iteration_the_start_is_kept(source, network, tmp_path, consistency):
+    model, rollout = network(), replace(ROLLOUT, consistency=consistency)
+    train_nonkey(model, source, {}, schedule(0), rollout, tmp_path / "run")
     loaded = load_checkpoint(tmp_path / "run" / "model.safetensors")
     assert model.cfr.predict.weight.any()  # the least-squares solution
     for part in ("head", "tail"):

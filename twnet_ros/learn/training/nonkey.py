@@ -41,11 +41,14 @@ def train_nonkey(
 ) -> None:
     """Fine-tune head, tail, CFR and RGA with equation 8; the key-frame CNN stays as it is.
 
+    The consistency term holds the context against the one that the key-frame CNN finds in the
+    frame before it was compressed: what is carried along from a better picture is not undone.
+
     ``schedule.batch`` is the number of lanes. After each validation they begin with new clips, so
     that a run which is resumed there goes on as if it had not stopped. Batch norms keep the
-    key-frame CNN's statistics: neighbouring frames are no fair sample to estimate them from. Where
-    equation 8 has a consistency term, CFR starts from its least-squares solution. ``held_out``
-    holds sets of clips by name; each is scored over the last quarter of its frames.
+    key-frame CNN's statistics: neighbouring frames are no fair sample to estimate them from. CFR
+    starts from its least-squares solution. ``held_out`` holds sets of clips by name; each is
+    scored over the last quarter of its frames.
     """
     torch.manual_seed(schedule.seed)
     model.start_finetuning()  # a resumed run's own state then replaces the copies
@@ -91,7 +94,7 @@ def train_nonkey(
     groups = [(1.0, [*model.head.parameters(), *model.tail.parameters()])]
     if model.corrects:
         groups.append((1.0, list(model.cfr.parameters())))
-        if rollout.consistency and not resumes(run):
+        if not resumes(run):
             model.eval()
             fit_rectification(model, stretches(0), rollout.fit, device)
     if model.attends:
