@@ -294,6 +294,17 @@ def test_frames_after_a_loss_among_b_frames_are_right_or_not_intact(
 
 
 @pytest.mark.parametrize("codec", CODECS)
+def test_each_frame_follows_the_one_before_but_after_a_fault(codec, pan, encode_reordered):
+    packets = encode_reordered(codec, pan(48, dx=1))
+    decoder = StreamDecoder(codec)
+    for before in (True, False):
+        frames = [frame for data in packets for frame in decoder.decode(data)]
+        frames += decoder.flush()
+        assert [frame.index for frame in frames if not frame.follows] == [frames[0].index]
+        assert before == (frames[0].index == 0)
+
+
+@pytest.mark.parametrize("codec", CODECS)
 def test_headers_in_a_packet_of_their_own(codec, pan, encode):
     data = encode(codec, pan(1))[0].data
     picture = data.rfind(b"\x00\x00\x01")

@@ -289,6 +289,27 @@ def test_intra_refresh_is_whole_when_its_recovery_is_complete(case, noisy_pan):
                 np.testing.assert_array_equal(frames[pts].y, whole[pts].y)
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_the_first_frame_after_a_recovery_says_that_it_does_not_follow(damaged, noisy_pan):
+    packets = x264(noisy_pan(72), REFRESH["one reference"][0], gop=20)
+    ((_, count), *_) = announced(packets).items()
+    if damaged:
+        packets[5] = packets[5][: len(packets[5]) // 2]
+    frames = recover(packets, 0, () if damaged else (5,))
+    assert list(frames) == [*range(5), *range(20 + count, 72)]
+    assert all(frame.intact for frame in frames.values())
+    assert [pts for pts, frame in frames.items() if not frame.follows] == [0, 20 + count]
+
+
+def test_a_frame_whose_i_picture_was_held_back_says_that_it_does_not_follow(noisy_pan):
+    packets = with_an_i_picture(noisy_pan(9), PLAIN, 5)
+    frames = recover(packets, 0, (2,))
+    assert [(pts, frame.kind.value, frame.follows) for pts, frame in frames.items()] == [
+        *[(0, "I", False), (1, "P", True)],
+        *[(6, "P", False), (7, "P", True), (8, "P", True)],
+    ]
+
+
 @pytest.mark.parametrize("pyramid", ["none", "normal"])
 def test_intra_refresh_with_b_frames_is_right_or_not_intact(pyramid, noisy_pan):
     parameters = f"intra-refresh=1:keyint=12:bframes=3:b-adapt=0:b-pyramid={pyramid}:ref=1"

@@ -72,6 +72,8 @@ class StreamDecoder:
     limit: packets before they are looked at, and pictures before they are decoded.
 
     Pictures held back for reordering come out with later packets, the last ones with `flush`.
+    Where a fault ends without a key picture, FFmpeg may have put out nothing since it began: the
+    first frame after one says that it does not follow the frame that came out before.
 
     With `keep_broken`, the pictures after a fault come out, too, as far as FFmpeg makes something
     of them and marked as not intact, once a stream has begun with a key picture.
@@ -91,6 +93,7 @@ class StreamDecoder:
         self._context: VideoCodecContext
         self._sequence: PacketSequence
         self._fault: str
+        self._follows: bool  # nothing was lost since the last frame came out
         self._notice = ""
         self._configured: bool  # the decoder has seen an SPS or a video object layer
         self._headers: bytes  # headers that wait for the next picture
@@ -202,7 +205,7 @@ class StreamDecoder:
                 # without the pictures after it.
                 self._rescued = frames
                 self._sequence.forget()
-                self._fault = f"{WAITING}: {error}"
+                self._fault, self._follows = f"{WAITING}: {error}", False
                 self._stale = True
                 self._known_headers = b""
             else:
@@ -237,7 +240,7 @@ class StreamDecoder:
         """Forget the stream, its headers included, and wait for its next key frame."""
         self._context = open_context(self._codec, self._limit)
         self._sequence = sequence_of(self._codec)
-        self._fault = WAITING
+        self._fault, self._follows = WAITING, False
         self._configured = self._codec == "vp9"  # which has no headers
         self._headers = b""
         self._known_headers = b""
@@ -342,6 +345,7 @@ class StreamDecoder:
     def _collect(self, pictures: list[VideoFrame], started: float) -> list[CodedFrame]:
         frames = []
         for picture in pictures:
+            follows, self._follows = self._follows, False  # until this one has come out
             picture_type = PictureType(picture.pict_type)
             if picture_type is PictureType.NONE and self._fault:
                 continue  # made up by the decoder in place of a missing one
@@ -390,10 +394,12 @@ class StreamDecoder:
                     else None,
                     intact=not self._fault,
                     fault=self._fault,
+                    follows=follows,
                     decode_ms=(now - started) * 1e3,
                 )
             )
             self._index += 1
+            self._follows = True
             started = now
         return frames
 
@@ -402,7 +408,7 @@ class StreamDecoder:
         self._interrupt(reason)
 
     def _interrupt(self, reason: str) -> None:
-        self._fault = reason
+        self._fault, self._follows = reason, False
         self._known_headers = b""
         if self.keeps:
             self._stale = True

@@ -214,7 +214,8 @@ class Segmenter:
         same = self._input is not None and self._input.geometry.video == video
         left: list[Segmentation] = []
         waiting = "" if self.label_broken else frame.fault
-        if waiting or not (same and (frame.index, frame.intact) == self._next):
+        goes_on = frame.follows and (frame.index, frame.intact) == self._next
+        if waiting or not (same and goes_on):
             left = self.flush()
             self.reset()
         if not same:
