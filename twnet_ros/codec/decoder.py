@@ -65,9 +65,10 @@ class StreamDecoder:
     or a completed recovery point, which may be a P picture; in HEVC, VP9 and AV1 with what
     decoding can begin with.
 
-    A frame comes without motion where FFmpeg gives no vectors (HEVC, VP9, AV1), and where they
-    would not mean what BlockMotion says: interlaced and GMC pictures, H.264 that is cropped at the
-    left or top or refers past the picture before (see References). `caveat` tells of it, and of
+    A frame comes without motion where FFmpeg gives no vectors (HEVC, VP9, AV1, B pictures of
+    MPEG-4 and what is held back at its end), and where they would not mean what BlockMotion says:
+    interlaced and GMC pictures, H.264 that is cropped at the left or top or refers past the
+    picture before (see References). `caveat` tells of it, and of
     what is approximate. What FFmpeg would decode wrongly is refused, as is what is beyond the
     limit: packets before they are looked at, and pictures before they are decoded.
 
@@ -333,6 +334,9 @@ class StreamDecoder:
         return self._receive(packet)
 
     def _receive(self, packet: av.Packet[Any] | None) -> list[VideoFrame]:
+        if packet is None and self._codec == "mpeg4":  # what is held back comes without vectors
+            for number, sent in self._in_decoder.items():
+                self._in_decoder[number] = _Sent(sent.pts, replace(sent.traits, motion=False))
         try:
             return self._context.decode(packet)
         except av.FFmpegError as error:

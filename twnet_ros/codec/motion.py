@@ -16,9 +16,14 @@ from twnet_ros.codec.frame import BLOCK_PX, BlockMotion, grid_shape
 _MARGIN = 2  # blocks
 
 
+# Of B-VOPs FFmpeg exports places that it never fills; S(GMC)-VOPs move by other means, too.
+_WITHOUT_OF_MPEG4 = (PictureType.B, PictureType.S)
+
+
 def read_motion(picture: VideoFrame, codec: CodecName) -> BlockMotion | None:
-    """Return the vectors of a predicted picture, None where they would not mean that motion."""
-    if codec == "mpeg4" and (picture.interlaced_frame or picture.pict_type == PictureType.S):
+    """Return the vectors of a predicted picture, None where they would not mean its motion."""
+    without = picture.interlaced_frame or picture.pict_type in _WITHOUT_OF_MPEG4
+    if codec == "mpeg4" and without:
         return None
     # picture.side_data would keep a container that refers back to the picture: a cycle that holds
     # megabytes until the garbage collector runs.
