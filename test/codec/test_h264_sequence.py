@@ -242,8 +242,60 @@ def test_several_lost_packets():
     assert follow(packets)[3] == "lost packets: expected frame_num 3, got 6"
 
 
-def test_allowed_gaps_are_none():
-    assert not any(follow(reference_frames([1, 2, 6, 7, 9], gaps=1)))
+# Pictures after the first, of which 3, 4 and 5 did not come, as gaps in frame_num allow.
+WITH_GAPS = {
+    "the picture before the gap, named": ([picture(6, 12, named=[(0, 3)])], [""]),
+    "no picture": ([picture(6, 12, kind=2), picture(7, 14)], ["", ""]),
+    "one of several": ([picture(6, 12, active=2)], [""]),
+    "a long-term picture": ([picture(6, 12, named=[(2, 0)])], [""]),
+    "the last one, as nothing is named": (
+        [picture(6, 12)],
+        ["lost packets: expected frame_num 5, got 6, which refers to it"],
+    ),
+    "the last one, named": (
+        [picture(6, 12, named=[(0, 0)])],
+        ["lost packets: expected frame_num 5, got 6, which refers to it"],
+    ),
+    "one in the gap, later": (
+        [picture(6, 12, named=[(0, 3)]), picture(7, 14, named=[(0, 2)])],
+        ["", "lost packets: expected frame_num 4, got 7, which refers to it"],
+    ),
+    "by another slice alone": (
+        [picture(6, 12, named=[(0, 3)]) + picture(6, 12, named=[(0, 1)])],
+        ["lost packets: expected frame_num 4, got 6, which refers to it"],
+    ),
+    "those that came after it": ([picture(6, 12, named=[(0, 3)]), picture(7, 14)], ["", ""]),
+}
+
+
+@pytest.mark.parametrize("case", WITH_GAPS)
+def test_a_gap_that_is_allowed_is_a_loss_where_something_refers_into_it(case):
+    pictures, expected = WITH_GAPS[case]
+    packets = reference_frames([1, 2], gaps=1, references=8)
+    assert follow(packets + pictures) == ["", "", "", *expected]
+    gaps = map(sequence_of("h264").follow, packets + pictures)
+    assert [gap.breaks for gap in gaps if gap] == [True] * any(expected)
+
+
+def test_a_number_that_was_missing_comes_back_with_another_picture():
+    packets = [headers(gaps=1) + picture(0, 0, idr=True), picture(2, 4, named=[(0, 1)])]
+    packets += [picture(n % 16, 2 * n) for n in range(3, 19)]
+    assert not any(follow(packets))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "said"),
+    [
+        ([picture(1, 2), picture(2, 4, named=[(0, 0)]), picture(3, 6, kind=2)], False),
+        ([picture(1, 2), picture(2, 4, active=2)], True),
+        ([picture(1, 2, named=[(2, 0)])], True),
+        ([picture(1, 8), picture(2, 4, kind=1, reference=0)], True),
+    ],
+)
+def test_where_a_loss_in_allowed_gaps_may_not_show_is_said(pictures, said):
+    text = "frame numbers may have gaps: lost packets may not show"
+    assert (text in traits([key(gaps=1), *pictures])[1]) == said
+    assert text not in traits([key(), *pictures])[1]
 
 
 def test_an_idr_picture_begins_anew():

@@ -14,6 +14,7 @@ from av.bitstream import BitStreamFilterContext
 from twnet_ros.codec import CodecError, FrameKind, StreamDecoder, h264, h264_parameter
 from twnet_ros.codec.bitstream import START_CODE, headers_of, units
 from twnet_ros.codec.encoder import ClipEncoder
+from twnet_ros.codec.sequence import sequence_of
 
 PLAIN = "bframes=0:ref=1:weightp=0"
 
@@ -333,6 +334,35 @@ def test_a_second_fault_during_a_recovery_waits_for_the_next_one(noisy_pan):
         assert next(pts for pts, frame in frames.items() if frame.intact) == 40 + count
 
 
+def test_a_loss_shows_although_frame_numbers_may_have_gaps(noisy_pan):
+    packets = [with_gaps(data) for data in x264(noisy_pan(24), PLAIN)]
+    frames, caveat = decode("h264", packets)
+    assert all(frame.intact for frame in frames)
+    assert caveat == ""
+    some = recover(packets, 0, (5, 6))
+    assert [pts for pts, frame in some.items() if frame.intact] == [*range(5), *range(12, 24)]
+
+
+def test_a_layer_that_was_left_out_on_purpose_breaks_nothing(noisy_pan):
+    # The reference B pictures of a pyramid count in frame_num; anchors do without them.
+    parameters = "bframes=3:b-pyramid=normal:b-adapt=0:ref=1:weightp=0"
+    packets = [with_gaps(data) for data in x264(noisy_pan(33), parameters, bf=3, gop=99)]
+    whole = recover(packets, 0)
+    anchors = [pts for pts, frame in whole.items() if frame.kind is not FrameKind.B]
+    kinds, decoder = sequence_of("h264"), StreamDecoder("h264")
+    thin = []
+    for data in packets:
+        kinds.follow(data)
+        if kinds.traits.kind is not FrameKind.B:
+            thin += decoder.decode(data)
+            assert decoder.notice == ""
+    thin += decoder.flush()
+    assert len(thin) == len(anchors) > 5
+    for frame, number in zip(thin, anchors, strict=True):
+        assert frame.intact
+        np.testing.assert_array_equal(frame.y, whole[number].y)
+
+
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])
 def test_pictures_that_are_too_large_are_refused(codec, noisy_pan):
     decoder = StreamDecoder(codec)
@@ -353,15 +383,26 @@ def test_pictures_that_are_too_large_are_refused(codec, noisy_pan):
 
 def huge(data, columns, rows):
     """Write another width and height, in macroblocks, into the SPS of x264's own."""
+    small = "".join(golomb(value) for value in (10, 8))  # macroblocks less one
+    return with_sps(data, small, golomb(columns - 1) + golomb(rows - 1))
+
+
+def with_gaps(data):
+    """Set gaps_in_frame_num_value_allowed_flag, which stands before width and height."""
+    size = "".join(golomb(value) for value in (10, 8))
+    return with_sps(data, "0" + size, "1" + size)
+
+
+def with_sps(data, old, new):
+    """Replace bits in the SPS of x264's own."""
     start = data.find(START_CODE + b"\x67")
     if start < 0:
         return data
     end = data.find(START_CODE, start + 4) - 1
     sps = h264_parameter.unescape(data[start + 4 : end])
     text = "".join(format(byte, "08b") for byte in sps)
-    small = "".join(golomb(value) for value in (10, 8))  # macroblocks less one
-    assert text.count(small) == 1
-    text = text.replace(small, golomb(columns - 1) + golomb(rows - 1))
+    assert text.count(old) == 1
+    text = text.replace(old, new)
     text += "0" * (-len(text) % 8)
     large = b""
     for at in range(0, len(text), 8):

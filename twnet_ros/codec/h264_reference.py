@@ -27,6 +27,7 @@ class References:
         self._pyramid = False
         self._elsewhere = False
         self._weighted = False
+        self._unsure = False
 
     @property
     def caveat(self) -> str:
@@ -41,6 +42,7 @@ class References:
             "motion vectors that skip a frame (temporal layers, long-term references): frames "
             "with such vectors come without any": self._elsewhere,
             "weighted prediction: the residual is approximate": self._weighted,
+            "frame numbers may have gaps: lost packets may not show": self._unsure,
         }
         return "; ".join(text for text, met in texts.items() if met)
 
@@ -51,6 +53,10 @@ class References:
         self._interlaced = self._interlaced or interlaced
         self._shifted = self._shifted or sequence.shifted
         self._weighted = self._weighted or picture.weighted
+        # Only of P pictures of one reference that is named by its number is it known which it is.
+        known = picture.kind is FrameKind.P and picture.active == 1 and picture.named != -1
+        tells = not inter or (known and not picture.is_field)
+        self._unsure = self._unsure or (sequence.gaps_allowed and not tells)
         if picture.kind is FrameKind.B:
             self._pyramid = self._pyramid or picture.reference
         usable = not (interlaced or sequence.shifted)
