@@ -122,7 +122,7 @@ def errors_beside_a_past_of_zero(packets, raw_decode):
         anchors = [other for other in frames if other.kind is not FrameKind.B]
         earlier = [other for other in anchors if other.index < frame.index]
         later = [other for other in anchors if other.index > frame.index]
-        if frame.kind is not FrameKind.B or not later:
+        if frame.kind is not FrameKind.B or frame.motion is None or not later:
             continue
         vectors = picture.side_data.get("MOTION_VECTORS").to_ndarray()
         before = fill_blocks(vectors[vectors["source"] < 0], *frame.y.shape)

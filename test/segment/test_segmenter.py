@@ -454,6 +454,23 @@ def test_a_b_frame_without_vectors_waits_for_nothing(engine, coded_with_b, pan):
         assert (result.index, result.path) == (frame.index, Path.KEY)
 
 
+def test_a_b_frame_without_vectors_behind_one_that_waits_goes_by_flow(engine, coded_with_b, pan):
+    frames = coded_with_b(pan(4))
+    frames[2] = replace(frames[2], motion=None)  # as in a pyramid
+    whole = run(engine(), coded_with_b(pan(4)))
+    results = run(engine(), frames)
+    assert [(r.index, r.path, r.distance) for r in results] == [
+        (0, Path.KEY, 0),
+        *((n, Path.NONKEY, n) for n in (1, 2, 3)),
+    ]
+    same([results[0], results[1], results[3]], [whole[0], whole[1], whole[3]])
+    # It is the frame that goes on from the first one.
+    only = replace(frames[2], index=1)
+    np.testing.assert_array_equal(results[2].labels, run(engine(), [frames[0], only])[1].labels)
+    by_vectors = run(engine(motion="codec"), frames)
+    assert [r.path for r in by_vectors] == [Path.KEY, Path.NONKEY, Path.KEY, Path.NONKEY]
+
+
 def test_vectors_point_past_a_b_frame_that_had_none(engine, coded_with_b, pan):
     """The P-frame after it goes on from the B-frame by flow, or from the anchor before it."""
     frames = coded_with_b(pan(4))

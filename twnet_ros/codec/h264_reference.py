@@ -14,12 +14,14 @@ class References:
     FFmpeg says of a vector that it points to the past or to the future. That is taken for the
     anchor (I or P picture) before, and for the one after a B picture. It is exact where one
     reference picture a list is in use: then it is known which one that is (ITU-T H.264 clauses
-    8.2.4.2 and 8.2.4.3.1), and vectors to any other are no good.
+    8.2.4.2 and 8.2.4.3.1), and vectors to any other are no good. Nor are those of a B picture
+    that comes after another one which is a reference: that is nearer than an anchor.
     """
 
     def __init__(self) -> None:
         self._anchors: list[Picture] = []  # the last two, in the order of decoding
         self._newest: int | None = None  # frame_num of the last reference picture
+        self._between = False  # a B picture since the last anchor is a reference
         # Met so far:
         self._interlaced = False
         self._shifted = False
@@ -37,8 +39,8 @@ class References:
             "cropped at the left or top: frames come without motion vectors": self._shifted,
             "several reference frames: motion vectors that point further back than to the frame "
             "before are taken to point there": self._several,
-            "B pictures that others refer to: motion vectors to them are taken to point to the "
-            "frames around them": self._pyramid,
+            "B pictures that others refer to: B pictures after them come without motion "
+            "vectors": self._pyramid,
             "motion vectors that skip a frame (temporal layers, long-term references): frames "
             "with such vectors come without any": self._elsewhere,
             "weighted prediction: the residual is approximate": self._weighted,
@@ -63,7 +65,8 @@ class References:
         if inter and usable:
             usable = self._points_to_anchors(picture, sequence)
             # Without anchors, pictures are missing or the stream was joined late.
-            self._elsewhere = self._elsewhere or (not usable and bool(self._anchors))
+            told = not self._anchors or (picture.kind is FrameKind.B and self._between)
+            self._elsewhere = self._elsewhere or not (usable or told)
             self._several = self._several or (usable and picture.active > 1)
         return usable
 
@@ -76,13 +79,17 @@ class References:
         """Close a picture: those that follow may refer to it."""
         if picture.reference:
             self._newest = picture.frame_num
-        if picture.kind is not FrameKind.B:
+        if picture.kind is FrameKind.B:
+            self._between = self._between or picture.reference
+        else:
             self._anchors = [*self._anchors[-1:], picture]
+            self._between = False
 
     def forget(self) -> None:
         """Pictures are missing before the next one."""
         self._anchors = []
         self._newest = None
+        self._between = False
 
     def _points_to_anchors(self, picture: Picture, sequence: Sequence) -> bool:
         if not self._anchors:
@@ -94,6 +101,6 @@ class References:
             target = self._newest if picture.named is None else picture.named
             return past.reference and (picture.active > 1 or target == past.frame_num)
         # Without an anchor that is shown later, both lists hold pictures of the past.
-        if self.is_newest(picture, sequence):
+        if self._between or self.is_newest(picture, sequence):
             return False
         return all(anchor.reference for anchor in self._anchors)

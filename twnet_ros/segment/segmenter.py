@@ -280,10 +280,12 @@ class Segmenter:
     def _label_leaf(
         self, frame: CodedFrame, past: _Anchor | None, future: _Anchor
     ) -> Segmentation:
-        """Label a B-frame from the anchors on both sides of it."""
+        """Label a B-frame from the anchors on both sides of it, without vectors from the past."""
         vectors = self._vectors(frame)
         if past is None or vectors is None or not past.pointed:
-            return self._label(frame, None)[0]
+            # By optical flow, if that is there, which leaves its state to the others.
+            start = replace(past, state=past.state.clone()) if past else None
+            return self._label(frame, start)[0]
         work, source = self._begin(frame), self._source
         field = source.motion(self._since_anchor(vectors))
         before, after = past.state.context, future.state.context
