@@ -124,7 +124,7 @@ def picture(
     weights=(),
 ):
     """
-    One slice; frame_num of 4 bits, order of 6, `field` 0 top, 1 bottom.
+    One slice; frame_num of 4 bits, order of 6 or None, `field` 0 top, 1 bottom.
 
     `active` and `named`, (modification_of_pic_nums_idc, value) pairs, are those of list 0.
     """
@@ -133,7 +133,8 @@ def picture(
         bits.u(1, 1).u(1, field)
     if idr:
         bits.ue(idr_id)
-    bits.u(6, order % 64)
+    if order is not None:
+        bits.u(6, order % 64)
     if deltas:
         bits.se(-3)
     if redundant:
@@ -501,6 +502,15 @@ def test_a_b_picture_of_the_past_alone_is_as_good_as_p():
     found, _ = traits(packets)
     assert [one.kind.value for one in found] == ["I", "P", "P", "B"]
     assert [one.motion for one in found[1:]] == [False, True, True]
+
+
+def test_in_the_order_of_decoding_every_b_picture_is_of_the_past_alone():
+    first = headers(order_type=2) + picture(0, None, idr=True, kind=7)
+    packets = [first, picture(1, None, kind=B), picture(2, None, kind=B), picture(3, None)]
+    found, caveat = traits(packets)
+    assert [one.kind.value for one in found] == ["I", "P", "P", "P"]
+    assert [one.motion for one in found[1:]] == [False, False, True]
+    assert caveat.startswith("motion vectors that skip")
 
 
 def test_slices_are_read_behind_optional_fields():

@@ -59,8 +59,6 @@ class References:
         known = picture.kind is FrameKind.P and picture.active == 1 and picture.named != -1
         tells = not inter or (known and not picture.is_field)
         self._unsure = self._unsure or (sequence.gaps_allowed and not tells)
-        if picture.kind is FrameKind.B:
-            self._pyramid = self._pyramid or picture.reference
         usable = not (interlaced or sequence.shifted)
         if inter and usable:
             usable = self._points_to_anchors(picture, sequence)
@@ -72,8 +70,10 @@ class References:
 
     def is_newest(self, picture: Picture, sequence: Sequence) -> bool:
         """Tell whether a picture is shown after all others so far, as far as that can be told."""
-        known = bool(self._anchors) and sequence.order_type == 0
-        return known and not picture.is_shown_before(self._anchors[-1], sequence)
+        if not self._anchors or sequence.order_type == 1:
+            return False
+        # With type 2 pictures are shown in the order of decoding (8.2.1.3).
+        return sequence.order_type == 2 or not picture.is_shown_before(self._anchors[-1], sequence)
 
     def end(self, picture: Picture) -> None:
         """Close a picture: those that follow may refer to it."""
@@ -81,6 +81,7 @@ class References:
             self._newest = picture.frame_num
         if picture.kind is FrameKind.B:
             self._between = self._between or picture.reference
+            self._pyramid = self._pyramid or picture.reference
         else:
             self._anchors = [*self._anchors[-1:], picture]
             self._between = False
