@@ -470,6 +470,27 @@ MOTION = {
         [1, 0],
         "motion vectors that skip",
     ),
+    "P after one that is shown before the last one": (
+        [picture(1, 8), picture(2, 4), picture(3, 16), picture(4, 24)],
+        [1, 0, 0, 1],
+        "motion vectors that skip",
+    ),
+    "P after one that is shown before the last one, that one named": (
+        [picture(1, 8), picture(2, 4), picture(3, 16, named=[(0, 1)])],
+        [1, 0, 1],
+        "motion vectors that skip",
+    ),
+    "B between P pictures that change places": (
+        [picture(1, 8), picture(2, 4), picture(3, 6, kind=B, reference=0)],
+        [1, 0, 1],
+        "motion vectors that skip",
+    ),
+    "P after a second IDR picture": (
+        [*(picture(n, 4 * n) for n in range(1, 10)), picture(0, 0, idr=True, idr_id=1, kind=7)]
+        + [picture(1, 2)],
+        [1] * 11,
+        "",
+    ),
     "B without a future": (
         [picture(1, 8), picture(2, 16, kind=B, reference=0)],
         [1, 0],

@@ -19,7 +19,7 @@ class References:
     """
 
     def __init__(self) -> None:
-        self._anchors: list[Picture] = []  # the last two, in the order of decoding
+        self._anchors: list[Picture] = []  # the last two, the one that is shown last at the end
         self._newest: int | None = None  # frame_num of the last reference picture
         self._between = False  # a B picture since the last anchor is a reference
         # Met so far:
@@ -75,7 +75,7 @@ class References:
         # With type 2 pictures are shown in the order of decoding (8.2.1.3).
         return sequence.order_type == 2 or not picture.is_shown_before(self._anchors[-1], sequence)
 
-    def end(self, picture: Picture) -> None:
+    def end(self, picture: Picture, sequence: Sequence) -> None:
         """Close a picture: those that follow may refer to it."""
         if picture.reference:
             self._newest = picture.frame_num
@@ -83,7 +83,12 @@ class References:
             self._between = self._between or picture.reference
             self._pyramid = self._pyramid or picture.reference
         else:
-            self._anchors = [*self._anchors[-1:], picture]
+            last = self._anchors[-1:]
+            early = last and not picture.idr and sequence.order_type == 0
+            if early and picture.is_shown_before(last[0], sequence):
+                self._anchors = [picture, *last]
+            else:
+                self._anchors = [*last, picture]
             self._between = False
 
     def forget(self) -> None:

@@ -214,7 +214,7 @@ class H264Sequence:
         usable = [self._references.add(one, sequence) for one in coded.slices]
         if picture.kind is FrameKind.B and self._references.is_newest(picture, sequence):
             picture = replace(picture, kind=FrameKind.P)  # by what it is predicted from
-        self._references.end(picture)
+        self._references.end(picture, sequence)
         return gap, Traits(picture.kind, whole, all(usable))
 
     def _next(self, picture: Picture, sequence: Sequence, repeated: bool) -> Discontinuity | None:
