@@ -97,6 +97,10 @@ def decode_all():
                 frames += decoder.decode(data, number)
             except CodecError:
                 continue
-        return {frame.pts: (frame, frame.y.tobytes()) for frame in frames + decoder.flush()}
+        try:
+            frames += decoder.flush()
+        except CodecError:
+            frames += decoder.flush()
+        return {frame.pts: (frame, frame.y.tobytes()) for frame in frames}
 
     return run
