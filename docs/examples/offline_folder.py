@@ -28,7 +28,10 @@ def frames_of_video(path: Path) -> Iterator[CodedFrame]:
             yield from decoder.decode(packet.data, packet.pts_ns)
         except CodecError as error:  # what refers to it comes marked, and is not labelled
             print(f"a packet was left out: {error}", file=sys.stderr)
-    yield from decoder.flush()
+    try:
+        yield from decoder.flush()
+    except CodecError as error:
+        print(f"at the end: {error}", file=sys.stderr)
 
 
 def frames_of_folder(folder: Path) -> Iterator[CodedFrame]:
@@ -51,7 +54,7 @@ def label(frames: Iterator[CodedFrame], segmenter: Segmenter, out: Path) -> int:
     out.mkdir(parents=True, exist_ok=True)
     count = 0
     for frame in frames:
-        # None while the chain of references is broken; several after B-frames.
+        # Nothing while the chain of references is broken, or a B-frame waits; then several.
         for result in segmenter.step(frame):
             write_png(out / f"{result.index:05d}.png", result.labels)
             count += 1

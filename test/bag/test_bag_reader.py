@@ -3,7 +3,9 @@
 import contextlib
 import shutil
 import struct
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -85,6 +87,21 @@ def test_a_bag_that_begins_between_key_frames(tmp_path, shots):
     write_bag(tmp_path / "c", Stream("ffmpeg", "h264", 96, 64), made[:2])
     with pytest.raises(BagError, match="expected a key frame among the first"):
         read_packets(tmp_path / "c")
+
+
+def test_a_damaged_picture_that_comes_out_last_is_said_of_the_bag(tmp_path, pan):
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 96, 64, "yuv420p"
+    encoder.framerate, encoder.time_base = 17, Fraction(1, 17)
+    encoder.options = {"x264-params": "slices=4:bframes=2"}  # the first picture is held back
+    picture = av.VideoFrame.from_ndarray(pan(1)[0], "rgb24")
+    (packet,) = encoder.encode(picture) + encoder.encode(None)
+    data = bytes(packet)
+    data = data[: data.rindex(b"\0\0\1")]  # the last slice is lost
+    shot = Shot(Packet(data, 10**9, True))
+    write_bag(tmp_path / "b", Stream("ffmpeg", "h264", 96, 64), [shot])
+    with pytest.raises(BagError, match=f"{tmp_path / 'b'}: expected a key frame.*conceal"):
+        read_packets(tmp_path / "b")
 
 
 @pytest.mark.parametrize("storage", STORAGES)

@@ -66,6 +66,26 @@ def encode_reordered():
 
 
 @pytest.fixture
+def encode_between():
+    """Encode RGB frames in H.264 with two B-frames between anchors, one reference in each list."""
+
+    def run(frames):
+        context = av.CodecContext.create("libx264", "w")
+        context.height, context.width = frames[0].shape[:2]
+        context.pix_fmt, context.framerate, context.thread_count = "yuv420p", 17, 1
+        context.time_base = 1 / context.framerate
+        context.options = {
+            "x264-params": "bframes=2:b-adapt=0:b-pyramid=none:ref=1:weightp=0:scenecut=0"
+        }
+        packets = []
+        for frame in frames:
+            packets += context.encode(av.VideoFrame.from_ndarray(frame, format="rgb24"))
+        return [bytes(packet) for packet in packets + context.encode(None)]
+
+    return run
+
+
+@pytest.fixture
 def decode_all():
     """Decode (pts, packet) that may be broken; return the frames and their luma by pts."""
 
@@ -77,6 +97,10 @@ def decode_all():
                 frames += decoder.decode(data, number)
             except CodecError:
                 continue
-        return {frame.pts: (frame, frame.y.tobytes()) for frame in frames + decoder.flush()}
+        try:
+            frames += decoder.flush()
+        except CodecError:
+            frames += decoder.flush()
+        return {frame.pts: (frame, frame.y.tobytes()) for frame in frames}
 
     return run

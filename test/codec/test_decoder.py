@@ -1,6 +1,7 @@
 """The stream decoder: planes, order, the caller's pts, and the reference chain."""
 
 import gc
+import re
 
 import av
 import numpy as np
@@ -123,8 +124,9 @@ def test_b_frames_come_in_display_order_with_their_own_pts(drive):
     assert [frame.index for frame in frames] == list(range(30))
     assert "B" in kinds(frames)
     assert all(frame.intact for frame in frames)
-    future = [(frame.motion.reference == 1).any() for frame in frames if not frame.key]
-    assert future == [frame.kind is FrameKind.B for frame in frames if not frame.key]
+    moved = [frame for frame in frames if frame.motion is not None]
+    future = [(frame.motion.reference == 1).any() for frame in moved]
+    assert future == [frame.kind is FrameKind.B for frame in moved]
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -294,6 +296,17 @@ def test_frames_after_a_loss_among_b_frames_are_right_or_not_intact(
 
 
 @pytest.mark.parametrize("codec", CODECS)
+def test_each_frame_follows_the_one_before_but_after_a_fault(codec, pan, encode_reordered):
+    packets = encode_reordered(codec, pan(48, dx=1))
+    decoder = StreamDecoder(codec)
+    for before in (True, False):
+        frames = [frame for data in packets for frame in decoder.decode(data)]
+        frames += decoder.flush()
+        assert [frame.index for frame in frames if not frame.follows] == [frames[0].index]
+        assert before == (frames[0].index == 0)
+
+
+@pytest.mark.parametrize("codec", CODECS)
 def test_headers_in_a_packet_of_their_own(codec, pan, encode):
     data = encode(codec, pan(1))[0].data
     picture = data.rfind(b"\x00\x00\x01")
@@ -434,12 +447,12 @@ def noisy(frames):
     return list(np.clip(np.array(frames) + noise, 0, 255).astype(np.uint8))
 
 
-def sliced(frames):
+def sliced(frames, parameters="bframes=0"):
     context = av.CodecContext.create("libx264", "w")
     context.height, context.width = frames[0].shape[:2]
     context.pix_fmt, context.framerate, context.thread_count = "yuv420p", 17, 1
     context.time_base = 1 / context.framerate
-    context.options = {"tune": "zerolatency", "slices": "4", "refs": "1", "bf": "0"}
+    context.options = {"x264-params": f"slices=4:ref=1:keyint=12:scenecut=0:{parameters}"}
     packets = []
     for frame in frames:
         packets += context.encode(av.VideoFrame.from_ndarray(frame, format="rgb24"))
@@ -464,6 +477,84 @@ def test_frames_held_back_outlive_a_broken_packet(pan, encode_reordered, decode_
         # FFmpeg itself drops the one that it would have shown with the broken packet.
         assert len(intact) >= broken - 1
         assert all(frame.y.tobytes() == whole[frame.pts][1] for frame in intact)
+
+
+def without_a_slice(data, number):
+    starts = [k for k in range(len(data)) if data.startswith(b"\x00\x00\x01", k)]
+    starts = [k for k in starts if data[k + 3] & 0x1F in (1, 5)]
+    bounds = [*starts, len(data)]
+    return data[: bounds[number]] + data[bounds[number + 1] :]
+
+
+def without_a_video_packet(data):
+    start = data.find(b"\x00\x00\x01\xb6") + 4
+    marks = [match.start() for match in re.finditer(rb"\x00\x00[\x80-\xff]", data[start:])]
+    return data[: start + marks[0]] + data[start + marks[1] :]
+
+
+@pytest.mark.parametrize("keep_broken", [False, True])
+@pytest.mark.parametrize("pyramid", ["none", "normal"])
+def test_b_frames_of_an_anchor_that_lost_a_slice_are_not_taken_for_whole(
+    pyramid, keep_broken, pan, decode_all
+):
+    """FFmpeg says that a picture lacks a part only when it comes out, after those between."""
+    packets = sliced(noisy(pan(24, dx=1)), f"bframes=3:b-adapt=0:b-pyramid={pyramid}")
+    whole = decode_all("h264", list(enumerate(packets)))
+    for lost in range(2, 24):
+        damaged = list(enumerate(packets))
+        damaged[lost] = (lost, without_a_slice(packets[lost], lost % 4))
+        found = decode_all("h264", damaged, keep_broken=keep_broken)
+        intact = [pts for pts, (frame, _) in found.items() if frame.intact]
+        assert all(found[pts][1] == whole[pts][1] for pts in intact)
+        assert len(intact) >= 8
+        assert lost not in intact
+
+
+@pytest.mark.parametrize("number", [1, 12])
+def test_a_frame_that_lost_a_slice_is_kept_as_broken(number, pan):
+    packets = sliced(noisy(pan(14)))
+    decoder = StreamDecoder("h264", keep_broken=True)
+    for data in packets[:number]:
+        decoder.decode(data)
+    (frame,) = decoder.decode(without_a_slice(packets[number], 2))
+    assert not frame.intact
+    assert "had to conceal" in frame.fault
+
+
+def test_b_frames_of_an_anchor_that_lost_a_video_packet_are_not_taken_for_whole(pan, decode_all):
+    context = av.CodecContext.create("mpeg4", "w")
+    context.width, context.height, context.pix_fmt = 176, 144, "yuv420p"
+    context.framerate, context.gop_size, context.max_b_frames = 17, 12, 2
+    context.time_base, context.bit_rate = 1 / context.framerate, 2_000_000
+    context.options = {"ps": "300"}
+    packets = []
+    for frame in [*noisy(pan(24, dx=1)), None]:
+        picture = None if frame is None else av.VideoFrame.from_ndarray(frame, format="rgb24")
+        packets += [bytes(packet) for packet in context.encode(picture)]
+    whole = decode_all("mpeg4", list(enumerate(packets)))
+    for lost in range(1, 20, 3):  # the anchors
+        damaged = list(enumerate(packets))
+        damaged[lost] = (lost, without_a_video_packet(packets[lost]))
+        found = decode_all("mpeg4", damaged)
+        intact = [pts for pts, (frame, _) in found.items() if frame.intact]
+        assert all(found[pts][1] == whole[pts][1] for pts in intact)
+        assert len(intact) >= 8
+        assert lost not in intact
+
+
+def test_frames_before_one_that_is_damaged_at_the_end_come_with_the_next_flush(pan, decode_all):
+    packets = sliced(noisy(pan(24, dx=1)), "bframes=3:b-adapt=0:b-pyramid=normal")
+    whole = decode_all("h264", list(enumerate(packets)))
+    decoder = StreamDecoder("h264")
+    frames = []
+    for number, data in enumerate([*packets[:-1], without_a_slice(packets[-1], 2)]):
+        frames += decoder.decode(data, number)
+    with pytest.raises(CodecError, match="decoder had to conceal"):
+        decoder.flush()
+    last = decoder.flush()
+    assert last and all(frame.intact for frame in last)
+    assert all(frame.y.tobytes() == whole[frame.pts][1] for frame in frames + last)
+    assert decoder.flush() == []
 
 
 def gray(codec, size, pixel_format, colorspace, color_range):

@@ -24,6 +24,7 @@ def frame():
         motion=fill_blocks(None, 20, 30),
         intact=True,
         fault="",
+        follows=True,
         decode_ms=0.0,
     )
 

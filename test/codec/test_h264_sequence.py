@@ -124,7 +124,7 @@ def picture(
     weights=(),
 ):
     """
-    One slice; frame_num of 4 bits, order of 6, `field` 0 top, 1 bottom.
+    One slice; frame_num of 4 bits, order of 6 or None, `field` 0 top, 1 bottom.
 
     `active` and `named`, (modification_of_pic_nums_idc, value) pairs, are those of list 0.
     """
@@ -133,7 +133,8 @@ def picture(
         bits.u(1, 1).u(1, field)
     if idr:
         bits.ue(idr_id)
-    bits.u(6, order % 64)
+    if order is not None:
+        bits.u(6, order % 64)
     if deltas:
         bits.se(-3)
     if redundant:
@@ -242,8 +243,60 @@ def test_several_lost_packets():
     assert follow(packets)[3] == "lost packets: expected frame_num 3, got 6"
 
 
-def test_allowed_gaps_are_none():
-    assert not any(follow(reference_frames([1, 2, 6, 7, 9], gaps=1)))
+# Pictures after the first, of which 3, 4 and 5 did not come, as gaps in frame_num allow.
+WITH_GAPS = {
+    "the picture before the gap, named": ([picture(6, 12, named=[(0, 3)])], [""]),
+    "no picture": ([picture(6, 12, kind=2), picture(7, 14)], ["", ""]),
+    "one of several": ([picture(6, 12, active=2)], [""]),
+    "a long-term picture": ([picture(6, 12, named=[(2, 0)])], [""]),
+    "the last one, as nothing is named": (
+        [picture(6, 12)],
+        ["lost packets: expected frame_num 5, got 6, which refers to it"],
+    ),
+    "the last one, named": (
+        [picture(6, 12, named=[(0, 0)])],
+        ["lost packets: expected frame_num 5, got 6, which refers to it"],
+    ),
+    "one in the gap, later": (
+        [picture(6, 12, named=[(0, 3)]), picture(7, 14, named=[(0, 2)])],
+        ["", "lost packets: expected frame_num 4, got 7, which refers to it"],
+    ),
+    "by another slice alone": (
+        [picture(6, 12, named=[(0, 3)]) + picture(6, 12, named=[(0, 1)])],
+        ["lost packets: expected frame_num 4, got 6, which refers to it"],
+    ),
+    "those that came after it": ([picture(6, 12, named=[(0, 3)]), picture(7, 14)], ["", ""]),
+}
+
+
+@pytest.mark.parametrize("case", WITH_GAPS)
+def test_a_gap_that_is_allowed_is_a_loss_where_something_refers_into_it(case):
+    pictures, expected = WITH_GAPS[case]
+    packets = reference_frames([1, 2], gaps=1, references=8)
+    assert follow(packets + pictures) == ["", "", "", *expected]
+    gaps = map(sequence_of("h264").follow, packets + pictures)
+    assert [gap.breaks for gap in gaps if gap] == [True] * any(expected)
+
+
+def test_a_number_that_was_missing_comes_back_with_another_picture():
+    packets = [headers(gaps=1) + picture(0, 0, idr=True), picture(2, 4, named=[(0, 1)])]
+    packets += [picture(n % 16, 2 * n) for n in range(3, 19)]
+    assert not any(follow(packets))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "said"),
+    [
+        ([picture(1, 2), picture(2, 4, named=[(0, 0)]), picture(3, 6, kind=2)], False),
+        ([picture(1, 2), picture(2, 4, active=2)], True),
+        ([picture(1, 2, named=[(2, 0)])], True),
+        ([picture(1, 8), picture(2, 4, kind=1, reference=0)], True),
+    ],
+)
+def test_where_a_loss_in_allowed_gaps_may_not_show_is_said(pictures, said):
+    text = "frame numbers may have gaps: lost packets may not show"
+    assert (text in traits([key(gaps=1), *pictures])[1]) == said
+    assert text not in traits([key(), *pictures])[1]
 
 
 def test_an_idr_picture_begins_anew():
@@ -396,8 +449,10 @@ MOTION = {
         "several reference frames",
     ),
     "pyramid": (
-        [picture(1, 8), picture(2, 4, kind=B), picture(3, 2, kind=B, reference=0)],
-        [1, 1, 1],
+        [picture(1, 8), picture(2, 4, kind=B), picture(3, 2, kind=B, reference=0)]
+        + [picture(3, 6, kind=B, reference=0)]
+        + [picture(3, 16, named=[(0, 1)]), picture(4, 12, kind=B, reference=0)],
+        [1, 1, 0, 0, 1, 1],
         "B pictures that others refer to",
     ),
     "P after a pyramid's B": (
@@ -415,6 +470,27 @@ MOTION = {
         [1, 0],
         "motion vectors that skip",
     ),
+    "P after one that is shown before the last one": (
+        [picture(1, 8), picture(2, 4), picture(3, 16), picture(4, 24)],
+        [1, 0, 0, 1],
+        "motion vectors that skip",
+    ),
+    "P after one that is shown before the last one, that one named": (
+        [picture(1, 8), picture(2, 4), picture(3, 16, named=[(0, 1)])],
+        [1, 0, 1],
+        "motion vectors that skip",
+    ),
+    "B between P pictures that change places": (
+        [picture(1, 8), picture(2, 4), picture(3, 6, kind=B, reference=0)],
+        [1, 0, 1],
+        "motion vectors that skip",
+    ),
+    "P after a second IDR picture": (
+        [*(picture(n, 4 * n) for n in range(1, 10)), picture(0, 0, idr=True, idr_id=1, kind=7)]
+        + [picture(1, 2)],
+        [1] * 11,
+        "",
+    ),
     "B without a future": (
         [picture(1, 8), picture(2, 16, kind=B, reference=0)],
         [1, 0],
@@ -428,6 +504,10 @@ MOTION = {
 }
 
 
+SKIPPING = {case for case, (_, _, caveat) in MOTION.items() if "skip" in caveat}
+SKIPPING.add("P after a pyramid's B")
+
+
 @pytest.mark.parametrize("case", MOTION)
 def test_motion_is_left_out_where_it_does_not_point_to_the_frame_before(case):
     pictures, expected, caveat = MOTION[case]
@@ -435,6 +515,7 @@ def test_motion_is_left_out_where_it_does_not_point_to_the_frame_before(case):
     assert [one.motion for one in found[1:]] == [bool(one) for one in expected]
     assert said.startswith(caveat)
     assert bool(said) == bool(caveat)
+    assert ("motion vectors that skip" in said) == (case in SKIPPING)
 
 
 def test_a_b_picture_of_the_past_alone_is_as_good_as_p():
@@ -442,6 +523,15 @@ def test_a_b_picture_of_the_past_alone_is_as_good_as_p():
     found, _ = traits(packets)
     assert [one.kind.value for one in found] == ["I", "P", "P", "B"]
     assert [one.motion for one in found[1:]] == [False, True, True]
+
+
+def test_in_the_order_of_decoding_every_b_picture_is_of_the_past_alone():
+    first = headers(order_type=2) + picture(0, None, idr=True, kind=7)
+    packets = [first, picture(1, None, kind=B), picture(2, None, kind=B), picture(3, None)]
+    found, caveat = traits(packets)
+    assert [one.kind.value for one in found] == ["I", "P", "P", "P"]
+    assert [one.motion for one in found[1:]] == [False, False, True]
+    assert caveat.startswith("motion vectors that skip")
 
 
 def test_slices_are_read_behind_optional_fields():

@@ -35,6 +35,7 @@ def test_after_a_loss_every_picture_comes_and_is_marked_up_to_the_key_frame(
         broken = lost < number < GOP
         assert frame.intact != broken
         assert bool(frame.fault) == broken
+        assert frame.follows == (number not in ((0, lost + 1) if lost < GOP - 1 else (0,)))
         if not broken:
             assert luma == sound[number][1]
             same = frame.motion is None or (

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twnet_ros.codec import BlockMotion, StreamDecoder, read_packets
+from twnet_ros.codec import BlockMotion, FrameKind, StreamDecoder, read_packets
 from twnet_ros.codec.motion import compose, fill_blocks
 
 CODECS = ["mpeg4", "h264"]
@@ -34,7 +34,7 @@ def decode(codec, packets):
 
 
 def paint(vectors, height, width):
-    """Block by block and vector by vector: past after future."""
+    """Block by block and vector by vector: past after future, but for a past of 0."""
     rows, cols = -(-height // 8), -(-width // 8)
     displacement = np.zeros((rows, cols, 2), np.float32)
     reference = np.zeros((rows, cols), np.int8)
@@ -48,10 +48,11 @@ def paint(vectors, height, width):
                 for col in range(cols):
                     inside_x = left <= col * 8 < left + int(vector["w"])
                     inside_y = top <= row * 8 < top + int(vector["h"])
-                    if inside_x and inside_y:
-                        scale = int(vector["motion_scale"])
-                        displacement[row, col, 0] = int(vector["motion_x"]) / scale
-                        displacement[row, col, 1] = int(vector["motion_y"]) / scale
+                    if not (inside_x and inside_y):
+                        continue
+                    moved = np.array([int(vector["motion_x"]), int(vector["motion_y"])])
+                    if sign > 0 or moved.any() or not displacement[row, col].any():
+                        displacement[row, col] = moved / int(vector["motion_scale"])
                         reference[row, col] = sign
     return displacement, reference
 
@@ -63,7 +64,7 @@ def vector_sets(draw):
     for _ in range(draw(st.integers(0, 20))):
         w, h = draw(st.sampled_from([8, 16])), draw(st.sampled_from([8, 16]))
         left, top = 8 * draw(st.integers(-3, 10)), 8 * draw(st.integers(-3, 10))
-        x, y = draw(st.integers(-600, 600)), draw(st.integers(-600, 600))
+        x, y = (draw(st.just(0) | st.integers(-600, 600)) for _ in range(2))
         scale = draw(st.sampled_from([1, 2, 4]))
         center_x, center_y = left + w // 2, top + h // 2
         source = draw(st.sampled_from([-1, 1]))
@@ -105,6 +106,55 @@ def test_vectors_equal_the_exported_ones_block_for_block(codec, pan, encode, raw
         np.testing.assert_array_equal(frame.motion.reference, reference)
         fractions += np.count_nonzero(displacement % 1)
     assert fractions, "the clip has no sub-pel vectors, so it does not test them"
+
+
+def errors_beside_a_past_of_zero(packets, raw_decode):
+    """
+    Return errors of blocks that FFmpeg says come from the same place before, and from elsewhere.
+
+    They are mean levels (0 to 255) of prediction from that place in the frame before, and by the
+    motion that is taken, for all blocks of which it is the future's.
+    """
+    decoder = StreamDecoder("h264")
+    frames = [frame for data in packets for frame in decoder.decode(data)]
+    past, taken = [], []
+    for frame, picture in zip(frames, raw_decode("h264", packets), strict=False):
+        anchors = [other for other in frames if other.kind is not FrameKind.B]
+        earlier = [other for other in anchors if other.index < frame.index]
+        later = [other for other in anchors if other.index > frame.index]
+        if frame.kind is not FrameKind.B or frame.motion is None or not later:
+            continue
+        vectors = picture.side_data.get("MOTION_VECTORS").to_ndarray()
+        before = fill_blocks(vectors[vectors["source"] < 0], *frame.y.shape)
+        still = before.coded & ~before.displacement.any(-1)
+        for row, col in np.argwhere(still & (frame.motion.reference > 0)):
+            y, x = 8 * row, 8 * col
+            dx, dy = np.round(frame.motion.displacement[row, col]).astype(int)
+            if 0 <= x + dx <= frame.width - 8 and 0 <= y + dy <= frame.height - 8:
+                here = frame.y[y : y + 8, x : x + 8].astype(int)
+                there = later[0].y[y + dy : y + dy + 8, x + dx : x + dx + 8]
+                past.append(np.abs(here - earlier[-1].y[y : y + 8, x : x + 8]).mean())
+                taken.append(np.abs(here - there).mean())
+    assert len(past) > 100
+    return np.mean(past), np.mean(taken)
+
+
+def test_a_past_of_zero_that_is_made_up_beside_a_future_is_not_taken(
+    pan, encode_between, raw_decode
+):
+    frames, (patch,) = pan(20, dx=5), pan(1, seed=1)
+    for number, frame in enumerate(frames):  # something moves on its own
+        top, left = 30 + number, 100 - 2 * number
+        frame[top : top + 60, left : left + 60] = patch[:60, :60]
+    past, taken = errors_beside_a_past_of_zero(encode_between(frames), raw_decode)
+    assert taken < 0.2 * past
+
+
+def test_nor_is_one_of_the_drive(drive, raw_decode):
+    _, packets = read_packets(drive("street_2048x1024_h264_bframes.mp4"))
+    packets = [packet.data for _, packet in zip(range(8), packets, strict=False)]
+    past, taken = errors_beside_a_past_of_zero(packets, raw_decode)
+    assert taken < 0.4 * past
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -82,6 +82,17 @@ def test_what_layers_may_hold(version, settings, caveats, unsupported):
     assert [one.split(":")[0].split(" (")[0] for one in found] == caveats
 
 
+def test_b_vops_are_said_to_lack_vectors_until_another_layer_comes():
+    sequence = sequence_of("mpeg4")
+    sequence.follow(layer(low_delay=0) + vop("I", 0, 0))
+    assert sequence.follow(vop("P", 0, 2)) is None
+    assert sequence.caveat == ""
+    sequence.follow(vop("B", 0, 1))
+    assert sequence.caveat == "B pictures: they come without motion vectors"
+    sequence.follow(layer(30) + vop("I", 0, 0))
+    assert sequence.caveat == ""
+
+
 def vop(kind, seconds, increment, *, resolution=25, coded=1, fill=0):
     bits = Bits().u(2, "IPBS".index(kind)).text + "1" * seconds + "0" + "1"
     made = Bits()

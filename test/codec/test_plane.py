@@ -57,6 +57,8 @@ def encoded(planes, pixel_format, bits, matrix, full, encoder="libx264"):
     if matrix is not None:
         context.colorspace = COEFFICIENTS[matrix]
     context.options = {"qp": "0", "preset": "ultrafast"}
+    if encoder == "libx265":
+        context.options = {"x265-params": "lossless=1:log-level=none"}
     (packet,) = context.encode(picture) + context.encode(None)
     return bytes(packet)
 
@@ -97,11 +99,22 @@ def test_planes_are_those_of_the_signalled_matrix_and_range(
         assert abs((inner(plane) - inner(values)).mean()) < 0.5
 
 
-@pytest.mark.parametrize(("pixel_format", "bits"), [("gray", 8), ("gray10le", 10)])
+@pytest.mark.parametrize(
+    ("codec", "encoder", "pixel_format", "bits"),
+    [
+        ("h264", "libx264", "gray", 8),
+        ("h264", "libx264", "gray10le", 10),
+        ("hevc", "libx265", "gray", 8),
+        ("hevc", "libx265", "gray10le", 10),
+        ("hevc", "libx265", "gray12le", 12),
+    ],
+)
 @pytest.mark.parametrize("full", [False, True])
-def test_gray_has_no_colour(pixel_format, bits, full):
+def test_gray_has_no_colour(codec, encoder, pixel_format, bits, full):
     luma, _, _ = to_ycc(scene(), "bt601", full)
-    (frame,) = StreamDecoder("h264").decode(encoded([luma], pixel_format, bits, "bt601", full))
+    packet = encoded([luma], pixel_format, bits, "bt601", full, encoder)
+    decoder = StreamDecoder(codec)
+    (frame,) = decoder.decode(packet) + decoder.flush()
     assert frame.full_range == full
     assert np.abs(inner(frame.y) - inner(luma)).max() <= (0.51 if bits == 8 else 1.5)
     assert (frame.u == 128).all()
@@ -125,6 +138,20 @@ def test_rgb_becomes_full_range_bt709():
         assert np.abs(inner(plane) - np.clip(inner(values), 0, 255)).max() <= 1.5
 
 
+@pytest.mark.parametrize("end", ["le", "be"])
+@pytest.mark.parametrize("bits", [9, 10, 12, 14])
+@pytest.mark.parametrize("full", [False, True])
+def test_gray_of_any_depth_becomes_8_bits(full, bits, end):
+    picture = av.VideoFrame(30, 15, f"gray{bits}{end}")
+    level = round(200 * (2**bits - 1) / 255) if full else 200 << bits - 8
+    plane = picture.planes[0]
+    kind = {"le": "<u2", "be": ">u2"}[end]
+    plane.update(np.full(plane.buffer_size // 2, level, kind).tobytes())
+    y, u, v = read_planes(picture, "bt709", full, VideoReformatter())
+    assert (y.shape, u.shape, v.shape) == ((15, 30), (8, 15), (8, 15))
+    assert (y == 200).all() and (u == 128).all() and (v == 128).all()
+
+
 @pytest.mark.parametrize("size", [(34, 18), (50, 22)])
 def test_converted_planes_have_the_size_of_the_picture(size):
     picture = av.VideoFrame(*size, "yuv444p10le")
@@ -134,7 +161,9 @@ def test_converted_planes_have_the_size_of_the_picture(size):
     assert u.shape == v.shape == (height // 2, width // 2)
 
 
-@pytest.mark.parametrize("pixel_format", ["nv12", "rgb24", "yuv411p", "yuv420p16le", "yuva420p"])
+@pytest.mark.parametrize(
+    "pixel_format", ["nv12", "rgb24", "yuv411p", "yuv420p16le", "yuva420p", "gray16le"]
+)
 def test_other_formats_are_refused(pixel_format):
     picture = av.VideoFrame(64, 48, pixel_format)
     with pytest.raises(CodecError, match=f"expected 4:2:0.*got {pixel_format}"):

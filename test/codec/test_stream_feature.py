@@ -14,6 +14,7 @@ from av.bitstream import BitStreamFilterContext
 from twnet_ros.codec import CodecError, FrameKind, StreamDecoder, h264, h264_parameter
 from twnet_ros.codec.bitstream import START_CODE, headers_of, units
 from twnet_ros.codec.encoder import ClipEncoder
+from twnet_ros.codec.sequence import sequence_of
 
 PLAIN = "bframes=0:ref=1:weightp=0"
 
@@ -86,7 +87,10 @@ def test_motion_that_is_approximate_is_said_and_none_that_is_exact(
     frames, caveat = decode("h264", x264(noisy_pan(24), parameters, bf=bf))
     assert len(frames) == 24
     assert all(frame.intact for frame in frames)
-    assert all(frame.key == (frame.motion is None) for frame in frames)
+    if bf == 3:  # of each pyramid only the B picture at its top is predicted from anchors alone
+        assert with_motion(frames) == 2 * "--B-P-B-PB-P"
+    else:
+        assert all(frame.key == (frame.motion is None) for frame in frames)
     found = caveat.split("; ") if caveat else []
     assert len(found) == len(caveats)
     assert all(one.startswith(start) for one, start in zip(found, caveats, strict=True))
@@ -118,7 +122,9 @@ def test_the_drives_say_what_is_approximate(drive):
     info, packets = read_packets(drive("street_2048x1024_h264_bframes.mp4"))
     frames, caveat = decode(info.codec, [packet.data for packet in packets])
     assert caveat.startswith("several reference frames")
-    assert sum(frame.motion is None for frame in frames) == sum(frame.key for frame in frames)
+    assert "; B pictures that others refer to" in caveat
+    without = "".join(frame.kind.value for frame in frames if frame.motion is None)
+    assert without == "I" + 7 * "B" + "IB"  # of each two in a row the second
 
 
 @pytest.mark.parametrize(
@@ -289,6 +295,27 @@ def test_intra_refresh_is_whole_when_its_recovery_is_complete(case, noisy_pan):
                 np.testing.assert_array_equal(frames[pts].y, whole[pts].y)
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_the_first_frame_after_a_recovery_says_that_it_does_not_follow(damaged, noisy_pan):
+    packets = x264(noisy_pan(72), REFRESH["one reference"][0], gop=20)
+    ((_, count), *_) = announced(packets).items()
+    if damaged:
+        packets[5] = packets[5][: len(packets[5]) // 2]
+    frames = recover(packets, 0, () if damaged else (5,))
+    assert list(frames) == [*range(5), *range(20 + count, 72)]
+    assert all(frame.intact for frame in frames.values())
+    assert [pts for pts, frame in frames.items() if not frame.follows] == [0, 20 + count]
+
+
+def test_a_frame_whose_i_picture_was_held_back_says_that_it_does_not_follow(noisy_pan):
+    packets = with_an_i_picture(noisy_pan(9), PLAIN, 5)
+    frames = recover(packets, 0, (2,))
+    assert [(pts, frame.kind.value, frame.follows) for pts, frame in frames.items()] == [
+        *[(0, "I", False), (1, "P", True)],
+        *[(6, "P", False), (7, "P", True), (8, "P", True)],
+    ]
+
+
 @pytest.mark.parametrize("pyramid", ["none", "normal"])
 def test_intra_refresh_with_b_frames_is_right_or_not_intact(pyramid, noisy_pan):
     parameters = f"intra-refresh=1:keyint=12:bframes=3:b-adapt=0:b-pyramid={pyramid}:ref=1"
@@ -312,6 +339,35 @@ def test_a_second_fault_during_a_recovery_waits_for_the_next_one(noisy_pan):
         assert next(pts for pts, frame in frames.items() if frame.intact) == 40 + count
 
 
+def test_a_loss_shows_although_frame_numbers_may_have_gaps(noisy_pan):
+    packets = [with_gaps(data) for data in x264(noisy_pan(24), PLAIN)]
+    frames, caveat = decode("h264", packets)
+    assert all(frame.intact for frame in frames)
+    assert caveat == ""
+    some = recover(packets, 0, (5, 6))
+    assert [pts for pts, frame in some.items() if frame.intact] == [*range(5), *range(12, 24)]
+
+
+def test_a_layer_that_was_left_out_on_purpose_breaks_nothing(noisy_pan):
+    # The reference B pictures of a pyramid count in frame_num; anchors do without them.
+    parameters = "bframes=3:b-pyramid=normal:b-adapt=0:ref=1:weightp=0"
+    packets = [with_gaps(data) for data in x264(noisy_pan(33), parameters, bf=3, gop=99)]
+    whole = recover(packets, 0)
+    anchors = [pts for pts, frame in whole.items() if frame.kind is not FrameKind.B]
+    kinds, decoder = sequence_of("h264"), StreamDecoder("h264")
+    thin = []
+    for data in packets:
+        kinds.follow(data)
+        if kinds.traits.kind is not FrameKind.B:
+            thin += decoder.decode(data)
+            assert decoder.notice == ""
+    thin += decoder.flush()
+    assert len(thin) == len(anchors) > 5
+    for frame, number in zip(thin, anchors, strict=True):
+        assert frame.intact
+        np.testing.assert_array_equal(frame.y, whole[number].y)
+
+
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])
 def test_pictures_that_are_too_large_are_refused(codec, noisy_pan):
     decoder = StreamDecoder(codec)
@@ -332,15 +388,26 @@ def test_pictures_that_are_too_large_are_refused(codec, noisy_pan):
 
 def huge(data, columns, rows):
     """Write another width and height, in macroblocks, into the SPS of x264's own."""
+    small = "".join(golomb(value) for value in (10, 8))  # macroblocks less one
+    return with_sps(data, small, golomb(columns - 1) + golomb(rows - 1))
+
+
+def with_gaps(data):
+    """Set gaps_in_frame_num_value_allowed_flag, which stands before width and height."""
+    size = "".join(golomb(value) for value in (10, 8))
+    return with_sps(data, "0" + size, "1" + size)
+
+
+def with_sps(data, old, new):
+    """Replace bits in the SPS of x264's own."""
     start = data.find(START_CODE + b"\x67")
     if start < 0:
         return data
     end = data.find(START_CODE, start + 4) - 1
     sps = h264_parameter.unescape(data[start + 4 : end])
     text = "".join(format(byte, "08b") for byte in sps)
-    small = "".join(golomb(value) for value in (10, 8))  # macroblocks less one
-    assert text.count(small) == 1
-    text = text.replace(small, golomb(columns - 1) + golomb(rows - 1))
+    assert text.count(old) == 1
+    text = text.replace(old, new)
     text += "0" * (-len(text) % 8)
     large = b""
     for at in range(0, len(text), 8):
@@ -426,6 +493,21 @@ def test_what_ffmpeg_would_decode_wrongly_of_mpeg4_is_refused(changed, expected,
     assert decoder.decode(packets[0])[0].intact
 
 
+@pytest.mark.parametrize("options", [{}, {"flags": "+mv4"}])
+def test_b_pictures_of_mpeg4_come_without_motion(options, pan):
+    # FFmpeg exports vectors of them, but zeros or what was left of another picture.
+    packets = encode("mpeg4", pan(14, dx=2), bf=2, gop=24, **options)
+    frames, caveat = decode("mpeg4", packets)
+    assert "".join(frame.kind.value for frame in frames) == "IBBPBBPBBPBBPP"
+    # The last one is held back to the end of the stream, and FFmpeg then exports none.
+    assert with_motion(frames) == "---P--P--P--P-"
+    assert caveat == "B pictures: they come without motion vectors"
+    assert all(frame.intact for frame in frames)
+    for frame in frames[3:13:3]:
+        inner = frame.motion.displacement[2:-2, 2:-2].reshape(-1, 2)
+        np.testing.assert_array_equal(np.median(inner, axis=0), (6, 0))
+
+
 @pytest.mark.parametrize("bf", [0, 2])
 def test_quarter_pel_mpeg4_has_motion_in_quarters_of_a_pixel(bf, pan_over):
     # A camera that moves by 3 px, seen at a quarter of the size: 0.75 px a frame.
@@ -434,7 +516,7 @@ def test_quarter_pel_mpeg4_has_motion_in_quarters_of_a_pixel(bf, pan_over):
         frame.reshape(144, 4, 176, 4, 3).mean((1, 3)).round().astype(np.uint8) for frame in large
     ]
     frames, caveat = decode("mpeg4", encode("mpeg4", small, bf=bf, flags="+qpel"))
-    assert caveat == ""
+    assert caveat.startswith("B pictures") == bool(bf)
     (frame,) = [frame for frame in frames if frame.kind is FrameKind.P][:1]
     inner = frame.motion.displacement[2:-2, 2:-2]
     apart = frame.index - frames[0].index

@@ -125,6 +125,23 @@ def coded_with_b():
     return run
 
 
+@pytest.fixture(scope="session")
+def intra_refresh():
+    """Encode RGB frames in H.264 of one key frame, renewed column by column in 20 frames."""
+
+    def run(frames):
+        encoder = av.CodecContext.create("libx264", "w")
+        encoder.height, encoder.width = frames[0].shape[:2]
+        encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", 17, Fraction(1, 17)
+        encoder.options = {
+            "x264-params": "intra-refresh=1:keyint=20:bframes=0:ref=1:weightp=0:scenecut=0"
+        }
+        pictures = [av.VideoFrame.from_ndarray(rgb, "rgb24") for rgb in frames]
+        return [bytes(p) for one in (*pictures, None) for p in encoder.encode(one)]
+
+    return run
+
+
 @pytest.fixture
 def clip(tmp_path, pan):
     """Write a clip of a panning camera and return its path."""
@@ -146,7 +163,8 @@ def frame_of():
         kind = FrameKind.I if motion is None else FrameKind.P
         planes = (y, chroma if u is None else u, chroma if v is None else v)
         return CodedFrame(
-            index, None, kind, motion is None, *planes, matrix, full_range, motion, True, "", 0.0
+            *(index, None, kind, motion is None, *planes, matrix, full_range, motion),
+            *(True, "", True, 0.0),
         )
 
     return make

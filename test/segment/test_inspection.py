@@ -1,10 +1,12 @@
 """What the codec knows of each frame, pixel by pixel."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from twnet_ros.codec import CodecError, write_clip
-from twnet_ros.segment.inspection import inspect
+from twnet_ros.segment.inspection import inspect, inspections
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "h264"])
@@ -80,6 +82,12 @@ def test_vectors_leave_less_than_no_motion_would(clip):
         if before is not None:
             assert np.abs(one.residual[..., 0]).mean() < 0.5 * np.abs(luma - before).mean()
         before = luma
+
+
+def test_there_is_no_residual_against_a_frame_that_was_lost(coded, pan):
+    frames = coded(pan(4), gop=12)
+    frames[2] = replace(frames[2], follows=False)
+    assert [one.residual.any() for one in inspections(frames)] == [False, True, False, True]
 
 
 def test_the_summary_is_that_of_the_pixels(clip):

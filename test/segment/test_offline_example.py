@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twnet_ros.codec import write_clip
+from twnet_ros.codec import CodecError, StreamDecoder, write_clip
 from twnet_ros.segment import Segmenter
 from twnet_ros.segment.picture import read_labels, write_png
 from twnet_ros.segment.replay import replay
@@ -68,6 +68,20 @@ def test_a_folder_gets_those_of_its_frames_as_h264(offline, pictures, model, tmp
     clip = tmp_path / "clip.mp4"
     write_clip(clip, pictures, codec="h264", gop=12, crf=18)
     check(offline(folder), expected(clip, model))
+
+
+def test_a_file_that_is_damaged_at_its_end_is_labelled_up_to_there(
+    example, pictures, tmp_path, monkeypatch, capsys
+):
+    clip = tmp_path / "clip.mp4"
+    write_clip(clip, pictures, codec="mpeg4")
+
+    def damaged(decoder):
+        raise CodecError("decode error: a test")
+
+    monkeypatch.setattr(StreamDecoder, "flush", damaged)
+    assert len(list(example.frames_of_video(clip))) == len(pictures)
+    assert capsys.readouterr().err == "at the end: decode error: a test\n"
 
 
 def test_an_empty_folder_is_said_to_be_one(offline, tmp_path):

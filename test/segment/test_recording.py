@@ -1,6 +1,8 @@
 """Labelling a file: the summary, the labels, the overlay."""
 
 import json
+from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -130,3 +132,17 @@ def test_nothing_is_written_when_something_is_wrong(recorded, tmp_path):
     with pytest.raises(CodecError, match="expected a video file"):
         recorded(tmp_path / "none.avi", overlay=tmp_path / "o.mp4", labels=tmp_path / "labels")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_comes_before_a_damaged_end_is_decoded(pan, caplog):
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 96, 64, "yuv420p"
+    encoder.framerate, encoder.time_base = 17, Fraction(1, 17)
+    encoder.options = {"x264-params": "slices=4:bframes=3:b-adapt=0:b-pyramid=normal:scenecut=0"}
+    pictures = [av.VideoFrame.from_ndarray(rgb, "rgb24") for rgb in pan(12)]
+    data = [bytes(packet) for one in (*pictures, None) for packet in encoder.encode(one)]
+    data[-1] = data[-1][: data[-1].rindex(b"\0\0\1")]  # the last slice is lost
+    packets = [Packet(one, number, False) for number, one in enumerate(data)]
+    frames = list(decode("clip", lambda path: (SimpleNamespace(codec="h264"), packets)))
+    assert len(frames) == 10  # all but that one and the one shown after it
+    assert "clip: at its end: decode error" in caplog.text

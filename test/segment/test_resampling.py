@@ -22,7 +22,12 @@ def noise(video, matrix="bt601", full_range=False, seed=0):
     width, height = video
     chroma = ((height + 1) // 2, (width + 1) // 2)
     planes = [rng.integers(0, 256, shape, np.uint8) for shape in ((height, width), chroma, chroma)]
-    return CodedFrame(0, None, FrameKind.I, True, *planes, matrix, full_range, None, True, "", 0.0)
+    return key_frame(planes, matrix, full_range)
+
+
+def key_frame(planes, matrix="bt601", full_range=False):
+    chain = (True, "", True)
+    return CodedFrame(0, None, FrameKind.I, True, *planes, matrix, full_range, None, *chain, 0.0)
 
 
 def both(frame, box, dtype=torch.float32):
@@ -75,8 +80,8 @@ def test_planes_of_a_wider_picture_are_read_by_their_own_rows():
         wide = np.full((plane.shape[0], 64), 255, np.uint8)
         wide[:, : plane.shape[1]] = plane
         views.append(wide[:, : plane.shape[1]])
-    view = CodedFrame(0, None, FrameKind.I, True, *views, "bt601", False, None, True, "", 0.0)
-    for one, other in zip(both(frame, (40, 20))[0], both(view, (40, 20))[0], strict=True):
+    view = both(key_frame(views), (40, 20))[0]
+    for one, other in zip(both(frame, (40, 20))[0], view, strict=True):
         assert torch.equal(one, other)
 
 

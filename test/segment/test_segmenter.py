@@ -305,6 +305,32 @@ def test_a_frame_left_out_starts_anew(engine, coded, pan):
     assert (result.path, result.distance) == (Path.NONKEY, 1)
 
 
+def test_after_a_loss_that_no_key_frame_heals_the_first_frame_takes_the_key_step(
+    engine, pan, intra_refresh
+):
+    """FFmpeg puts out nothing while the picture recovers, so that the frames' numbers go on."""
+    data = intra_refresh(pan(60, dx=1))
+    decoder, segmenter = StreamDecoder("h264"), engine()
+    frames = [f for n, d in enumerate(data) if n != 5 for f in decoder.decode(d, n)]
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    first = next(frame.index for frame in frames if frame.pts > 5)
+    assert frames[first].intact and frames[first].kind is FrameKind.P
+    assert frames[first].pts > 20
+    results = run(segmenter, frames)
+    assert [r.index for r in results if r.path is Path.KEY] == [0, first]
+    same(results[first:], run(engine(), frames[first:]))
+
+
+def test_a_skipped_frame_after_a_loss_lends_no_motion(engine, coded, pan):
+    frames = coded(pan(4), gop=12)
+    frames[2] = replace(frames[2], follows=False)
+    segmenter = engine()
+    run(segmenter, frames[:2])
+    assert segmenter.skip(frames[2]) == []
+    (result,) = segmenter.step(frames[3])
+    assert (result.path, result.distance) == (Path.KEY, 0)
+
+
 def test_a_step_that_fails_leaves_no_state(engine, coded, pan, monkeypatch):
     frames = coded(pan(3), gop=12)
     segmenter = engine()
@@ -426,6 +452,23 @@ def test_a_b_frame_without_vectors_waits_for_nothing(engine, coded_with_b, pan):
     for frame in frames:
         (result,) = keys.step(frame)
         assert (result.index, result.path) == (frame.index, Path.KEY)
+
+
+def test_a_b_frame_without_vectors_behind_one_that_waits_goes_by_flow(engine, coded_with_b, pan):
+    frames = coded_with_b(pan(4))
+    frames[2] = replace(frames[2], motion=None)  # as in a pyramid
+    whole = run(engine(), coded_with_b(pan(4)))
+    results = run(engine(), frames)
+    assert [(r.index, r.path, r.distance) for r in results] == [
+        (0, Path.KEY, 0),
+        *((n, Path.NONKEY, n) for n in (1, 2, 3)),
+    ]
+    same([results[0], results[1], results[3]], [whole[0], whole[1], whole[3]])
+    # It is the frame that goes on from the first one.
+    only = replace(frames[2], index=1)
+    np.testing.assert_array_equal(results[2].labels, run(engine(), [frames[0], only])[1].labels)
+    by_vectors = run(engine(motion="codec"), frames)
+    assert [r.path for r in by_vectors] == [Path.KEY, Path.NONKEY, Path.KEY, Path.NONKEY]
 
 
 def test_vectors_point_past_a_b_frame_that_had_none(engine, coded_with_b, pan):

@@ -249,7 +249,10 @@ def _size(path: Path, codec: CodecName, packets: Sequence[RawPacket]) -> tuple[i
             continue
         if frames:
             return frames[0].width, frames[0].height
-    frames = decoder.flush()
+    try:
+        frames = decoder.flush()
+    except CodecError as error:
+        why, frames = str(error), []
     if frames:
         return frames[0].width, frames[0].height
     raise BagError(f"{path}: expected a key frame among the first {_LOOKED_AT} packets, got {why}")

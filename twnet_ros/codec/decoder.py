@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +40,8 @@ _RESIZING = ("vp9", "av1")
 # More than any decoder holds back (16 reference pictures), so no live entry is ever dropped.
 _SENT_KEPT = 64
 _HEADERS_KEPT_BYTES = 1 << 16
+# Of these FFmpeg makes up what is missing of a picture.
+_CONCEALED = ("h264", "mpeg4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +68,17 @@ class StreamDecoder:
     or a completed recovery point, which may be a P picture; in HEVC, VP9 and AV1 with what
     decoding can begin with.
 
-    A frame comes without motion where FFmpeg gives no vectors (HEVC, VP9, AV1), and where they
-    would not mean what BlockMotion says: interlaced and GMC pictures, H.264 that is cropped at the
-    left or top or refers past the picture before (see References). `caveat` tells of it, and of
+    A frame comes without motion where FFmpeg gives no vectors (HEVC, VP9, AV1, B pictures of
+    MPEG-4 and what is held back at its end), and where they would not mean what BlockMotion says:
+    interlaced and GMC pictures, H.264 that is cropped at the left or top or refers past the
+    picture before (see References). `caveat` tells of it, and of
     what is approximate. What FFmpeg would decode wrongly is refused, as is what is beyond the
     limit: packets before they are looked at, and pictures before they are decoded.
 
-    Pictures held back for reordering come out with later packets, the last ones with `flush`.
+    Pictures held back for reordering come out with later packets, the last ones with `flush`; B
+    pictures not before the later one that they may be predicted from, which may be damaged.
+    Where a fault ends without a key picture, FFmpeg may have put out nothing since it began: the
+    first frame after one says that it does not follow the frame that came out before.
 
     With `keep_broken`, the pictures after a fault come out, too, as far as FFmpeg makes something
     of them and marked as not intact, once a stream has begun with a key picture.
@@ -91,6 +98,7 @@ class StreamDecoder:
         self._context: VideoCodecContext
         self._sequence: PacketSequence
         self._fault: str
+        self._follows: bool  # nothing was lost since the last frame came out
         self._notice = ""
         self._configured: bool  # the decoder has seen an SPS or a video object layer
         self._headers: bytes  # headers that wait for the next picture
@@ -102,6 +110,10 @@ class StreamDecoder:
         self._stale: bool  # FFmpeg holds pictures from before a fault
         self._begun: bool  # an intact frame came since the stream began, or was lost from outside
         self._rescued: list[CodedFrame]  # from before a packet that could not be decoded
+        self._held: list[
+            VideoFrame
+        ]  # B pictures, while the later one that they need may be damaged
+        self._damaged: int | None  # the first packet whose picture FFmpeg had to conceal
         self.reset()
 
     @property
@@ -154,6 +166,7 @@ class StreamDecoder:
         """
         started = time.perf_counter()
         self._notice = ""
+        self._damaged = None
         sent = self._sent
         frames, self._rescued = self._rescued, []
         try:
@@ -182,12 +195,13 @@ class StreamDecoder:
                     f"got {self._sequence.pixels} px"
                 )
             if gap is not None:
-                frames += self._heed(gap, started)
+                self._heed(gap, started, frames)
                 if gap.superfluous:
                     return frames
             frames += self._renew(content, started)
             try:
-                return frames + self._collect(self._send(data, pts), started)
+                self._collect(self._ready(self._send(data, pts)), started, frames)
+                return frames
             except CodecError:
                 if not (headers and goes_on):
                     raise
@@ -195,14 +209,15 @@ class StreamDecoder:
             frames += self._rescue(sent, started)
             self._begin(headers)
             self._sequence.follow(data)
-            return frames + self._collect(self._send(data, pts), started)
+            self._collect(self._ready(self._send(data, pts)), started, frames)
+            return frames
         except CodecError as error:
             if self._is_recovering():
                 # FFmpeg keeps its references: a recovery point does without I pictures, not
                 # without the pictures after it.
                 self._rescued = frames
                 self._sequence.forget()
-                self._fault = f"{WAITING}: {error}"
+                self._fault, self._follows = f"{WAITING}: {error}", False
                 self._stale = True
                 self._known_headers = b""
             else:
@@ -211,15 +226,18 @@ class StreamDecoder:
             raise
 
     def flush(self) -> list[CodedFrame]:
-        """Return the frames still held back; the next packet must be a key frame's."""
-        started = time.perf_counter()
+        """
+        Return the frames still held back; the next packet must be a key frame's.
+
+        CodecError where one of them cannot be decoded; those before it come with the next call.
+        """
         try:
-            frames = self._collect(self._receive(None), started)
+            self._collect(self._receive_rest(), time.perf_counter(), self._rescued)
         except CodecError as error:
             self._lose(str(error))
             raise
         self._lose(WAITING)
-        frames, self._rescued = self._rescued + frames, []
+        frames, self._rescued = self._rescued, []
         return frames
 
     def lose(self, reason: str, headers: bytes = b"") -> None:
@@ -237,7 +255,7 @@ class StreamDecoder:
         """Forget the stream, its headers included, and wait for its next key frame."""
         self._context = open_context(self._codec, self._limit)
         self._sequence = sequence_of(self._codec)
-        self._fault = WAITING
+        self._fault, self._follows = WAITING, False
         self._configured = self._codec == "vp9"  # which has no headers
         self._headers = b""
         self._known_headers = b""
@@ -247,6 +265,8 @@ class StreamDecoder:
         self._stale = False
         self._begun = False
         self._rescued = []
+        self._held = []
+        self._damaged = None
 
     def _key_headers(self, data: bytes, content: Content) -> bytes:
         """Return the headers of a key picture that brings its own; b'' for any other packet."""
@@ -282,40 +302,40 @@ class StreamDecoder:
         self._context = open_context(self._codec, self._limit)
         self._sequence.forget()
         self._in_decoder.clear()
+        self._held.clear()
         self._stale = False
         self._known_headers = headers
 
     def _drain(self, started: float) -> list[CodedFrame]:
         """Return the frames held back; broken ones are no reason to refuse the next picture."""
-        try:
-            return self._collect(self._receive(None), started)
-        except CodecError:
-            return []
+        frames: list[CodedFrame] = []
+        with suppress(CodecError):
+            self._collect(self._receive_rest(), started, frames)
+        return frames
 
     def _rescue(self, sent: int, started: float) -> list[CodedFrame]:
         """Return the frames held back of the first `sent` packets; MPEG-4's are not told apart."""
         if self._codec == "mpeg4" or self.keeps:
             return []
-        try:
-            pictures = self._receive(None)
-            whole = [one for one in pictures if one.pts is not None and one.pts < sent]
-            return self._collect([one for one in whole if not one.is_corrupt], started)
-        except CodecError:
-            return []  # the packet's own error is the one to tell
+        frames: list[CodedFrame] = []
+        with suppress(CodecError):  # the packet's own error is the one to tell
+            pictures = self._receive_rest()
+            end = sent if self._damaged is None else min(sent, self._damaged)
+            whole = [one for one in pictures if one.pts is not None and one.pts < end]
+            self._collect([one for one in whole if not one.is_corrupt], started, frames)
+        return frames
 
-    def _heed(self, gap: Discontinuity, started: float) -> list[CodedFrame]:
-        """Break the chain where the gap does; return the frames from before it."""
+    def _heed(self, gap: Discontinuity, started: float, frames: list[CodedFrame]) -> None:
+        """Break the chain where the gap does; add the frames from before it."""
         self._notice = gap.reason
         if not gap.breaks:
-            return []
+            return
         # A gap in H.264 shows at once; in MPEG-4 what the decoder still holds may lie behind it.
         # In AV1 it holds none; the others have no gap that breaks the chain. And what is kept of a
         # broken chain goes on from what FFmpeg has, which is not to be drained then.
-        frames: list[CodedFrame] = []
         if self._codec == "h264" and not self.keeps:
-            frames = self._collect(self._receive(None), started)
+            self._collect(self._receive_rest(), started, frames)
         self._interrupt(self._fault or f"{WAITING}: {gap.reason}")
-        return frames
 
     def _send(self, data: bytes, pts: int | None) -> list[VideoFrame]:
         # Packet(bytes) would borrow the bytes without the zeroed padding that FFmpeg's bit
@@ -330,6 +350,9 @@ class StreamDecoder:
         return self._receive(packet)
 
     def _receive(self, packet: av.Packet[Any] | None) -> list[VideoFrame]:
+        if packet is None and self._codec == "mpeg4":  # what is held back comes without vectors
+            for number, sent in self._in_decoder.items():
+                self._in_decoder[number] = _Sent(sent.pts, replace(sent.traits, motion=False))
         try:
             return self._context.decode(packet)
         except av.FFmpegError as error:
@@ -339,19 +362,50 @@ class StreamDecoder:
                 f"got {size}: {error.strerror}"
             ) from error
 
-    def _collect(self, pictures: list[VideoFrame], started: float) -> list[CodedFrame]:
-        frames = []
+    def _receive_rest(self) -> list[VideoFrame]:
+        """Return all pictures that are held back, here and by FFmpeg."""
+        held, self._held = self._held, []
+        return held + self._receive(None)
+
+    def _ready(self, pictures: list[VideoFrame]) -> list[VideoFrame]:
+        """
+        Hold B pictures back until what they may be predicted from is out, too.
+
+        That FFmpeg had to conceal a part of a picture shows only when that comes out.
+        """
+        pictures, self._held = self._held + pictures, []
+        while self._codec in _CONCEALED and pictures and self._is_early(pictures[-1]):
+            self._held.insert(0, pictures.pop())
+        return pictures
+
+    def _is_early(self, picture: VideoFrame) -> bool:
+        """Tell whether it is a B picture, and one that was decoded before it is not yet out."""
+        number = -1 if picture.pts is None else picture.pts
+        kind = self._in_decoder.get(number, _UNKNOWN).traits.kind
+        between = (kind or _KINDS.get(PictureType(picture.pict_type))) is FrameKind.B
+        return between and any(other < number for other in self._in_decoder)
+
+    def _collect(
+        self, pictures: list[VideoFrame], started: float, frames: list[CodedFrame]
+    ) -> None:
+        """Add the pictures' frames up to one that is refused, for which there is a CodecError."""
+        concealed = [one.pts for one in pictures if one.is_corrupt and one.pts is not None]
+        self._damaged = min(concealed, default=self._damaged)
         for picture in pictures:
+            follows, self._follows = self._follows, False  # until this one has come out
             picture_type = PictureType(picture.pict_type)
             if picture_type is PictureType.NONE and self._fault:
                 continue  # made up by the decoder in place of a missing one
-            sent = self._in_decoder.pop(-1 if picture.pts is None else picture.pts, _UNKNOWN)
+            number = -1 if picture.pts is None else picture.pts
+            sent = self._in_decoder.pop(number, _UNKNOWN)
             if picture_type not in _KINDS:
                 raise CodecError(
                     f"decode error: expected an I, P or B picture, got {picture_type.name}"
                 )
             kind = sent.traits.kind or _KINDS[picture_type]
-            if picture.is_corrupt:
+            # What was decoded after such a picture may be predicted from it.
+            damaged = picture.is_corrupt or (bool(concealed) and number > min(concealed))
+            if damaged:
                 error = (
                     f"decode error: expected a whole {kind.value} picture, "
                     "got one that the decoder had to conceal"
@@ -362,7 +416,7 @@ class StreamDecoder:
             matrix, full_range = color_matrix(picture, self._codec), is_full_range(picture)
             y, u, v = read_planes(picture, matrix, full_range, self._reformatter)
             key, whole = kind is FrameKind.I, sent.traits.whole
-            if key if whole is None else whole:
+            if not damaged and (key if whole is None else whole):
                 self._fault = ""
             resizes = key or self._codec in _RESIZING
             if self._size not in (None, y.shape) and not resizes:
@@ -390,19 +444,20 @@ class StreamDecoder:
                     else None,
                     intact=not self._fault,
                     fault=self._fault,
+                    follows=follows,
                     decode_ms=(now - started) * 1e3,
                 )
             )
             self._index += 1
+            self._follows = True
             started = now
-        return frames
 
     def _break(self, reason: str) -> None:
         self._sequence.forget()
         self._interrupt(reason)
 
     def _interrupt(self, reason: str) -> None:
-        self._fault = reason
+        self._fault, self._follows = reason, False
         self._known_headers = b""
         if self.keeps:
             self._stale = True
@@ -420,5 +475,6 @@ class StreamDecoder:
     def _forget(self) -> None:
         """Have FFmpeg forget all pictures, that none leaks into others; parameter sets stay."""
         self._in_decoder.clear()
+        self._held.clear()
         self._stale = False
         self._context.flush_buffers()

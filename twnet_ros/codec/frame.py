@@ -85,6 +85,7 @@ class CodedFrame:
     motion: BlockMotion | None  # None for I frames and where the stream gives none to be used
     intact: bool  # every picture this one is predicted from was decoded without a fault
     fault: str  # '' or why the frame is not intact
+    follows: bool  # no frame before it is known to be missing since the last one came out
     decode_ms: float
 
     def __post_init__(self) -> None:

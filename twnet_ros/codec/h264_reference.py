@@ -14,12 +14,14 @@ class References:
     FFmpeg says of a vector that it points to the past or to the future. That is taken for the
     anchor (I or P picture) before, and for the one after a B picture. It is exact where one
     reference picture a list is in use: then it is known which one that is (ITU-T H.264 clauses
-    8.2.4.2 and 8.2.4.3.1), and vectors to any other are no good.
+    8.2.4.2 and 8.2.4.3.1), and vectors to any other are no good. Nor are those of a B picture
+    that comes after another one which is a reference: that is nearer than an anchor.
     """
 
     def __init__(self) -> None:
-        self._anchors: list[Picture] = []  # the last two, in the order of decoding
+        self._anchors: list[Picture] = []  # the last two, the one that is shown last at the end
         self._newest: int | None = None  # frame_num of the last reference picture
+        self._between = False  # a B picture since the last anchor is a reference
         # Met so far:
         self._interlaced = False
         self._shifted = False
@@ -27,6 +29,7 @@ class References:
         self._pyramid = False
         self._elsewhere = False
         self._weighted = False
+        self._unsure = False
 
     @property
     def caveat(self) -> str:
@@ -36,11 +39,12 @@ class References:
             "cropped at the left or top: frames come without motion vectors": self._shifted,
             "several reference frames: motion vectors that point further back than to the frame "
             "before are taken to point there": self._several,
-            "B pictures that others refer to: motion vectors to them are taken to point to the "
-            "frames around them": self._pyramid,
+            "B pictures that others refer to: B pictures after them come without motion "
+            "vectors": self._pyramid,
             "motion vectors that skip a frame (temporal layers, long-term references): frames "
             "with such vectors come without any": self._elsewhere,
             "weighted prediction: the residual is approximate": self._weighted,
+            "frame numbers may have gaps: lost packets may not show": self._unsure,
         }
         return "; ".join(text for text, met in texts.items() if met)
 
@@ -51,32 +55,47 @@ class References:
         self._interlaced = self._interlaced or interlaced
         self._shifted = self._shifted or sequence.shifted
         self._weighted = self._weighted or picture.weighted
-        if picture.kind is FrameKind.B:
-            self._pyramid = self._pyramid or picture.reference
+        # Only of P pictures of one reference that is named by its number is it known which it is.
+        known = picture.kind is FrameKind.P and picture.active == 1 and picture.named != -1
+        tells = not inter or (known and not picture.is_field)
+        self._unsure = self._unsure or (sequence.gaps_allowed and not tells)
         usable = not (interlaced or sequence.shifted)
         if inter and usable:
             usable = self._points_to_anchors(picture, sequence)
             # Without anchors, pictures are missing or the stream was joined late.
-            self._elsewhere = self._elsewhere or (not usable and bool(self._anchors))
+            told = not self._anchors or (picture.kind is FrameKind.B and self._between)
+            self._elsewhere = self._elsewhere or not (usable or told)
             self._several = self._several or (usable and picture.active > 1)
         return usable
 
     def is_newest(self, picture: Picture, sequence: Sequence) -> bool:
         """Tell whether a picture is shown after all others so far, as far as that can be told."""
-        known = bool(self._anchors) and sequence.order_type == 0
-        return known and not picture.is_shown_before(self._anchors[-1], sequence)
+        if not self._anchors or sequence.order_type == 1:
+            return False
+        # With type 2 pictures are shown in the order of decoding (8.2.1.3).
+        return sequence.order_type == 2 or not picture.is_shown_before(self._anchors[-1], sequence)
 
-    def end(self, picture: Picture) -> None:
+    def end(self, picture: Picture, sequence: Sequence) -> None:
         """Close a picture: those that follow may refer to it."""
         if picture.reference:
             self._newest = picture.frame_num
-        if picture.kind is not FrameKind.B:
-            self._anchors = [*self._anchors[-1:], picture]
+        if picture.kind is FrameKind.B:
+            self._between = self._between or picture.reference
+            self._pyramid = self._pyramid or picture.reference
+        else:
+            last = self._anchors[-1:]
+            early = last and not picture.idr and sequence.order_type == 0
+            if early and picture.is_shown_before(last[0], sequence):
+                self._anchors = [picture, *last]
+            else:
+                self._anchors = [*last, picture]
+            self._between = False
 
     def forget(self) -> None:
         """Pictures are missing before the next one."""
         self._anchors = []
         self._newest = None
+        self._between = False
 
     def _points_to_anchors(self, picture: Picture, sequence: Sequence) -> bool:
         if not self._anchors:
@@ -88,6 +107,6 @@ class References:
             target = self._newest if picture.named is None else picture.named
             return past.reference and (picture.active > 1 or target == past.frame_num)
         # Without an anchor that is shown later, both lists hold pictures of the past.
-        if self.is_newest(picture, sequence):
+        if self._between or self.is_newest(picture, sequence):
             return False
         return all(anchor.reference for anchor in self._anchors)

@@ -51,6 +51,7 @@ class _Coded:
 
 # All that have ids of their own, 32 and 256 (7.4.2); each one more is read for nothing.
 _MOST_PARAMETER_SETS = 288
+_MOST_REFERENCES = 16  # that are kept (A.3.1)
 _MOST_SEI = 32  # units that are searched for a recovery point, which stands in one of the first
 # What the slices of a packet may come to if each goes on to the end of the picture, as FFmpeg lets
 # them: of a few bytes each and in a large picture, 4096 of them would take minutes.
@@ -64,9 +65,11 @@ class H264Sequence:
     picture order count of type 0 (8.2.1.1).
 
     What goes missing directly before an IDR picture cannot be told, nor can as many consecutive
-    packets as a key picture's distance to the next one or as frame_num has values. Streams that
-    allow gaps in frame_num say nothing about losses. memory_management_control_operation 5, which
-    sets frame_num back without an IDR picture, is taken for a loss.
+    packets as a key picture's distance to the next one or as frame_num has values. Where gaps in
+    frame_num are allowed, as for layers that are left out, a loss shows only in a P picture of one
+    reference that is missing: none refers to what was left out on purpose (8.2.5.2).
+    memory_management_control_operation 5, which sets frame_num back without an IDR picture, is
+    taken for a loss.
     """
 
     def __init__(self) -> None:
@@ -75,6 +78,8 @@ class H264Sequence:
         self._data = b""
         self._last: Picture | None = None
         self._reference: int | None = None  # frame_num of the last reference picture
+        # frame_num of reference pictures that did not come where gaps are allowed, the latest.
+        self._missing: deque[int] = deque(maxlen=_MOST_REFERENCES)
         self._order = _Order()
         self._recovery = Recovery()
         self._references = References()
@@ -101,6 +106,7 @@ class H264Sequence:
         self._data = b""
         self._last = None
         self._reference = None
+        self._missing.clear()
         self._order.stop()
         self._recovery.lose()
         self._references.forget()
@@ -194,6 +200,8 @@ class H264Sequence:
         picture, sequence = coded.picture, coded.sequence
         unknown = Traits(picture.kind, whole=False, motion=False)
         gap = self._next(picture, sequence, repeated)
+        if gap is None or not (gap.breaks or gap.superfluous):
+            gap = self._lack(coded) or gap
         if gap is not None and gap.breaks:
             self._recovery.lose()
             self._references.forget()
@@ -206,7 +214,7 @@ class H264Sequence:
         usable = [self._references.add(one, sequence) for one in coded.slices]
         if picture.kind is FrameKind.B and self._references.is_newest(picture, sequence):
             picture = replace(picture, kind=FrameKind.P)  # by what it is predicted from
-        self._references.end(picture)
+        self._references.end(picture, sequence)
         return gap, Traits(picture.kind, whole, all(usable))
 
     def _next(self, picture: Picture, sequence: Sequence, repeated: bool) -> Discontinuity | None:
@@ -215,6 +223,7 @@ class H264Sequence:
         second = last is not None and _is_second_field(last, picture)
         if picture.idr and not second:
             self._reference = picture.frame_num
+            self._missing.clear()
             self._order.begin(picture)
             # It is decoded again, as senders that do not count idr_pic_id repeat still pictures.
             return Discontinuity(_repeats(picture)) if repeated and picture == last else None
@@ -232,9 +241,14 @@ class H264Sequence:
         if ahead == 0 and not (same and sequence.order_type == 0):
             if picture.reference:
                 self._reference = picture.frame_num
+                self._missing = deque(
+                    (n for n in self._missing if n != picture.frame_num), _MOST_REFERENCES
+                )
             reason = self._order.add(picture, sequence)
             return Discontinuity(reason) if reason else None
         if sequence.gaps_allowed and 0 < ahead < values - 1:
+            left_out = range(max(0, ahead - _MOST_REFERENCES), ahead)
+            self._missing.extend((expected + n) % values for n in left_out)
             self._anchor(picture, sequence)
             return None
         numbers = f"expected frame_num {expected}, got {picture.frame_num}"
@@ -249,6 +263,18 @@ class H264Sequence:
                 return Discontinuity(reason, superfluous=True)
         self._anchor(picture, sequence)
         return Discontinuity(reason, breaks=True)
+
+    def _lack(self, coded: _Coded) -> Discontinuity | None:
+        """Break the chain where a picture refers to one that is missing, if it tells to which."""
+        values = 1 << coded.sequence.frame_num_bits
+        for one in coded.slices:
+            if one.kind is FrameKind.P and one.active == 1 and not one.is_field:
+                target = (one.frame_num - 1) % values if one.named is None else one.named
+                if target in self._missing:
+                    self._missing.clear()
+                    reason = f"lost packets: expected frame_num {target}, got {one.frame_num}"
+                    return Discontinuity(f"{reason}, which refers to it", breaks=True)
+        return None
 
     def _anchor(self, picture: Picture, sequence: Sequence) -> None:
         """Go on from a picture whose predecessors are not known."""

@@ -16,9 +16,14 @@ from twnet_ros.codec.frame import BLOCK_PX, BlockMotion, grid_shape
 _MARGIN = 2  # blocks
 
 
+# Of B-VOPs FFmpeg exports places that it never fills; S(GMC)-VOPs move by other means, too.
+_WITHOUT_OF_MPEG4 = (PictureType.B, PictureType.S)
+
+
 def read_motion(picture: VideoFrame, codec: CodecName) -> BlockMotion | None:
-    """Return the vectors of a predicted picture, None where they would not mean that motion."""
-    if codec == "mpeg4" and (picture.interlaced_frame or picture.pict_type == PictureType.S):
+    """Return the vectors of a predicted picture, None where they would not mean its motion."""
+    without = picture.interlaced_frame or picture.pict_type in _WITHOUT_OF_MPEG4
+    if codec == "mpeg4" and without:
         return None
     # picture.side_data would keep a container that refers back to the picture: a cycle that holds
     # megabytes until the garbage collector runs.
@@ -40,7 +45,9 @@ def fill_blocks(vectors: npt.NDArray[Any] | None, height: int, width: int) -> Bl
     is clipped away. The displacement is motion / motion_scale: sub-pel is kept (src_x and
     src_y are truncated and not used), and source = position + displacement. Blocks that no
     record covers are intra: displacement 0, reference 0. Of a bi-predicted block the vector
-    into the past is kept. None stands for a picture without vectors.
+    into the past is kept, unless it is 0 and the other is not: FFmpeg exports such a one also
+    of a part that is predicted from the future alone, in a macroblock of which another part is
+    predicted from the past. None stands for a picture without vectors.
     """
     rows, cols = grid_shape(height, width)
     # A margin of two blocks takes what lies outside, so that no record needs a test of its own.
@@ -48,12 +55,15 @@ def fill_blocks(vectors: npt.NDArray[Any] | None, height: int, width: int) -> Bl
     moved = np.zeros((rows + 2 * _MARGIN) * stride, np.complex64)  # dx + i dy: one write a block
     reference = np.zeros(moved.shape, np.int8)
     if vectors is not None:
-        # Of a bi-predicted block the past is written last and stays.
         future = vectors["source"] > 0
-        if future.any():
+        both = bool(future.any())
+        if both:
             _write(vectors[future], 1, moved, reference, (rows, cols))
-            vectors = vectors[~future]
+            ahead, vectors = moved.copy(), vectors[~future]
         _write(vectors, -1, moved, reference, (rows, cols))
+        if both:
+            made_up = (reference < 0) & (moved == 0) & (ahead != 0)
+            moved[made_up], reference[made_up] = ahead[made_up], 1
     displacement = moved.view(np.float32).reshape(-1, stride, 2)
     inside = (slice(_MARGIN, _MARGIN + rows), slice(_MARGIN, _MARGIN + cols))
     return BlockMotion(

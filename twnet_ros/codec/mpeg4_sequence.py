@@ -30,6 +30,7 @@ class Mpeg4Sequence:
         self._layer: Layer | None = None
         self._cadence = Cadence()
         self._reorders = False
+        self._between = False  # B-VOPs have come
         self._second = 0  # of the last anchor (I, P or S), from which increments count
         self._second_before = 0  # of the anchor before, from which those of B-VOPs count
         self._forget_times()
@@ -44,6 +45,8 @@ class Mpeg4Sequence:
             found.append("interlaced: frames come without motion vectors")
         if self._layer.global_motion:
             found.append("global motion (GMC): frames that use it come without motion vectors")
+        if self._between:
+            found.append("B pictures: they come without motion vectors")
         return "; ".join(found)
 
     @property
@@ -107,6 +110,7 @@ class Mpeg4Sequence:
             self._layer = layer
             self._cadence = Cadence(layer.step)
             self._reorders = layer.low_delay is False
+            self._between = False
             self._forget_times()
 
     def _next_anchor(self, vop: Vop, resolution: int, repeated: bool) -> Discontinuity | None:
@@ -143,6 +147,7 @@ class Mpeg4Sequence:
         return Discontinuity(reason, breaks=True) if reason else gap
 
     def _next_between(self, vop: Vop, resolution: int, repeated: bool) -> Discontinuity | None:
+        self._between = True
         if not self._reorders:  # the last anchor was taken for shown
             self._reorders = True
             self._cadence = Cadence()

@@ -47,8 +47,8 @@ class Inspection:
 def inspect(path: str | os.PathLike[str], read: OpenVideo = read_packets) -> Iterator[Inspection]:
     """Yield the side data of each frame of a video, which ``read`` opens, in display order.
 
-    Residuals are against the last I- or P-frame; the blocks of a B-frame that point to the
-    future count as having no vector there.
+    Residuals are against the last I- or P-frame, 0 where that was lost; the blocks of a B-frame
+    that point to the future count as having no vector there.
     """
     return inspections(decode(path, read))
 
@@ -57,6 +57,8 @@ def inspections(frames: Iterable[CodedFrame]) -> Iterator[Inspection]:
     """Yield the side data of each of the frames, in display order, as ``inspect`` does."""
     anchor: torch.Tensor | None = None
     for frame in frames:
+        if not frame.follows:  # what its vectors point to did not come out
+            anchor = None
         height, width = frame.y.shape
         picture = _picture(frame)
         moved: NDArray[np.float32] = np.zeros((height, width, 2), np.float32)

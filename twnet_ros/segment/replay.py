@@ -32,6 +32,7 @@ def decode(path: str | os.PathLike[str], read: OpenVideo = read_packets) -> Iter
         yield from decoder.flush()
     except CodecError as error:
         logger.warning("%s: at its end: %s", path, error)
+        yield from decoder.flush()  # what came before that
 
 
 def replay(

@@ -214,7 +214,8 @@ class Segmenter:
         same = self._input is not None and self._input.geometry.video == video
         left: list[Segmentation] = []
         waiting = "" if self.label_broken else frame.fault
-        if waiting or not (same and (frame.index, frame.intact) == self._next):
+        goes_on = frame.follows and (frame.index, frame.intact) == self._next
+        if waiting or not (same and goes_on):
             left = self.flush()
             self.reset()
         if not same:
@@ -279,10 +280,12 @@ class Segmenter:
     def _label_leaf(
         self, frame: CodedFrame, past: _Anchor | None, future: _Anchor
     ) -> Segmentation:
-        """Label a B-frame from the anchors on both sides of it."""
+        """Label a B-frame from the anchors on both sides of it, without vectors from the past."""
         vectors = self._vectors(frame)
         if past is None or vectors is None or not past.pointed:
-            return self._label(frame, None)[0]
+            # By optical flow, if that is there, which leaves its state to the others.
+            start = replace(past, state=past.state.clone()) if past else None
+            return self._label(frame, start)[0]
         work, source = self._begin(frame), self._source
         field = source.motion(self._since_anchor(vectors))
         before, after = past.state.context, future.state.context

@@ -59,7 +59,8 @@ def coded(index, y, vector=None):
         motion = BlockMotion(displacement, np.full(grid, -1, np.int8))
     kind = FrameKind.I if motion is None else FrameKind.P
     planes = (y, chroma, chroma, "bt601", True)
-    return CodedFrame(index, index, kind, motion is None, *planes, motion, True, "", 0.0)
+    chain = (True, "", True)
+    return CodedFrame(index, index, kind, motion is None, *planes, motion, *chain, 0.0)
 
 
 def flat(index, level, vector=None):
@@ -160,6 +161,10 @@ def test_a_break_in_the_stream_is_not_bridged(interpolator):
     between.step(flat(11, 40, (0, 0)))
     small = coded(12, np.full((64, 96), 120, np.uint8))
     assert [(r.index, r.labels[0, 0]) for r in between.step(small)] == [(11, 0), (12, 2)]
+    between.step(flat(13, 40))
+    between.step(flat(14, 40, (0, 0)))
+    later = replace(flat(15, 120, (0, 0)), follows=False)
+    assert [(r.index, r.labels[0, 0]) for r in between.step(later)] == [(14, 0), (15, 2)]
 
 
 def test_a_reset_forgets_the_frames_that_wait(interpolator):

@@ -102,7 +102,7 @@ class Interpolator:
             return True
         last = self._waiting[-1]
         same = last.geometry.video == (frame.width, frame.height)
-        return same and frame.index == last.result.index + 1
+        return same and frame.follows and frame.index == last.result.index + 1
 
     def skip(self, frame: CodedFrame) -> list[Segmentation]:
         """Refuse: what lies between two key frames is interpolated frame by frame."""
