@@ -71,9 +71,9 @@ class StreamDecoder:
     A frame comes without motion where FFmpeg gives no vectors (HEVC, VP9, AV1, B pictures of
     MPEG-4 and what is held back at its end), and where they would not mean what BlockMotion says:
     interlaced and GMC pictures, H.264 that is cropped at the left or top or refers past the
-    picture before (see References). `caveat` tells of it, and of
-    what is approximate. What FFmpeg would decode wrongly is refused, as is what is beyond the
-    limit: packets before they are looked at, and pictures before they are decoded.
+    picture before (see References). `caveat` tells of it, and of what is approximate. What FFmpeg
+    would decode wrongly is refused, as is what is beyond the limit: packets before they are looked
+    at, and pictures before they are decoded.
 
     Pictures held back for reordering come out with later packets, the last ones with `flush`; B
     pictures not before the later one that they may be predicted from, which may be damaged.
@@ -110,9 +110,7 @@ class StreamDecoder:
         self._stale: bool  # FFmpeg holds pictures from before a fault
         self._begun: bool  # an intact frame came since the stream began, or was lost from outside
         self._rescued: list[CodedFrame]  # from before a packet that could not be decoded
-        self._held: list[
-            VideoFrame
-        ]  # B pictures, while the later one that they need may be damaged
+        self._held: list[VideoFrame]  # B pictures, whose later reference may be damaged
         self._damaged: int | None  # the first packet whose picture FFmpeg had to conceal
         self.reset()
 
