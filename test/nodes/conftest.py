@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from fractions import Fraction
+from functools import partial
 
 import av
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 import rclpy
 import torch
 from ament_index_python import get_package_prefix
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -375,6 +377,9 @@ class Sender:
             type, "video", QoSProfile(depth=1000, reliability=reliability)
         )
         self.send, self.has_subscriber = publisher.publish, publisher.get_subscription_count
+        self.wait_until_received = partial(
+            publisher.wait_for_all_acked, Duration(seconds=ARRIVES_S)
+        )
 
     def leave(self):
         self._node.destroy_node()

@@ -1,5 +1,6 @@
 """From packets to labels on two threads: one decodes, one runs the network."""
 
+import contextlib
 import logging
 import queue
 import threading
@@ -105,6 +106,10 @@ class Pipeline:
         """Have what comes next wait for a key frame: it does not go on with what came before."""
         self._backlog.interrupt(reason)
 
+    def lose(self, reason: str) -> None:
+        """Note that packets of the stream were lost before the next one."""
+        self._backlog.lose(reason)
+
     def change(self, work: Callable[[], None]) -> None:
         """Do something between two frames, on the network's thread, and return when it is done.
 
@@ -146,7 +151,10 @@ class Pipeline:
                         decoder = StreamDecoder(codec, self._segmenter.label_broken, self._limit)
                         work.gap = work.gap or f"the stream became {codec}"
                         key_sent = False
-                    if packet.gap:
+                    if packet.goes_on and decoder.keeps:
+                        _miss(decoder)
+                        work.gap, key_sent = "", False
+                    elif packet.gap:
                         decoder.lose(packet.gap, packet.headers)
                         key_sent = False
                     started = time.perf_counter()
@@ -315,6 +323,12 @@ class Pipeline:
         ticket.packets_dropped = self._packets_dropped
         ticket.frames_skipped = self._frames_skipped
         self._sink(ticket)
+
+
+def _miss(decoder: StreamDecoder) -> None:
+    """Put an empty packet in the place of lost ones: what goes on after any damage does then."""
+    with contextlib.suppress(CodecError):
+        decoder.decode(b"")
 
 
 def _sends_key_picture(decoder: StreamDecoder, data: bytes) -> bool:

@@ -124,6 +124,7 @@ class SegmentNode(LifecycleNode):
             values["parse"],
             take,
             pipeline.interrupt,
+            pipeline.lose,
         )
         parts.callback(self._intake.stop)
 
