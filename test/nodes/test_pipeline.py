@@ -633,10 +633,9 @@ def test_a_queue_has_a_bound_in_bytes(start, sink, hold, mpeg4_packets, monkeypa
     assert not any("overflowed" in ticket.reason and ticket.dropped for ticket in others[1:])
 
 
-def test_b_frames_that_wait_come_out_when_the_stream_is_interrupted(
-    start, sink, fake_segmenter, reordered_packets
-):
-    """The engine holds them; what it says at the end of a stream is handed back."""
+@pytest.fixture
+def holds_b(fake_segmenter):
+    """Have B-frames wait for the anchor after them, as the engine does."""
     step = fake_segmenter.step
     held = []
 
@@ -644,9 +643,7 @@ def test_b_frames_that_wait_come_out_when_the_stream_is_interrupted(
         if frame.kind is FrameKind.B:
             held.append(frame)
             return []
-        results = [step(one)[0] for one in held]
-        held.clear()
-        return [*results, *step(frame)]
+        return [*flush(), *step(frame)]
 
     def flush():
         results = [step(one)[0] for one in held]
@@ -654,6 +651,29 @@ def test_b_frames_that_wait_come_out_when_the_stream_is_interrupted(
         return results
 
     fake_segmenter.step, fake_segmenter.flush = hold_b, flush
+
+
+@pytest.mark.parametrize("count", [14, 15, 16])
+def test_many_b_frames_in_a_row_take_no_anchor_its_turn(
+    count, start, sink, holds_b, reordered_packets_of
+):
+    pipeline = start()
+    for time, data in reordered_packets_of(count):
+        pipeline.push(data, "h264", time, SECOND_NS + time)
+    tickets = sink.take(2 * (count + 1) + 1)  # three anchors, and what is between them
+    assert [ticket.header for ticket in tickets] == list(range(len(tickets)))
+    assert [t.header for t in tickets if t.kind is not FrameKind.B] == [
+        0,
+        count + 1,
+        2 * count + 2,
+    ]
+    assert all(ticket.segmentation is not None for ticket in tickets)
+
+
+def test_b_frames_that_wait_come_out_when_the_stream_is_interrupted(
+    start, sink, holds_b, reordered_packets
+):
+    """The engine holds them; what it says at the end of a stream is handed back."""
     pipeline = start()
     for time, data in reordered_packets:
         pipeline.push(data, "h264", time, SECOND_NS + time)

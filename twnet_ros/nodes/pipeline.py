@@ -18,8 +18,8 @@ from twnet_ros.segment import Segmentation, Segmenter, Wish
 
 # Decoded frames that wait for the network hold their pictures: few, the rest waits as packets.
 DECODED_LIMIT = 2
-# Packets whose pictures the decoder may hold back for reordering, in H.264.
-PENDING_LIMIT = 16
+# Packets whose pictures the decoder may hold back: 16 B-frames, and the anchors around them.
+PENDING_LIMIT = 18
 
 NOBODY = "nobody subscribes to what is made of the labels"
 NO_PICTURE = "no picture came out of this packet"
@@ -210,8 +210,10 @@ class Pipeline:
             if frame.kind is not FrameKind.B:
                 self._give_up_before(frame)
             self._segment(frame, work)
-        while len(self._pending) > PENDING_LIMIT:
-            self._finish(next(iter(self._pending)), NO_PICTURE)
+        # B-frames that came out already wait for the anchor after them, which is still held back.
+        held_back = [number for number, ticket in self._pending.items() if ticket.kind is None]
+        for number in held_back[:-PENDING_LIMIT]:
+            self._finish(number, NO_PICTURE)
 
     def _begin_anew(self, reason: str) -> None:
         self._hand_on(self._attempt(self._segmenter.flush))
