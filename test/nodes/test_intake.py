@@ -575,16 +575,25 @@ def test_a_mismatch_that_cannot_work_says_what_to_change(
     ros.spin_until(lambda: len(labels) == 1)
 
 
-def test_the_depth_of_topics_can_be_overridden_as_for_any_node(ros, monkeypatch, fake_segmenter):
+def test_the_depth_of_outputs_can_be_overridden_as_for_any_node(ros, monkeypatch, fake_segmenter):
     monkeypatch.setattr(Segmenter, "load", lambda *args, **kwargs: fake_segmenter)
-    namespace = ros.namespace
-    depths = {f"{namespace}/video.subscription": 5, f"{namespace}/segment/labels.publisher": 3}
-    given = [Parameter(f"qos_overrides.{name}.depth", value=n) for name, n in depths.items()]
-    given.append(Parameter("input_type", value="compressed_image"))
-    segment = ros.add(SegmentNode(parameter_overrides=given))
+    name = f"qos_overrides.{ros.namespace}/segment/labels.publisher.depth"
+    segment = ros.add(SegmentNode(parameter_overrides=[Parameter(name, value=3)]))
     segment.start()
-    (video,) = [s for s in segment.subscriptions if s.topic_name.endswith("/video")]
-    assert video.qos_profile.depth == 5
     assert segment._outputs._publishers["~/labels"].qos_profile.depth == 3
     names = segment.get_parameters_by_prefix("qos_overrides")
     assert any(name.endswith("/segment/status.publisher.reliability") for name in names)
+    assert not any(name.endswith("/video.subscription.reliability") for name in names)
+
+
+def test_the_depth_of_the_video_is_queue_size_anew_after_each_cleanup(segment):
+    set_parameter(segment, "input_type", "compressed_image")
+    set_parameter(segment, "autostart", False)
+    for depth in (5, 7):
+        set_parameter(segment, "queue_size", depth)
+        assert segment.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert segment.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        (video,) = [s for s in segment.subscriptions if s.topic_name.endswith("/video")]
+        assert video.qos_profile.depth == depth
+        segment.trigger_deactivate()
+        segment.trigger_cleanup()

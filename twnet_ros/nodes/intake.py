@@ -194,10 +194,8 @@ class Intake:
             event_callbacks=SubscriptionEventCallbacks(
                 matched=partial(self._match, kind, reliability), incompatible_qos=self._mismatch
             ),
-            # Its reliability is the parameter of that name.
-            qos_overriding_options=QoSOverridingOptions(
-                (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)
-            ),
+            # Its reliability is the parameter of that name, its depth queue_size.
+            qos_overriding_options=QoSOverridingOptions((QoSPolicyKind.HISTORY,)),
         )
         self._kind, self._reliability = kind, reliability
 
