@@ -1,6 +1,8 @@
 """The segment node in this process, with a segmenter that has no network."""
 
+import gc
 import threading
+import weakref
 
 import pytest
 import rclpy
@@ -194,6 +196,55 @@ def test_a_failed_configuration_says_why_and_leaves_nothing(segment, fake_segmen
     segment.create_publisher = create
     assert segment.trigger_configure() == SUCCESS
     assert segment.trigger_activate() == SUCCESS
+
+
+@pytest.fixture
+def engine(segment, monkeypatch, fake_segmenter):
+    """A reference to the engine that the node loads, which nobody else holds."""
+    made = []
+
+    def load(*args, **kwargs):
+        engine = type(fake_segmenter)()
+        made.append(weakref.ref(engine))
+        return engine
+
+    monkeypatch.setattr(segment_node.Segmenter, "load", load)
+
+    def engine():
+        gc.collect()
+        return made[-1]()
+
+    return engine
+
+
+def test_a_failed_configuration_gives_the_model_back(segment, engine):
+    segment.set_parameters([Parameter("mask_classes", value=["moon"])])
+    assert segment.trigger_configure() == FAILURE
+    assert engine() is None
+
+
+@pytest.mark.parametrize("active", [False, True])
+def test_a_node_that_is_shut_down_gives_model_and_publishers_back(segment, engine, active):
+    assert segment.trigger_configure() == SUCCESS
+    if active:
+        assert segment.trigger_activate() == SUCCESS
+    assert outputs_of(segment) and engine() is not None
+    assert segment.trigger_shutdown() == SUCCESS
+    assert state_of(segment) == State.PRIMARY_STATE_FINALIZED
+    assert not outputs_of(segment)
+    assert engine() is None
+
+
+def test_a_node_that_was_active_is_cleaned_up_whole(segment, engine):
+    segment.start()
+    assert engine() is not None
+    assert segment.trigger_deactivate() == segment.trigger_cleanup() == SUCCESS
+    assert engine() is None and not outputs_of(segment)
+
+
+def test_a_node_may_be_shut_down_before_it_is_configured(segment):
+    assert segment.trigger_shutdown() == SUCCESS
+    assert state_of(segment) == State.PRIMARY_STATE_FINALIZED
 
 
 def test_whatever_the_model_raises_is_logged(segment, monkeypatch, capfd):

@@ -49,6 +49,7 @@ class SegmentNode(LifecycleNode):
         self._settings = Parameters(self, TABLE, self._prepare_change)
         self._outputs: Outputs | None = None  # while it is configured
         self._pipeline: Pipeline | None = None  # while it is active
+        self._intake: Intake | None = None
         self._active = ExitStack()  # what to close when it is not any more
         self._topic = self.resolve_topic_name(TOPIC)
         self._caveat = ""  # of the stream, as it was logged last
@@ -68,15 +69,15 @@ class SegmentNode(LifecycleNode):
         try:
             values = self._settings.values()
             self._accepted = accepted_types(values["input_type"])
-            self._segmenter = load_segmenter(values)
-            self._outputs = Outputs(self, Look.of(values, self._segmenter), self._calibrate)
+            segmenter = load_segmenter(values)
+            self._outputs = Outputs(self, Look.of(values, segmenter), self._calibrate)
         except Exception as error:  # rclpy would say nothing
-            self._release()
             self.get_logger().error(
                 "cannot configure, and stays unconfigured until a parameter is mended: "
                 f"{type(error).__name__}: {error}"
             )
             return TransitionCallbackReturn.FAILURE
+        self._segmenter = segmenter
         self._say_model(values["model"])
         self._settings.working = True
         return super().on_configure(state)
@@ -88,7 +89,7 @@ class SegmentNode(LifecycleNode):
                 self._listen(self._settings.values(), parts)
                 self._active = parts.pop_all()
         except Exception as error:  # rclpy would say nothing
-            self._pipeline = None
+            self._pipeline = self._intake = None
             self.get_logger().error(f"cannot activate: {type(error).__name__}: {error}")
             return TransitionCallbackReturn.FAILURE
         return super().on_activate(state)
@@ -137,19 +138,21 @@ class SegmentNode(LifecycleNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give the model and the publishers back; every parameter may change again."""
         self._release()
-        del self._segmenter
-        free_memory()
         return super().on_cleanup(state)
 
     def _release(self) -> None:
-        if self._outputs is not None:
-            self._outputs.close()
-            self._outputs = None
+        if self._outputs is None:  # and so nothing else: it is not configured
+            return
+        self._outputs.close()
+        self._outputs = None
+        del self._segmenter
+        free_memory()
         self._settings.working = False
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop the threads."""
+        """Stop the threads, and give the model and the publishers back."""
         self._stop()
+        self._release()
         return super().on_shutdown(state)
 
     def destroy_node(self) -> None:
@@ -159,7 +162,7 @@ class SegmentNode(LifecycleNode):
 
     def _stop(self) -> None:
         self._active.close()
-        self._pipeline = None
+        self._pipeline = self._intake = None  # both hold the model
 
     # Parameters that change while the node works
 
