@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 import weakref
 
 import pytest
@@ -18,6 +19,7 @@ from twnet_ros.codec import StreamDecoder
 from twnet_ros.nodes import output, segment_node
 from twnet_ros.nodes.conversion import decode_mask
 from twnet_ros.nodes.segment_node import SegmentNode
+from twnet_ros.nodes.watch import Fate
 from twnet_ros.segment import KeyPolicy
 
 COMES_S = 60  # only a test that fails waits for it
@@ -335,6 +337,33 @@ def test_a_broken_chain_is_labelled_on_request_and_that_is_said(
     assert all("lost packets" in status.reason for status in statuses[3:])
     warnings = [line for line in capfd.readouterr().err.splitlines() if "[WARN]" in line]
     assert len([line for line in warnings if "although the reference chain" in line]) == 1
+
+
+def test_a_frame_that_cannot_be_published_has_its_status_and_the_next_is_served(
+    ros, segment, connect, mpeg4_packets, monkeypatch, capfd
+):
+    camera = connect("labels")
+    statuses, labels = camera.received["status"], camera.received["labels"]
+
+    def fail(*_):
+        raise RuntimeError("no memory for it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(segment._outputs, "publish", fail)
+        for sec in (1, 2):
+            camera.send(mpeg4_packets[sec - 1].data, sec)
+        ros.spin_until(lambda: len(statuses) == 2)
+    camera.send(mpeg4_packets[2].data, 3)
+    ros.spin_until(lambda: len(statuses) == 3 and labels)
+    assert [status.header.stamp.sec for status in statuses] == [1, 2, 3]
+    assert ["RuntimeError: no memory for it" in status.reason for status in statuses] == [
+        *[True] * 2,
+        False,
+    ]
+    assert [message.header.stamp.sec for message in labels] == [3]
+    assert segment._diagnostics._watch.snapshot(time.monotonic()).fates[Fate.FAILED] == 2
+    errors = [line for line in capfd.readouterr().err.splitlines() if "[ERROR]" in line]
+    assert len(errors) == 1 and "not all was published: RuntimeError" in errors[0]
 
 
 def test_unknown_mask_classes_are_refused_with_those_there_are(segment, capfd):

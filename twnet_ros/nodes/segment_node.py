@@ -230,9 +230,15 @@ class SegmentNode(LifecycleNode):
     def _publish(self, ticket: Ticket) -> None:
         outputs = self._outputs
         assert outputs is not None  # there are none before it is configured, and no tickets
-        try:
-            if ticket.segmentation is not None and ticket.frame is not None:
+        if ticket.segmentation is not None and ticket.frame is not None:
+            try:
                 outputs.publish(ticket.segmentation, ticket.frame, ticket.header)
+            except Exception as error:  # its status still comes
+                if not is_up(self):
+                    return  # the process is on its way out
+                ticket.fault = True
+                ticket.reason = f"not all was published: {type(error).__name__}: {error}"
+        try:
             now_ns = self.get_clock().now().nanoseconds
             status = status_message(ticket, now_ns, time.monotonic())
             outputs.report(status)
