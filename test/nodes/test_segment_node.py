@@ -149,8 +149,49 @@ def test_a_wrong_setting_is_named_and_can_be_mended(
     assert len(errors) == 1 and expected in errors[0]
     monkeypatch.setattr(segment_node.Segmenter, "load", lambda *args, **kwargs: fake_segmenter)
     mended = ["road"] if name == "mask_classes" else "mended"
+    assert segment.set_parameters([Parameter("use_sim_time", value=False)])[0].successful
+    assert state_of(segment) == State.PRIMARY_STATE_UNCONFIGURED  # that is none of its own
     assert segment.set_parameters([Parameter(name, value=mended)])[0].successful
-    assert segment.trigger_configure() == SUCCESS
+    assert state_of(segment) == State.PRIMARY_STATE_ACTIVE
+
+
+def test_what_still_fails_is_tried_again_until_it_is_mended(segment, capfd):
+    segment.set_parameters([Parameter("mask_classes", value=["moon"])])
+    segment.start()
+    segment.set_parameters([Parameter("mask_classes", value=["sun"])])
+    assert state_of(segment) == State.PRIMARY_STATE_UNCONFIGURED
+    errors = [line for line in capfd.readouterr().err.splitlines() if "[ERROR]" in line]
+    assert ["got moon" in line or "got sun" in line for line in errors] == [True, True]
+    segment.set_parameters([Parameter("mask_classes", value=["sky"])])
+    assert state_of(segment) == State.PRIMARY_STATE_ACTIVE
+
+
+def test_a_node_that_is_mended_by_its_parameter_service_starts(ros, segment):
+    segment.set_parameters([Parameter("mask_classes", value=["moon"])])
+    segment.start()
+    client = AsyncParameterClient(ros.add(Node("client")), segment.get_fully_qualified_name())
+    ros.spin_until(client.services_are_ready)
+    future = client.set_parameters([Parameter("mask_classes", value=["sky"])])
+    ros.spin_until(future.done)
+    assert future.result().results[0].successful
+    assert state_of(segment) == State.PRIMARY_STATE_ACTIVE
+
+
+@pytest.mark.parametrize("autostart", [True, False])
+def test_what_somebody_else_configures_or_ends_does_not_start_itself(segment, autostart):
+    wrong, right = (Parameter("mask_classes", value=[name]) for name in ("moon", "sky"))
+    segment.set_parameters([wrong])
+    segment.start()
+    segment.set_parameters([Parameter("autostart", value=False), right])
+    assert state_of(segment) == State.PRIMARY_STATE_UNCONFIGURED
+    assert segment.trigger_configure() == segment.trigger_cleanup() == SUCCESS
+    segment.set_parameters([Parameter("autostart", value=autostart)])
+    assert state_of(segment) == State.PRIMARY_STATE_UNCONFIGURED
+    segment.set_parameters([wrong])
+    segment.start()
+    assert segment.trigger_shutdown() == SUCCESS
+    segment.set_parameters([right])
+    assert state_of(segment) == State.PRIMARY_STATE_FINALIZED
 
 
 @pytest.mark.parametrize("size", [[512], [-1, 32], [0, 32], [512, 256, 3]])

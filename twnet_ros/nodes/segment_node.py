@@ -16,6 +16,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
+from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
@@ -36,6 +37,7 @@ from twnet_ros.segment import Segmenter, Wish
 from twnet_ros.segment.device import free_memory, memory_bytes
 
 NAME = "segment"
+NAMES = {row.name for row in TABLE}  # of the parameters
 THROTTLE_S = 5.0
 LOOK_UP_S = 0.5  # how long a signal to end may go unseen
 
@@ -46,7 +48,9 @@ class SegmentNode(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         """Take what rclpy's Node takes beside a name."""
         super().__init__(NAME, **options)
+        self._unstarted = False  # it was to start itself, and could not configure
         self._settings = Parameters(self, TABLE, self._prepare_change)
+        self.add_post_set_parameters_callback(self._start_again)
         self._outputs: Outputs | None = None  # while it is configured
         self._pipeline: Pipeline | None = None  # while it is active
         self._intake: Intake | None = None
@@ -59,8 +63,17 @@ class SegmentNode(LifecycleNode):
         """Configure and activate, if the parameters say so."""
         if not self._settings.values()["autostart"]:
             return
+        self._unstarted = False  # for as long as it is tried
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
+        else:
+            self._unstarted = True
+            self.get_logger().info("it is tried again as soon as a parameter is set")
+
+    def _start_again(self, parameters: Sequence[RosParameter]) -> None:
+        """Try again after a parameter may have been mended."""
+        if self._unstarted and any(one.name in NAMES for one in parameters):
+            self.start()
 
     # The lifecycle
 
@@ -73,11 +86,10 @@ class SegmentNode(LifecycleNode):
             self._outputs = Outputs(self, Look.of(values, segmenter), self._calibrate)
         except Exception as error:  # rclpy would say nothing
             self.get_logger().error(
-                "cannot configure, and stays unconfigured until a parameter is mended: "
-                f"{type(error).__name__}: {error}"
+                f"cannot configure, and stays unconfigured: {type(error).__name__}: {error}"
             )
             return TransitionCallbackReturn.FAILURE
-        self._segmenter = segmenter
+        self._segmenter, self._unstarted = segmenter, False
         self._say_model(values["model"])
         self._settings.working = True
         return super().on_configure(state)
@@ -151,6 +163,7 @@ class SegmentNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop the threads, and give the model and the publishers back."""
+        self._unstarted = False
         self._stop()
         self._release()
         return super().on_shutdown(state)
