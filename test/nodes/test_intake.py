@@ -15,6 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from twnet_ros.msg import FrameStatus
+from twnet_ros.nodes import intake
 from twnet_ros.nodes.intake import (
     INPUT_TYPES,
     Intake,
@@ -361,8 +362,8 @@ def heard(ros):
         return made[-1]
 
     yield make, told
-    for intake in made:
-        intake.stop()
+    for one in made:
+        one.stop()
 
 
 def info_of(number, publisher=b"a"):
@@ -384,9 +385,9 @@ OTHER = "changed: another publisher sends it"
 )
 def test_what_the_middleware_tells_comes_before_the_packet(info, expected, heard, message_of):
     make, told = heard
-    intake = make()
+    hears = make()
     for data, one in ((b"one", info_of(5)), (b"two", info)):
-        intake._receive(COMPRESSED_IMAGE, message_of("compressed_image", data, "mpeg4", 1), one)
+        hears._receive(COMPRESSED_IMAGE, message_of("compressed_image", data, "mpeg4", 1), one)
     assert told == [b"one", *expected, b"two"]
 
 
@@ -395,11 +396,11 @@ def test_half_a_picture_is_dropped_where_the_rest_does_not_come(
     info, heard, message_of, mpeg4_packets
 ):
     make, told = heard
-    intake = make(parse=True)
+    hears = make(parse=True)
     first, second, third, fourth = (packet.data for packet in mpeg4_packets[:4])
     pieces = ((first + second[:20], info_of(5)), (third + fourth, info))
     for data, one in pieces:
-        intake._receive(COMPRESSED_IMAGE, message_of("compressed_image", data, "mpeg4", 1), one)
+        hears._receive(COMPRESSED_IMAGE, message_of("compressed_image", data, "mpeg4", 1), one)
     assert [first, third] == [one for one in told if isinstance(one, bytes)]
     assert len(told) == 3 and isinstance(told[1], str)
 
@@ -555,6 +556,27 @@ def test_a_best_effort_publisher_that_joins_a_reliable_one_is_followed(
     assert reliability_of(segment) == [BEST_EFFORT]
     message = message_of("compressed_image", mpeg4_packets[0].data, "mpeg4", 1)
     ros.spin_until(partial(arrives, second, message, labels))
+
+
+def test_a_best_effort_publisher_is_met_without_waiting_for_the_next_look(
+    ros, segment, sender_of, monkeypatch
+):
+    monkeypatch.setattr(intake, "LOOK_S", 3600.0)
+    set_parameter(segment, "input_type", "compressed_image")
+    segment.start()
+    assert reliability_of(segment) == [RELIABLE]
+    video = sender_of(CompressedImage, BEST_EFFORT)
+    ros.spin_until(video.has_subscriber)
+    assert reliability_of(segment) == [BEST_EFFORT]
+
+
+def test_a_reliable_publisher_that_remains_is_heard_reliably_again(ros, segment, sender_of, said):
+    segment.start()
+    stays, leaves = sender_of(CompressedImage, RELIABLE), sender_of(CompressedImage, BEST_EFFORT)
+    ros.spin_until(lambda: any("from 2 publishers" in line for line in said()))
+    assert reliability_of(segment) == [BEST_EFFORT]
+    leaves.leave()
+    ros.spin_until(lambda: reliability_of(segment) == [RELIABLE] and stays.has_subscriber())
 
 
 def test_a_mismatch_that_cannot_work_says_what_to_change(

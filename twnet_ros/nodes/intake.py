@@ -20,6 +20,7 @@ from std_msgs.msg import Header
 from twnet_ros.codec import CodecError, codec_of_format
 from twnet_ros.codec.bitstream import WITHOUT_START_CODES, CodecName
 from twnet_ros.codec.payload import Assembler
+from twnet_ros.nodes.context import is_up
 from twnet_ros.nodes.message import load_message
 from twnet_ros.nodes.succession import Succession
 from twnet_ros.nodes.topic import stamp_ns
@@ -115,13 +116,14 @@ def offered_reliability(offered: Collection[QoSReliabilityPolicy]) -> QoSReliabi
 class Intake:
     """Subscribes to the video and hands on what comes.
 
-    As long as no publisher is matched, the graph is looked at once a second: for the type that is
-    published, for the reliability that is offered where that is asked for (`auto`), or for why
-    nothing arrives. What it finds is logged once. With `parse`, messages are pieces of a byte
-    stream, if of a codec with start codes; an access unit has the header of the message in which
-    it begins. `changed` is called, with the reason, where another type of message replaces one
-    before it, or another publisher, and `lost` where messages of a publisher did not come: what a
-    middleware knows of that, which a stream alone need not show.
+    As long as no publisher is matched, and when one was refused or has left, the graph is looked
+    at once a second: for the type that is published, for the reliability that is offered where
+    that is asked for (`auto`), or for why nothing arrives. What it finds is logged once. With
+    `parse`, messages are pieces of a byte stream, if of a codec with start codes; an access unit
+    has the header of the message in which it begins. `changed` is called, with the reason, where
+    another type of message replaces one before it, or another publisher, and `lost` where messages
+    of a publisher did not come: what a middleware knows of that, which a stream alone need not
+    show.
     """
 
     def __init__(
@@ -171,7 +173,7 @@ class Intake:
                 if (kind, reliability) != (self._kind, self._reliability):
                     self._subscribe(kind, reliability)
         except Exception as error:  # the node stays up: another publisher may be the right one
-            if self._node.context.ok():
+            if is_up(self._node):
                 self._say(f"{self._topic}: {error}", "error")
             return
         if not published:
@@ -211,7 +213,9 @@ class Intake:
         if (kind, reliability) != (self._kind, self._reliability):  # of the subscription before
             return
         if info.current_count:
-            if not self._refused:  # events come in no order: there may be one more to look at
+            if info.current_count_change < 0:  # who is left may offer something better
+                self._timer.reset()
+            elif not self._refused:  # events come in no order: there may be one more to look at
                 self._timer.cancel()
             how = reliability.name.lower().replace("_", " ")
             text = f"video on {self._topic} comes as {kind.type_name}, {how}"
@@ -229,7 +233,9 @@ class Intake:
     def _mismatch(self, info: QoSRequestedIncompatibleQoSInfo) -> None:
         """Follow a publisher that does not offer what was asked for, or say what to change."""
         if self._wanted is None:
-            self._refused = True
+            before = self._subscription
+            self._look()
+            self._refused = self._subscription is before  # it is not in the graph yet
             self._timer.reset()
             return
         self._say(
