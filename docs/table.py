@@ -28,10 +28,11 @@ OUT = {
     "~/color_labels": "`rgb8`, the classes' colours.",
     "~/overlay/compressed": "JPEG, the colours over the picture.",
     "~/motion": "`rgb8`, where the network's pixels came from: hue is direction, saturation "
-    "length, white no motion.",
+    "length, white no motion; at the network's size.",
     "~/residual": "`mono8`, four times the luma that motion does not explain, around grey, at the "
     "network's size.",
-    "~/camera_info": "The calibration of the pictures above, scaled with them.",
+    "~/camera_info": "The calibration of `~/labels`, and of `~/confidence`, `~/masks`, "
+    "`~/color_labels` and `~/overlay/compressed`, which are of its size.",
     "~/status": "One a packet, labelled or not: frame type, path, what is waited for and why, "
     "times, counts; the last 30 are latched.",
     "/diagnostics": "Stream, load and device once a `diagnostic_period`.",

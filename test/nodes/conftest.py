@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from fractions import Fraction
+from functools import partial
 
 import av
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 import rclpy
 import torch
 from ament_index_python import get_package_prefix
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -202,21 +204,32 @@ def headers_once(request):
     return codec, [packets[0], *bare[1:]]
 
 
-@pytest.fixture(scope="session")
-def reordered_packets():
+def reorder(count, parameters):
     """Packets of H.264 with B-frames, in decoding order: (time, data)."""
     encoder = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = 64, 48, "yuv420p"
     encoder.time_base = Fraction(1, 10)
-    encoder.options = {"x264-params": "keyint=12:bframes=2:b-adapt=0:scenecut=0"}
+    encoder.options = {"x264-params": parameters}
     rng = np.random.default_rng(0)
     frames = [av.VideoFrame.from_ndarray(rng.integers(0, 256, (72, 64), np.uint8), "yuv420p")]
-    frames *= 24
+    frames *= count
     packets = []
     for i, frame in enumerate(frames):
         frame.pts = i
         packets += [(packet.pts, bytes(packet)) for packet in encoder.encode(frame)]
     return packets + [(packet.pts, bytes(packet)) for packet in encoder.encode(None)]
+
+
+@pytest.fixture(scope="session")
+def reordered_packets():
+    """Two B-frames in a row."""
+    return reorder(24, "keyint=12:bframes=2:b-adapt=0:scenecut=0")
+
+
+@pytest.fixture(scope="session")
+def reordered_packets_of():
+    """Make packets with as many B-frames in a row."""
+    return lambda count: reorder(60, f"keyint=60:bframes={count}:b-adapt=0:scenecut=0")
 
 
 class Ros:
@@ -375,6 +388,9 @@ class Sender:
             type, "video", QoSProfile(depth=1000, reliability=reliability)
         )
         self.send, self.has_subscriber = publisher.publish, publisher.get_subscription_count
+        self.wait_until_received = partial(
+            publisher.wait_for_all_acked, Duration(seconds=ARRIVES_S)
+        )
 
     def leave(self):
         self._node.destroy_node()

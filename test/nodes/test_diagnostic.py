@@ -120,6 +120,15 @@ def test_what_becomes_of_packets_arrives(ros, start, arrays):
     assert tasks["load"].level == DiagnosticStatus.OK
 
 
+def test_publishers_of_the_video_are_counted(ros, node, start, arrays):
+    made = [node.create_publisher(Clock, "/front/video", 1) for _ in range(2)]
+    start()
+    ros.spin_until(lambda: arrays)
+    assert "2 publishers on /front/video" in by_task(arrays[-1])["stream"].message
+    for publisher in made:
+        node.destroy_publisher(publisher)
+
+
 def test_a_stream_without_packets_goes_stale(ros, start, arrays):
     start(values=QUICK | {"diagnostic_stale_s": 0.3})
     ros.spin_until(lambda: arrays and by_task(arrays[-1])["stream"].level != DiagnosticStatus.OK)

@@ -134,6 +134,7 @@ def test_a_camera_whose_frames_are_all_labelled_is_well(drive, rate_hz):
         "packets that did not decode": "0",
         "what became of the newest packet": "labelled",
         "caveat": "",
+        "publishers": "1",
     }
     assert (load.task, load.message) == ("load", "50 ms from packet to labels (p95)")
     assert load.values == {
@@ -158,6 +159,13 @@ def test_a_camera_whose_frames_are_all_labelled_is_well(drive, rate_hz):
         "device memory reserved (MiB)": "nan",
         "process memory (MiB)": "300",
     }
+
+
+def test_several_publishers_are_one_too_many(drive):
+    drive.go(10, 80)
+    stream = judge_stream(drive.snapshot(), LIMITS, "/video", publishers=2)
+    assert stream.level == WARN and stream.values["publishers"] == "2"
+    assert stream.message == "2 publishers on /video: have one alone publish there"
 
 
 def test_keys_stay_the_same_whatever_happens(drive):

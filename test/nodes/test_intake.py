@@ -14,8 +14,18 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from twnet_ros.nodes.intake import INPUT_TYPES, accepted_types, find_type, offered_reliability
+from twnet_ros.msg import FrameStatus
+from twnet_ros.nodes import intake
+from twnet_ros.nodes.intake import (
+    INPUT_TYPES,
+    Intake,
+    accepted_types,
+    find_type,
+    offered_reliability,
+)
 from twnet_ros.nodes.segment_node import SegmentNode
+from twnet_ros.nodes.succession import Succession
+from twnet_ros.nodes.topic import STATUS_QOS
 from twnet_ros.segment import Segmenter
 
 COMPRESSED_IMAGE, FFMPEG, FOXGLOVE = INPUT_TYPES
@@ -234,7 +244,7 @@ def test_a_type_that_is_set_and_not_installed_keeps_the_node_unconfigured(
     (error,) = [line for line in capfd.readouterr().err.splitlines() if "[ERROR]" in line]
     assert "cannot configure" in error and "-foxglove-msgs" in error
     set_parameter(segment, "input_type", "ffmpeg")
-    assert segment.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert is_active(segment)
 
 
 def test_a_published_type_that_is_not_installed_is_named_once_and_the_node_stays_up(
@@ -327,6 +337,165 @@ def test_a_subscription_that_fails_is_reported_and_tried_again(
     ros.spin_until(video.has_subscriber)
 
 
+# What the middleware knows of losses and publishers
+
+
+@pytest.fixture
+def heard(ros):
+    """An intake of its own: make it, and what it has told and taken."""
+    told, node = [], ros.add(Node("hears"))
+    made = []
+
+    def make(parse=False):
+        made.append(
+            Intake(
+                node,
+                accepted_types("compressed_image"),
+                "auto",
+                30,
+                parse,
+                lambda data, format, header, stamp_ns: told.append(data),
+                lambda reason: told.append(f"changed: {reason}"),
+                lambda reason: told.append(f"lost: {reason}"),
+            )
+        )
+        return made[-1]
+
+    yield make, told
+    for one in made:
+        one.stop()
+
+
+def info_of(number, publisher=b"a"):
+    return {"publication_sequence_number": number, "publisher_gid": {"data": publisher}}
+
+
+OTHER = "changed: another publisher sends it"
+
+
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [
+        (info_of(6), []),
+        (info_of(9), ["lost: the middleware lost 3 messages"]),
+        (info_of(6, b"b"), [OTHER]),
+        (info_of(1), [OTHER]),
+        ({"publication_sequence_number": None}, []),
+    ],
+)
+def test_what_the_middleware_tells_comes_before_the_packet(info, expected, heard, message_of):
+    make, told = heard
+    hears = make()
+    for data, one in ((b"one", info_of(5)), (b"two", info)):
+        hears._receive(COMPRESSED_IMAGE, message_of("compressed_image", data, "mpeg4", 1), one)
+    assert told == [b"one", *expected, b"two"]
+
+
+@pytest.mark.parametrize("info", [info_of(9), info_of(6, b"b")])
+def test_half_a_picture_is_dropped_where_the_rest_does_not_come(
+    info, heard, message_of, mpeg4_packets
+):
+    make, told = heard
+    hears = make(parse=True)
+    first, second, third, fourth = (packet.data for packet in mpeg4_packets[:4])
+    pieces = ((first + second[:20], info_of(5)), (third + fourth, info))
+    for data, one in pieces:
+        hears._receive(COMPRESSED_IMAGE, message_of("compressed_image", data, "mpeg4", 1), one)
+    assert [first, third] == [one for one in told if isinstance(one, bytes)]
+    assert len(told) == 3 and isinstance(told[1], str)
+
+
+def test_what_the_reader_loses_is_waited_out_though_the_stream_does_not_show_it(
+    ros, segment, sender_of, labels, h264_packets, message_of
+):
+    set_parameter(segment, "input_type", "compressed_image")
+    set_parameter(segment, "queue_size", 3)
+    statuses = []
+    ros.add(Node("status")).create_subscription(
+        FrameStatus, "segment/status", statuses.append, STATUS_QOS
+    )
+    segment.start()
+    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
+    video = sender_of(CompressedImage)
+    ros.spin_until(video.has_subscriber)
+
+    def send(numbers):
+        for number in numbers:
+            data = h264_packets[number].data
+            video.send(message_of("compressed_image", data, "h264", number + 1))
+        assert video.wait_until_received()
+
+    send([0, 1])
+    ros.spin_until(lambda: len(statuses) == 2)
+    # The node is busy, and the last three are kept. They are numbered as those that would follow.
+    send(range(2, 11))
+    ros.spin_until(lambda: len(statuses) == 5)
+    send([11, 12])
+    ros.spin_until(lambda: len(statuses) == 7 and len(labels) == 3)
+    assert seconds(labels) == [1, 2, 13]
+    assert all("the middleware lost 6 messages" in one.reason for one in statuses[2:6])
+
+
+@pytest.mark.parametrize("leaves_first", [True, False])
+def test_another_publisher_of_the_same_type_starts_at_a_key_frame(
+    leaves_first, ros, segment, sender_of, labels, h264_packets, message_of
+):
+    segment.start()
+    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
+    statuses = []
+    ros.add(Node("status")).create_subscription(
+        FrameStatus, "segment/status", statuses.append, STATUS_QOS
+    )
+
+    def send(video, *numbers):
+        ros.spin_until(video.has_subscriber)
+        count = len(statuses) + len(numbers)
+        for number in numbers:
+            data = h264_packets[number].data
+            video.send(message_of("compressed_image", data, "h264", number + 1))
+        ros.spin_until(lambda: len(statuses) == count)
+
+    before = sender_of(CompressedImage)
+    send(before, 0, 1, 2)
+    if leaves_first:
+        before.leave()
+        ros.spin_until(lambda: not segment.count_publishers("video"))
+    send(sender_of(CompressedImage), 3, 4, 6)
+    assert all("another publisher sends it" in one.reason for one in statuses[3:5])
+    ros.spin_until(lambda: len(labels) == 4)
+    assert seconds(labels) == [1, 2, 3, 7]
+
+
+def test_a_publisher_that_leaves_ends_its_stream_where_none_is_told_from_another(
+    ros, segment, sender_of, labels, mpeg4_packets, message_of, monkeypatch
+):
+    follow = Succession.follow
+    monkeypatch.setattr(Succession, "follow", lambda self, info: follow(self, {}))
+    segment.start()
+    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
+    ended = []
+    monkeypatch.setattr(segment._intake, "_changed", ended.append)
+    video = sender_of(CompressedImage)
+    ros.spin_until(video.has_subscriber)
+    video.send(message_of("compressed_image", mpeg4_packets[0].data, "mpeg4", 1))
+    ros.spin_until(lambda: labels)
+    assert not ended
+    video.leave()
+    ros.spin_until(lambda: ended)
+    assert ended == ["its publisher left"]
+
+
+def test_several_publishers_are_warned_of(ros, segment, sender_of, said):
+    segment.start()
+    first, second = sender_of(CompressedImage), sender_of(CompressedImage)
+    ros.spin_until(lambda: any("from 2 publishers: have one alone" in line for line in said()))
+    ros.spin_until(lambda: first.has_subscriber() and second.has_subscriber())
+    second.leave()
+    ros.spin_until(
+        lambda: said()[-1].endswith("comes as sensor_msgs/msg/CompressedImage, reliable")
+    )
+
+
 # Quality of service
 
 RELIABLE, BEST_EFFORT = QoSReliabilityPolicy.RELIABLE, QoSReliabilityPolicy.BEST_EFFORT
@@ -389,6 +558,27 @@ def test_a_best_effort_publisher_that_joins_a_reliable_one_is_followed(
     ros.spin_until(partial(arrives, second, message, labels))
 
 
+def test_a_best_effort_publisher_is_met_without_waiting_for_the_next_look(
+    ros, segment, sender_of, monkeypatch
+):
+    monkeypatch.setattr(intake, "LOOK_S", 3600.0)
+    set_parameter(segment, "input_type", "compressed_image")
+    segment.start()
+    assert reliability_of(segment) == [RELIABLE]
+    video = sender_of(CompressedImage, BEST_EFFORT)
+    ros.spin_until(video.has_subscriber)
+    assert reliability_of(segment) == [BEST_EFFORT]
+
+
+def test_a_reliable_publisher_that_remains_is_heard_reliably_again(ros, segment, sender_of, said):
+    segment.start()
+    stays, leaves = sender_of(CompressedImage, RELIABLE), sender_of(CompressedImage, BEST_EFFORT)
+    ros.spin_until(lambda: any("from 2 publishers" in line for line in said()))
+    assert reliability_of(segment) == [BEST_EFFORT]
+    leaves.leave()
+    ros.spin_until(lambda: reliability_of(segment) == [RELIABLE] and stays.has_subscriber())
+
+
 def test_a_mismatch_that_cannot_work_says_what_to_change(
     ros, segment, sender_of, labels, said, mpeg4_packets, message_of
 ):
@@ -407,16 +597,25 @@ def test_a_mismatch_that_cannot_work_says_what_to_change(
     ros.spin_until(lambda: len(labels) == 1)
 
 
-def test_the_depth_of_topics_can_be_overridden_as_for_any_node(ros, monkeypatch, fake_segmenter):
+def test_the_depth_of_outputs_can_be_overridden_as_for_any_node(ros, monkeypatch, fake_segmenter):
     monkeypatch.setattr(Segmenter, "load", lambda *args, **kwargs: fake_segmenter)
-    namespace = ros.namespace
-    depths = {f"{namespace}/video.subscription": 5, f"{namespace}/segment/labels.publisher": 3}
-    given = [Parameter(f"qos_overrides.{name}.depth", value=n) for name, n in depths.items()]
-    given.append(Parameter("input_type", value="compressed_image"))
-    segment = ros.add(SegmentNode(parameter_overrides=given))
+    name = f"qos_overrides.{ros.namespace}/segment/labels.publisher.depth"
+    segment = ros.add(SegmentNode(parameter_overrides=[Parameter(name, value=3)]))
     segment.start()
-    (video,) = [s for s in segment.subscriptions if s.topic_name.endswith("/video")]
-    assert video.qos_profile.depth == 5
     assert segment._outputs._publishers["~/labels"].qos_profile.depth == 3
     names = segment.get_parameters_by_prefix("qos_overrides")
     assert any(name.endswith("/segment/status.publisher.reliability") for name in names)
+    assert not any(name.endswith("/video.subscription.reliability") for name in names)
+
+
+def test_the_depth_of_the_video_is_queue_size_anew_after_each_cleanup(segment):
+    set_parameter(segment, "input_type", "compressed_image")
+    set_parameter(segment, "autostart", False)
+    for depth in (5, 7):
+        set_parameter(segment, "queue_size", depth)
+        assert segment.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert segment.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        (video,) = [s for s in segment.subscriptions if s.topic_name.endswith("/video")]
+        assert video.qos_profile.depth == depth
+        segment.trigger_deactivate()
+        segment.trigger_cleanup()

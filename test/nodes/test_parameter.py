@@ -136,6 +136,34 @@ def test_a_set_is_made_whole_or_refused_whole(error, reason, make_node):
     assert changes.made == [parameters.values()] == [before | {"fast": 2, "few": [3]}]
 
 
+def test_a_change_that_fails_is_logged_and_the_next_one_is_made(make_node, capfd):
+    made = []
+
+    def prepare(values, changed):
+        return lambda: made.append(1 / values["fast"])
+
+    node = make_node()
+    Parameters(node, LIVE, prepare).working = True
+    assert set_one(node, "fast", 0).successful
+    (error,) = [line for line in capfd.readouterr().err.splitlines() if "[ERROR]" in line]
+    assert "failed: ZeroDivisionError: division by zero" in error
+    assert set_one(node, "fast", 2).successful
+    assert made == [0.5]
+
+
+@pytest.mark.parametrize(("given", "taken"), [(1.0000005, 1.0), (0.9999995, 0.9999995)])
+def test_what_rounding_puts_outside_a_range_is_its_end(given, taken, make_node):
+    seen = []
+    live = (*TABLE[:1], Parameter("share", 0.5, "How much.", range=(0.0, 1.0), live=True))
+    node = make_node(share=given)
+    parameters = Parameters(node, live, lambda values, changed: lambda: seen.append(values))
+    assert parameters.values()["share"] == taken
+    parameters.working = True
+    assert set_one(node, "share", 0.5).successful
+    assert set_one(node, "share", given).successful
+    assert [values["share"] for values in seen] == [0.5, taken]
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_no_finite_number_is_refused(value, make_node):
     node = make_node()

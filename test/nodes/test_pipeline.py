@@ -126,6 +126,80 @@ def test_after_an_interruption_nothing_is_labelled_up_to_the_next_key_frame(
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "h264"])
+def test_what_is_told_to_be_lost_is_waited_out_though_the_stream_does_not_show_it(
+    codec, start, sink, request
+):
+    packets = request.getfixturevalue(f"{codec}_packets")
+    pipeline = start()
+    push_all(pipeline, packets[:3], codec)
+    pipeline.lose("six are missing")  # of the next group of pictures, which numbers them alike
+    push_all(pipeline, packets[9:], codec, first=9)
+    tickets = sink.take(12)
+    labelled = [ticket.segmentation is not None for ticket in tickets]
+    assert labelled == [True] * 3 + [False] * 3 + [True] * 6
+    assert all(t.waiting and "six are missing" in t.reason for t in tickets[3:6])
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "h264"])
+def test_what_is_told_to_be_lost_breaks_the_chain_of_what_is_labelled_all_the_same(
+    codec, start, sink, fake_segmenter, request
+):
+    fake_segmenter.label_broken = True
+    packets = request.getfixturevalue(f"{codec}_packets")
+    pipeline = start()
+    push_all(pipeline, packets[:3], codec)
+    pipeline.lose("six are missing")
+    push_all(pipeline, packets[9:], codec, first=9)
+    tickets = sink.take(12)
+    assert all(ticket.segmentation is not None for ticket in tickets)
+    assert [ticket.intact for ticket in tickets] == [True] * 3 + [False] * 3 + [True] * 6
+    assert all(ticket.reason.startswith(BROKEN) for ticket in tickets[3:6])
+
+
+def test_a_loss_does_not_hide_that_the_stream_is_another(
+    start, sink, fake_segmenter, mpeg4_packets
+):
+    fake_segmenter.label_broken = True
+    pipeline = start()
+    push_all(pipeline, mpeg4_packets[:3])
+    pipeline.interrupt("another camera")
+    pipeline.lose("and one is missing")
+    push_all(pipeline, mpeg4_packets[4:7], first=4)
+    tickets = sink.take(6)
+    assert [ticket.intact for ticket in tickets] == [True] * 3 + [False] * 2 + [True]
+    assert all("another camera" in ticket.reason for ticket in tickets[3:5])
+    assert fake_segmenter.resets
+
+
+@pytest.mark.parametrize("label_broken", [False, True])
+def test_intra_refresh_recovers_from_what_is_told_to_be_lost(
+    label_broken, start, sink, fake_segmenter
+):
+    fake_segmenter.label_broken = label_broken
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 64, 48, "yuv420p"
+    encoder.time_base = Fraction(1, 10)
+    encoder.options = {"x264-params": "intra-refresh=1:keyint=10:bframes=0:ref=1:scenecut=0"}
+    packets = []
+    scene = np.random.default_rng(0).integers(0, 256, (72, 110), np.uint8)
+    for number in range(40):
+        frame = av.VideoFrame.from_ndarray(scene[:, number : number + 64].copy(), "yuv420p")
+        frame.pts = number
+        packets += [bytes(packet) for packet in encoder.encode(frame)]
+    packets += [bytes(packet) for packet in encoder.encode(None)]
+    pipeline = start()
+    push_all(pipeline, packets[:15], "h264")
+    pipeline.lose("one is missing")
+    push_all(pipeline, packets[16:], "h264", first=16)
+    tickets = sink.take(39)
+    intact = [ticket.intact for ticket in tickets]
+    whole = intact.index(True, 15)
+    assert all(intact[:15]) and 15 < whole < 35 and all(intact[whole:])
+    for ticket in tickets:
+        assert (ticket.segmentation is not None) == (ticket.intact or label_broken)
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "h264"])
 def test_after_a_truncated_packet_nothing_is_labelled_up_to_the_next_key_frame(
     codec, start, sink, request
 ):
@@ -559,10 +633,9 @@ def test_a_queue_has_a_bound_in_bytes(start, sink, hold, mpeg4_packets, monkeypa
     assert not any("overflowed" in ticket.reason and ticket.dropped for ticket in others[1:])
 
 
-def test_b_frames_that_wait_come_out_when_the_stream_is_interrupted(
-    start, sink, fake_segmenter, reordered_packets
-):
-    """The engine holds them; what it says at the end of a stream is handed back."""
+@pytest.fixture
+def holds_b(fake_segmenter):
+    """Have B-frames wait for the anchor after them, as the engine does."""
     step = fake_segmenter.step
     held = []
 
@@ -570,9 +643,7 @@ def test_b_frames_that_wait_come_out_when_the_stream_is_interrupted(
         if frame.kind is FrameKind.B:
             held.append(frame)
             return []
-        results = [step(one)[0] for one in held]
-        held.clear()
-        return [*results, *step(frame)]
+        return [*flush(), *step(frame)]
 
     def flush():
         results = [step(one)[0] for one in held]
@@ -580,6 +651,29 @@ def test_b_frames_that_wait_come_out_when_the_stream_is_interrupted(
         return results
 
     fake_segmenter.step, fake_segmenter.flush = hold_b, flush
+
+
+@pytest.mark.parametrize("count", [14, 15, 16])
+def test_many_b_frames_in_a_row_take_no_anchor_its_turn(
+    count, start, sink, holds_b, reordered_packets_of
+):
+    pipeline = start()
+    for time, data in reordered_packets_of(count):
+        pipeline.push(data, "h264", time, SECOND_NS + time)
+    tickets = sink.take(2 * (count + 1) + 1)  # three anchors, and what is between them
+    assert [ticket.header for ticket in tickets] == list(range(len(tickets)))
+    assert [t.header for t in tickets if t.kind is not FrameKind.B] == [
+        0,
+        count + 1,
+        2 * count + 2,
+    ]
+    assert all(ticket.segmentation is not None for ticket in tickets)
+
+
+def test_b_frames_that_wait_come_out_when_the_stream_is_interrupted(
+    start, sink, holds_b, reordered_packets
+):
+    """The engine holds them; what it says at the end of a stream is handed back."""
     pipeline = start()
     for time, data in reordered_packets:
         pipeline.push(data, "h264", time, SECOND_NS + time)

@@ -1,6 +1,9 @@
 """The segment node in this process, with a segmenter that has no network."""
 
+import gc
 import threading
+import time
+import weakref
 
 import pytest
 import rclpy
@@ -16,6 +19,7 @@ from twnet_ros.codec import StreamDecoder
 from twnet_ros.nodes import output, segment_node
 from twnet_ros.nodes.conversion import decode_mask
 from twnet_ros.nodes.segment_node import SegmentNode
+from twnet_ros.nodes.watch import Fate
 from twnet_ros.segment import KeyPolicy
 
 COMES_S = 60  # only a test that fails waits for it
@@ -145,8 +149,49 @@ def test_a_wrong_setting_is_named_and_can_be_mended(
     assert len(errors) == 1 and expected in errors[0]
     monkeypatch.setattr(segment_node.Segmenter, "load", lambda *args, **kwargs: fake_segmenter)
     mended = ["road"] if name == "mask_classes" else "mended"
+    assert segment.set_parameters([Parameter("use_sim_time", value=False)])[0].successful
+    assert state_of(segment) == State.PRIMARY_STATE_UNCONFIGURED  # that is none of its own
     assert segment.set_parameters([Parameter(name, value=mended)])[0].successful
-    assert segment.trigger_configure() == SUCCESS
+    assert state_of(segment) == State.PRIMARY_STATE_ACTIVE
+
+
+def test_what_still_fails_is_tried_again_until_it_is_mended(segment, capfd):
+    segment.set_parameters([Parameter("mask_classes", value=["moon"])])
+    segment.start()
+    segment.set_parameters([Parameter("mask_classes", value=["sun"])])
+    assert state_of(segment) == State.PRIMARY_STATE_UNCONFIGURED
+    errors = [line for line in capfd.readouterr().err.splitlines() if "[ERROR]" in line]
+    assert ["got moon" in line or "got sun" in line for line in errors] == [True, True]
+    segment.set_parameters([Parameter("mask_classes", value=["sky"])])
+    assert state_of(segment) == State.PRIMARY_STATE_ACTIVE
+
+
+def test_a_node_that_is_mended_by_its_parameter_service_starts(ros, segment):
+    segment.set_parameters([Parameter("mask_classes", value=["moon"])])
+    segment.start()
+    client = AsyncParameterClient(ros.add(Node("client")), segment.get_fully_qualified_name())
+    ros.spin_until(client.services_are_ready)
+    future = client.set_parameters([Parameter("mask_classes", value=["sky"])])
+    ros.spin_until(future.done)
+    assert future.result().results[0].successful
+    assert state_of(segment) == State.PRIMARY_STATE_ACTIVE
+
+
+@pytest.mark.parametrize("autostart", [True, False])
+def test_what_somebody_else_configures_or_ends_does_not_start_itself(segment, autostart):
+    wrong, right = (Parameter("mask_classes", value=[name]) for name in ("moon", "sky"))
+    segment.set_parameters([wrong])
+    segment.start()
+    segment.set_parameters([Parameter("autostart", value=False), right])
+    assert state_of(segment) == State.PRIMARY_STATE_UNCONFIGURED
+    assert segment.trigger_configure() == segment.trigger_cleanup() == SUCCESS
+    segment.set_parameters([Parameter("autostart", value=autostart)])
+    assert state_of(segment) == State.PRIMARY_STATE_UNCONFIGURED
+    segment.set_parameters([wrong])
+    segment.start()
+    assert segment.trigger_shutdown() == SUCCESS
+    segment.set_parameters([right])
+    assert state_of(segment) == State.PRIMARY_STATE_FINALIZED
 
 
 @pytest.mark.parametrize("size", [[512], [-1, 32], [0, 32], [512, 256, 3]])
@@ -194,6 +239,55 @@ def test_a_failed_configuration_says_why_and_leaves_nothing(segment, fake_segmen
     segment.create_publisher = create
     assert segment.trigger_configure() == SUCCESS
     assert segment.trigger_activate() == SUCCESS
+
+
+@pytest.fixture
+def engine(segment, monkeypatch, fake_segmenter):
+    """A reference to the engine that the node loads, which nobody else holds."""
+    made = []
+
+    def load(*args, **kwargs):
+        engine = type(fake_segmenter)()
+        made.append(weakref.ref(engine))
+        return engine
+
+    monkeypatch.setattr(segment_node.Segmenter, "load", load)
+
+    def engine():
+        gc.collect()
+        return made[-1]()
+
+    return engine
+
+
+def test_a_failed_configuration_gives_the_model_back(segment, engine):
+    segment.set_parameters([Parameter("mask_classes", value=["moon"])])
+    assert segment.trigger_configure() == FAILURE
+    assert engine() is None
+
+
+@pytest.mark.parametrize("active", [False, True])
+def test_a_node_that_is_shut_down_gives_model_and_publishers_back(segment, engine, active):
+    assert segment.trigger_configure() == SUCCESS
+    if active:
+        assert segment.trigger_activate() == SUCCESS
+    assert outputs_of(segment) and engine() is not None
+    assert segment.trigger_shutdown() == SUCCESS
+    assert state_of(segment) == State.PRIMARY_STATE_FINALIZED
+    assert not outputs_of(segment)
+    assert engine() is None
+
+
+def test_a_node_that_was_active_is_cleaned_up_whole(segment, engine):
+    segment.start()
+    assert engine() is not None
+    assert segment.trigger_deactivate() == segment.trigger_cleanup() == SUCCESS
+    assert engine() is None and not outputs_of(segment)
+
+
+def test_a_node_may_be_shut_down_before_it_is_configured(segment):
+    assert segment.trigger_shutdown() == SUCCESS
+    assert state_of(segment) == State.PRIMARY_STATE_FINALIZED
 
 
 def test_whatever_the_model_raises_is_logged(segment, monkeypatch, capfd):
@@ -284,6 +378,33 @@ def test_a_broken_chain_is_labelled_on_request_and_that_is_said(
     assert all("lost packets" in status.reason for status in statuses[3:])
     warnings = [line for line in capfd.readouterr().err.splitlines() if "[WARN]" in line]
     assert len([line for line in warnings if "although the reference chain" in line]) == 1
+
+
+def test_a_frame_that_cannot_be_published_has_its_status_and_the_next_is_served(
+    ros, segment, connect, mpeg4_packets, monkeypatch, capfd
+):
+    camera = connect("labels")
+    statuses, labels = camera.received["status"], camera.received["labels"]
+
+    def fail(*_):
+        raise RuntimeError("no memory for it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(segment._outputs, "publish", fail)
+        for sec in (1, 2):
+            camera.send(mpeg4_packets[sec - 1].data, sec)
+        ros.spin_until(lambda: len(statuses) == 2)
+    camera.send(mpeg4_packets[2].data, 3)
+    ros.spin_until(lambda: len(statuses) == 3 and labels)
+    assert [status.header.stamp.sec for status in statuses] == [1, 2, 3]
+    assert ["RuntimeError: no memory for it" in status.reason for status in statuses] == [
+        *[True] * 2,
+        False,
+    ]
+    assert [message.header.stamp.sec for message in labels] == [3]
+    assert segment._diagnostics._watch.snapshot(time.monotonic()).fates[Fate.FAILED] == 2
+    errors = [line for line in capfd.readouterr().err.splitlines() if "[ERROR]" in line]
+    assert len(errors) == 1 and "not all was published: RuntimeError" in errors[0]
 
 
 def test_unknown_mask_classes_are_refused_with_those_there_are(segment, capfd):

@@ -1,13 +1,17 @@
 """The video publisher in this process: packets unchanged, stamps that only go forward."""
 
 import threading
+from itertools import count
 
+import av
+import numpy as np
 import pytest
 import rclpy
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 
 from twnet_ros.codec import read_packets
@@ -26,11 +30,11 @@ def clip(tmp_path, mpeg4_packets):
 
 @pytest.fixture
 def play(ros, clip):
-    """Play the clip on a thread of its own, to a subscriber, up to `count` packets."""
+    """Play the clip on a thread of its own, to a subscriber, up to some number of packets."""
 
-    threads = []
+    threads, publishers = [], []
 
-    def play(count, **parameters):
+    def start(**parameters):
         given = {"file": str(clip), "rate": 1000.0, **parameters}
         overrides = [Parameter(name, value=value) for name, value in given.items()]
         received = []
@@ -38,13 +42,18 @@ def play(ros, clip):
         listener.create_subscription(
             CompressedImage, "video", received.append, QoSProfile(depth=1000)
         )
-        publisher = ros.add(VideoPublisher(parameter_overrides=overrides))
-        thread = threading.Thread(target=publisher.play, daemon=True)
+        publishers.append(ros.add(VideoPublisher(parameter_overrides=overrides)))
+        thread = threading.Thread(target=publishers[-1].play, daemon=True)
         thread.start()
         threads.append(thread)
-        ros.spin_until(lambda: len(received) >= count)
-        return received[:count], thread
+        return received, thread
 
+    def play(wanted, **parameters):
+        received, thread = start(**parameters)
+        ros.spin_until(lambda: len(received) >= wanted)
+        return received[:wanted], thread
+
+    play.start, play.publishers = start, publishers
     yield play
     rclpy.shutdown()  # ends what plays on
     for thread in threads:
@@ -66,6 +75,61 @@ def test_own_timestamps_are_kept(play, clip):
     times_ns = [packet.pts_ns for packet in packets]
     stamps = [stamp_ns(message.header) for message in received]
     assert [stamp - stamps[0] for stamp in stamps] == [t - times_ns[0] for t in times_ns[:4]]
+
+
+@pytest.fixture
+def reordered_clip(tmp_path):
+    """Two B-frames in a row."""
+    path = tmp_path / "reordered.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.options = {"x264-params": "bframes=2:b-adapt=0:scenecut=0"}
+        for plane in np.random.default_rng(0).integers(0, 256, (13, 72, 64), np.uint8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(plane, "yuv420p")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_with_a_rate_b_frames_have_the_stamps_at_which_they_are_shown(play, reordered_clip):
+    received, _ = play(13, file=str(reordered_clip), rate=500.0)
+    stamps = [stamp_ns(message.header) for message in received]
+    _, packets = read_packets(reordered_clip)
+    times_ns = [packet.pts_ns for packet in packets]
+    assert times_ns != sorted(times_ns)
+    # At 10 pictures a second in the file.
+    steps = [(time - times_ns[0]) // 50 for time in times_ns]
+    assert [stamp - stamps[0] for stamp in stamps] == steps
+
+
+def test_simulated_time_is_waited_for(play, ros, capfd):
+    clock = ros.add(Node("clock")).create_publisher(Clock, "/clock", 1)
+    received, _ = play.start(use_sim_time=True)
+    lines = []
+
+    def waits():
+        lines.extend(capfd.readouterr().err.splitlines())
+        return received or any("waiting for /clock" in line for line in lines)
+
+    ros.spin_until(waits)
+    assert not received
+
+    seconds = count(77)
+
+    def arrived():
+        message = Clock()
+        message.clock.sec = next(seconds)
+        clock.publish(message)
+        return received
+
+    ros.spin_until(arrived)
+    assert received[0].header.stamp.sec >= 77
+
+
+def test_nothing_is_kept_for_statuses_that_nobody_waits_for(play, ros):
+    _, thread = play(18)
+    ros.spin_until(lambda: not thread.is_alive())
+    assert not play.publishers[0]._unanswered
 
 
 def test_missing_statuses_are_counted_in_the_log(play, ros, monkeypatch, capfd):

@@ -25,6 +25,7 @@ class Waiting:
     data: bytes
     format: str
     gap: str = ""  # why the packets before it are missing, or the stream begins anew
+    goes_on: bool = False  # some of the stream's packets are missing, and it is the same stream
     lost: list[Ticket] = field(default_factory=list)  # of those that are missing
     headers: bytes = b""  # the last ones found in them
 
@@ -54,6 +55,7 @@ class Backlog:
         self._bytes = 0
         self._arrived = threading.Condition()
         self._gap = ""  # in front of the next packet
+        self._goes_on = False  # after the gap
         self._stamps_ns: deque[int] = deque(maxlen=REORDERED_PACKETS)
         self.pushed = 0  # packets so far
         self.closed = False
@@ -62,13 +64,13 @@ class Backlog:
         """Add a packet at the end."""
         with self._arrived:
             self.pushed += 1
-            packet = Waiting(ticket, self.pushed, data, format, self._gap)
-            self._gap = ""
+            packet = Waiting(ticket, self.pushed, data, format, self._gap, self._goes_on)
+            self._gap, self._goes_on = "", False
             if self._goes_back(ticket.stamp_ns):
-                packet.gap = "the stamps went back"
+                packet.gap, packet.goes_on = "the stamps went back", False
             self._bytes += len(data)
             if self._packets and (full := self._overflow()):
-                packet.gap = full
+                packet.gap, packet.goes_on = full, False
                 self._drop_all(packet)
             self._packets.append(packet)
             self._arrived.notify()
@@ -76,7 +78,13 @@ class Backlog:
     def interrupt(self, reason: str) -> None:
         """Have what comes next wait for a key frame: it does not go on with what came before."""
         with self._arrived:
-            self._gap = reason
+            self._gap, self._goes_on = reason, False
+
+    def lose(self, reason: str) -> None:
+        """Note that packets of the stream are missing in front of the next one."""
+        with self._arrived:
+            if not self._gap:
+                self._gap, self._goes_on = reason, True
 
     def pop(self) -> Waiting | None:
         """Wait for the oldest packet and take it; None once the queue is closed."""

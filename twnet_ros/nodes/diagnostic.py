@@ -145,10 +145,11 @@ class Diagnostics:
         except Exception as error:  # the node stays up: this is what diagnostics are for
             fault = f"the device does not answer: {type(error).__name__}: {error}"
             device = DeviceState("", "", "", fault=fault)
+        publishers = self._node.count_publishers(self._topic)
         name = self._node.get_fully_qualified_name()
         message = diagnostic_message(
             (
-                judge_stream(seen, self._limits, self._topic),
+                judge_stream(seen, self._limits, self._topic, publishers),
                 judge_load(seen, self._limits, self._latency_bound_ms),
                 judge_device(seen, device, resident_bytes()),
             ),

@@ -60,8 +60,8 @@ _Finding = tuple[Level, str]
 # Is the video well?
 
 
-def judge_stream(seen: Snapshot, limits: Limits, topic: str) -> Status:
-    """Judge what comes in, and whether labels can come of it."""
+def judge_stream(seen: Snapshot, limits: Limits, topic: str, publishers: int = 1) -> Status:
+    """Judge what comes in, and whether labels can come of it; ``publishers`` of the topic."""
     values = {
         "packets (Hz)": f"{seen.arriving_hz:.1f}",
         "labelled frames (Hz)": f"{seen.labelled_hz:.1f}",
@@ -75,16 +75,21 @@ def judge_stream(seen: Snapshot, limits: Limits, topic: str) -> Status:
         "packets that did not decode": str(seen.fates[Fate.DAMAGED]),
         "what became of the newest packet": seen.reason or ("labelled" if seen.newest else ""),
         "caveat": seen.caveat,
+        "publishers": str(publishers),
     }
     fine = f"{seen.arriving_hz:.1f} packets and {seen.labelled_hz:.1f} labelled frames a second"
     if not seen.begun:
         fine = f"waiting for the first packet on {topic}"
     elif seen.newest is Fate.UNWANTED:
         fine = f"{seen.arriving_hz:.1f} packets a second: {seen.reason}"
-    return _judge("stream", _stream_findings(seen, limits, topic), fine, values)
+    return _judge("stream", _stream_findings(seen, limits, topic, publishers), fine, values)
 
 
-def _stream_findings(seen: Snapshot, limits: Limits, topic: str) -> Iterator[_Finding]:
+def _stream_findings(
+    seen: Snapshot, limits: Limits, topic: str, publishers: int
+) -> Iterator[_Finding]:
+    if publishers > 1:
+        yield Level.WARN, f"{publishers} publishers on {topic}: have one alone publish there"
     if seen.silent_s >= limits.stale_s:
         yield (
             Level.STALE,

@@ -1,9 +1,9 @@
 """The video topic in, whichever of the message types it has: coded data under its header."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import (
@@ -20,7 +20,9 @@ from std_msgs.msg import Header
 from twnet_ros.codec import CodecError, codec_of_format
 from twnet_ros.codec.bitstream import WITHOUT_START_CODES, CodecName
 from twnet_ros.codec.payload import Assembler
+from twnet_ros.nodes.context import is_up
 from twnet_ros.nodes.message import load_message
+from twnet_ros.nodes.succession import Succession
 from twnet_ros.nodes.topic import stamp_ns
 
 TOPIC = "video"
@@ -28,6 +30,7 @@ AUTO = "auto"
 LOOK_S = 1.0  # between looks at who publishes, as long as nobody is matched
 RELIABILITIES = (AUTO, "reliable", "best_effort")
 
+Severity = Literal["info", "warning", "error"]
 # Coded data, the text that names its codec, the header of its picture, and the stamp of that.
 Take = Callable[[bytes, str, Header, int], None]
 
@@ -113,12 +116,14 @@ def offered_reliability(offered: Collection[QoSReliabilityPolicy]) -> QoSReliabi
 class Intake:
     """Subscribes to the video and hands on what comes.
 
-    As long as no publisher is matched, the graph is looked at once a second: for the type that is
-    published, for the reliability that is offered where that is asked for (`auto`), or for why
-    nothing arrives. What it finds is logged once. With `parse`, messages are pieces of a byte
-    stream, if of a codec with start codes; an access unit has the header of the message in which
-    it begins. `changed` is called, with the reason, where another type of message replaces one
-    before it.
+    As long as no publisher is matched, and when one was refused or has left, the graph is looked
+    at once a second: for the type that is published, for the reliability that is offered where
+    that is asked for (`auto`), or for why nothing arrives. What it finds is logged once. With
+    `parse`, messages are pieces of a byte stream, if of a codec with start codes; an access unit
+    has the header of the message in which it begins. `changed` is called, with the reason, where
+    another type of message replaces one before it, or another publisher, and `lost` where messages
+    of a publisher did not come: what a middleware knows of that, which a stream alone need not
+    show.
     """
 
     def __init__(
@@ -130,14 +135,16 @@ class Intake:
         parse: bool,
         take: Take,
         changed: Callable[[str], None],
+        lost: Callable[[str], None],
     ) -> None:
         self._node, self._accepted, self._depth = node, accepted, depth
         self._wanted = None if reliability == AUTO else QoSReliabilityPolicy[reliability.upper()]
-        self._parse, self._take, self._changed = parse, take, changed
+        self._parse, self._take, self._changed, self._lost = parse, take, changed, lost
         self._topic = node.resolve_topic_name(TOPIC)
         self._kind: InputType | None = None
         self._reliability: QoSReliabilityPolicy | None = None  # of the subscription
         self._subscription: Subscription | None = None
+        self._succession = Succession()
         self._assembler: Assembler[Header] | None = None
         self._format = ""  # of what the assembler holds
         self._said = ""
@@ -166,8 +173,8 @@ class Intake:
                 if (kind, reliability) != (self._kind, self._reliability):
                     self._subscribe(kind, reliability)
         except Exception as error:  # the node stays up: another publisher may be the right one
-            if self._node.context.ok():
-                self._say(f"{self._topic}: {error}", error=True)
+            if is_up(self._node):
+                self._say(f"{self._topic}: {error}", "error")
             return
         if not published:
             wanted = " or ".join(kind.type_name for kind in self._accepted)
@@ -178,7 +185,9 @@ class Intake:
         before = self._kind
         self._unsubscribe()
         if before not in (None, kind):
-            self._changed(f"the video became {kind.type_name}")
+            self._break_off(self._changed, f"the video became {kind.type_name}")
+        elif self._succession.blind:  # to what is published between the two
+            self._break_off(self._lost, "the subscription was made anew")
         self._subscription = self._node.create_subscription(
             loaded,
             TOPIC,
@@ -187,10 +196,8 @@ class Intake:
             event_callbacks=SubscriptionEventCallbacks(
                 matched=partial(self._match, kind, reliability), incompatible_qos=self._mismatch
             ),
-            # Its reliability is the parameter of that name.
-            qos_overriding_options=QoSOverridingOptions(
-                (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)
-            ),
+            # Its reliability is the parameter of that name, its depth queue_size.
+            qos_overriding_options=QoSOverridingOptions((QoSPolicyKind.HISTORY,)),
         )
         self._kind, self._reliability = kind, reliability
 
@@ -198,7 +205,7 @@ class Intake:
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
-        self._kind = self._reliability = self._assembler = None
+        self._kind = self._reliability = None
 
     def _match(
         self, kind: InputType, reliability: QoSReliabilityPolicy, info: QoSSubscriptionMatchedInfo
@@ -206,36 +213,63 @@ class Intake:
         if (kind, reliability) != (self._kind, self._reliability):  # of the subscription before
             return
         if info.current_count:
-            if not self._refused:  # events come in no order: there may be one more to look at
+            if info.current_count_change < 0:  # who is left may offer something better
+                self._timer.reset()
+            elif not self._refused:  # events come in no order: there may be one more to look at
                 self._timer.cancel()
             how = reliability.name.lower().replace("_", " ")
-            self._say(f"video on {self._topic} comes as {kind.type_name}, {how}")
+            text = f"video on {self._topic} comes as {kind.type_name}, {how}"
+            if info.current_count > 1:
+                text += f", from {info.current_count} publishers: have one alone publish there"
+                self._say(text, "warning")
+            else:
+                self._say(text)
         else:
             self._timer.reset()
+            # Its last messages may still wait here; they are told from another's if they can be.
+            if self._succession.blind:
+                self._break_off(self._changed, "its publisher left")
 
     def _mismatch(self, info: QoSRequestedIncompatibleQoSInfo) -> None:
         """Follow a publisher that does not offer what was asked for, or say what to change."""
         if self._wanted is None:
-            self._refused = True
+            before = self._subscription
+            self._look()
+            self._refused = self._subscription is before  # it is not in the graph yet
             self._timer.reset()
             return
         self._say(
             f"a publisher of {self._topic} offers best effort alone, which `reliability: "
             f"{self._wanted.name.lower()}` refuses: set reliability to auto or best_effort",
-            error=True,
+            "error",
         )
 
-    def _say(self, text: str, error: bool = False) -> None:
+    def _say(self, text: str, severity: Severity = "info") -> None:
         if text == self._said:
             return
         self._said = text
         logger = self._node.get_logger()
-        if error:  # rclpy takes one severity from each line of code
+        if severity == "error":  # rclpy takes one severity from each line of code
             logger.error(text)
+        elif severity == "warning":
+            logger.warning(text)
         else:
             logger.info(text)
 
-    def _receive(self, kind: InputType, message: Any) -> None:
+    def _break_off(self, tell: Callable[[str], None], reason: str) -> None:
+        """Have what comes next not go on with what came before."""
+        self._succession.forget()
+        self._assembler = None
+        tell(reason)
+
+    def _receive(self, kind: InputType, message: Any, info: Mapping[str, Any]) -> None:
+        other, missing = self._succession.follow(info)
+        if other:
+            self._assembler = None
+            self._changed("another publisher sends it")
+        elif missing:
+            self._assembler = None
+            self._lost(f"the middleware lost {missing} messages")
         data, format, header = kind.read(message)
         if not self._parse:
             self._take(data, format, header, stamp_ns(header))

@@ -44,6 +44,13 @@ class Parameter:
             descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
         return descriptor
 
+    def bound(self, value: Any) -> Any:
+        """Return a number within its range; rclpy takes those that rounding has put outside."""
+        if self.range is None or not isinstance(value, float):
+            return value
+        low, high = self.range
+        return min(max(value, low), high)
+
     def refuse(self, value: Any) -> str:
         """Return why a value will not do, '' where it will; its type and range are checked."""
         if self.choices and value not in self.choices:
@@ -81,7 +88,10 @@ class Parameters:
 
     def values(self) -> dict[str, Any]:
         """Return every parameter's value by name."""
-        return {name: _plain(self._node.get_parameter(name).value) for name in self._table}
+        return {
+            name: row.bound(_plain(self._node.get_parameter(name).value))
+            for name, row in self._table.items()
+        }
 
     def _check(self, parameters: list[RosParameter]) -> SetParametersResult:
         self._change = None
@@ -89,7 +99,7 @@ class Parameters:
         reason = next(filter(None, map(self._refuse, known)), "")
         if self.working and not reason:
             present = self.values()
-            wanted = {p.name: _plain(p.value) for p in known}
+            wanted = {p.name: self._table[p.name].bound(_plain(p.value)) for p in known}
             changed = {name: value for name, value in wanted.items() if value != present[name]}
             if fixed := [name for name in changed if not self._table[name].live]:
                 reason = (
@@ -111,7 +121,13 @@ class Parameters:
     def _make(self, parameters: list[RosParameter]) -> None:
         change, self._change = self._change, None
         if change:
-            change()
+            try:
+                change()
+            except Exception as error:  # it would end the process; the node stays up
+                self._node.get_logger().error(
+                    "parameters are set, but the change that they ask for failed: "
+                    f"{type(error).__name__}: {error}"
+                )
 
 
 def _plain(value: Any) -> Any:

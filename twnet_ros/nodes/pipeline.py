@@ -1,5 +1,6 @@
 """From packets to labels on two threads: one decodes, one runs the network."""
 
+import contextlib
 import logging
 import queue
 import threading
@@ -17,8 +18,8 @@ from twnet_ros.segment import Segmentation, Segmenter, Wish
 
 # Decoded frames that wait for the network hold their pictures: few, the rest waits as packets.
 DECODED_LIMIT = 2
-# Packets whose pictures the decoder may hold back for reordering, in H.264.
-PENDING_LIMIT = 16
+# Packets whose pictures the decoder may hold back: 16 B-frames, and the anchors around them.
+PENDING_LIMIT = 18
 
 NOBODY = "nobody subscribes to what is made of the labels"
 NO_PICTURE = "no picture came out of this packet"
@@ -105,6 +106,10 @@ class Pipeline:
         """Have what comes next wait for a key frame: it does not go on with what came before."""
         self._backlog.interrupt(reason)
 
+    def lose(self, reason: str) -> None:
+        """Note that packets of the stream were lost before the next one."""
+        self._backlog.lose(reason)
+
     def change(self, work: Callable[[], None]) -> None:
         """Do something between two frames, on the network's thread, and return when it is done.
 
@@ -146,7 +151,10 @@ class Pipeline:
                         decoder = StreamDecoder(codec, self._segmenter.label_broken, self._limit)
                         work.gap = work.gap or f"the stream became {codec}"
                         key_sent = False
-                    if packet.gap:
+                    if packet.goes_on and decoder.keeps:
+                        _miss(decoder)
+                        work.gap, key_sent = "", False
+                    elif packet.gap:
                         decoder.lose(packet.gap, packet.headers)
                         key_sent = False
                     started = time.perf_counter()
@@ -202,8 +210,10 @@ class Pipeline:
             if frame.kind is not FrameKind.B:
                 self._give_up_before(frame)
             self._segment(frame, work)
-        while len(self._pending) > PENDING_LIMIT:
-            self._finish(next(iter(self._pending)), NO_PICTURE)
+        # B-frames that came out already wait for the anchor after them, which is still held back.
+        held_back = [number for number, ticket in self._pending.items() if ticket.kind is None]
+        for number in held_back[:-PENDING_LIMIT]:
+            self._finish(number, NO_PICTURE)
 
     def _begin_anew(self, reason: str) -> None:
         self._hand_on(self._attempt(self._segmenter.flush))
@@ -315,6 +325,12 @@ class Pipeline:
         ticket.packets_dropped = self._packets_dropped
         ticket.frames_skipped = self._frames_skipped
         self._sink(ticket)
+
+
+def _miss(decoder: StreamDecoder) -> None:
+    """Put an empty packet in the place of lost ones: what goes on after any damage does then."""
+    with contextlib.suppress(CodecError):
+        decoder.decode(b"")
 
 
 def _sends_key_picture(decoder: StreamDecoder, data: bytes) -> bool:

@@ -16,6 +16,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
+from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
@@ -36,6 +37,7 @@ from twnet_ros.segment import Segmenter, Wish
 from twnet_ros.segment.device import free_memory, memory_bytes
 
 NAME = "segment"
+NAMES = {row.name for row in TABLE}  # of the parameters
 THROTTLE_S = 5.0
 LOOK_UP_S = 0.5  # how long a signal to end may go unseen
 
@@ -46,9 +48,12 @@ class SegmentNode(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         """Take what rclpy's Node takes beside a name."""
         super().__init__(NAME, **options)
+        self._unstarted = False  # it was to start itself, and could not configure
         self._settings = Parameters(self, TABLE, self._prepare_change)
+        self.add_post_set_parameters_callback(self._start_again)
         self._outputs: Outputs | None = None  # while it is configured
         self._pipeline: Pipeline | None = None  # while it is active
+        self._intake: Intake | None = None
         self._active = ExitStack()  # what to close when it is not any more
         self._topic = self.resolve_topic_name(TOPIC)
         self._caveat = ""  # of the stream, as it was logged last
@@ -58,8 +63,17 @@ class SegmentNode(LifecycleNode):
         """Configure and activate, if the parameters say so."""
         if not self._settings.values()["autostart"]:
             return
+        self._unstarted = False  # for as long as it is tried
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
+        else:
+            self._unstarted = True
+            self.get_logger().info("it is tried again as soon as a parameter is set")
+
+    def _start_again(self, parameters: Sequence[RosParameter]) -> None:
+        """Try again after a parameter may have been mended."""
+        if self._unstarted and any(one.name in NAMES for one in parameters):
+            self.start()
 
     # The lifecycle
 
@@ -68,15 +82,14 @@ class SegmentNode(LifecycleNode):
         try:
             values = self._settings.values()
             self._accepted = accepted_types(values["input_type"])
-            self._segmenter = load_segmenter(values)
-            self._outputs = Outputs(self, Look.of(values, self._segmenter), self._calibrate)
+            segmenter = load_segmenter(values)
+            self._outputs = Outputs(self, Look.of(values, segmenter), self._calibrate)
         except Exception as error:  # rclpy would say nothing
-            self._release()
             self.get_logger().error(
-                "cannot configure, and stays unconfigured until a parameter is mended: "
-                f"{type(error).__name__}: {error}"
+                f"cannot configure, and stays unconfigured: {type(error).__name__}: {error}"
             )
             return TransitionCallbackReturn.FAILURE
+        self._segmenter, self._unstarted = segmenter, False
         self._say_model(values["model"])
         self._settings.working = True
         return super().on_configure(state)
@@ -88,7 +101,7 @@ class SegmentNode(LifecycleNode):
                 self._listen(self._settings.values(), parts)
                 self._active = parts.pop_all()
         except Exception as error:  # rclpy would say nothing
-            self._pipeline = None
+            self._pipeline = self._intake = None
             self.get_logger().error(f"cannot activate: {type(error).__name__}: {error}")
             return TransitionCallbackReturn.FAILURE
         return super().on_activate(state)
@@ -124,6 +137,7 @@ class SegmentNode(LifecycleNode):
             values["parse"],
             take,
             pipeline.interrupt,
+            pipeline.lose,
         )
         parts.callback(self._intake.stop)
 
@@ -136,19 +150,22 @@ class SegmentNode(LifecycleNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give the model and the publishers back; every parameter may change again."""
         self._release()
-        del self._segmenter
-        free_memory()
         return super().on_cleanup(state)
 
     def _release(self) -> None:
-        if self._outputs is not None:
-            self._outputs.close()
-            self._outputs = None
+        if self._outputs is None:  # and so nothing else: it is not configured
+            return
+        self._outputs.close()
+        self._outputs = None
+        del self._segmenter
+        free_memory()
         self._settings.working = False
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop the threads."""
+        """Stop the threads, and give the model and the publishers back."""
+        self._unstarted = False
         self._stop()
+        self._release()
         return super().on_shutdown(state)
 
     def destroy_node(self) -> None:
@@ -158,7 +175,7 @@ class SegmentNode(LifecycleNode):
 
     def _stop(self) -> None:
         self._active.close()
-        self._pipeline = None
+        self._pipeline = self._intake = None  # both hold the model
 
     # Parameters that change while the node works
 
@@ -226,9 +243,15 @@ class SegmentNode(LifecycleNode):
     def _publish(self, ticket: Ticket) -> None:
         outputs = self._outputs
         assert outputs is not None  # there are none before it is configured, and no tickets
-        try:
-            if ticket.segmentation is not None and ticket.frame is not None:
+        if ticket.segmentation is not None and ticket.frame is not None:
+            try:
                 outputs.publish(ticket.segmentation, ticket.frame, ticket.header)
+            except Exception as error:  # its status still comes
+                if not is_up(self):
+                    return  # the process is on its way out
+                ticket.fault = True
+                ticket.reason = f"not all was published: {type(error).__name__}: {error}"
+        try:
             now_ns = self.get_clock().now().nanoseconds
             status = status_message(ticket, now_ns, time.monotonic())
             outputs.report(status)

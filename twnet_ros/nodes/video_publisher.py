@@ -34,7 +34,7 @@ TABLE = (
     Parameter(
         "rate",
         0.0,
-        "Packets a second; 0 keeps the file's own timestamps.",
+        "Packets a second, in the time of their pictures; 0 keeps the file's own timestamps.",
         range=(0.0, 1000.0),
     ),
     Parameter("loop", False, "Begin again at the end of the file, with stamps that go on."),
@@ -48,7 +48,8 @@ TABLE = (
     Parameter(
         "window",
         1,
-        "With pace status: packets sent ahead of their status; a stream with B-frames needs 8.",
+        "With pace status: packets sent ahead of their status; a stream with n B-frames in a row "
+        "needs n + 3, which is up to 19 of x264's.",
         range=(1, STATUS_QOS.depth),  # what is answered at once must fit
     ),
     Parameter(
@@ -79,14 +80,16 @@ class VideoPublisher(Node):
     def play(self) -> int:
         """Publish the whole file, or for ever with `loop`, and return the number of packets."""
         self._wait_for_others()
+        self._wait_for_clock()
         start = self.get_clock().now()
         count = 0
         for offset_ns, packet in self._timeline():
             due = start + Duration(nanoseconds=offset_ns)
             if not self._wait(due):
                 return count
-            with self._answered:
-                self._unanswered.add(due.nanoseconds)
+            if self._values["pace"] == "status":
+                with self._answered:
+                    self._unanswered.add(due.nanoseconds)
             header = Header(stamp=due.to_msg(), frame_id=self._values["frame_id"])
             message = CompressedImage(header=header, format=self._codec)
             message.data.frombytes(packet.data)
@@ -96,22 +99,30 @@ class VideoPublisher(Node):
         return count
 
     def _timeline(self) -> Iterator[tuple[int, Packet]]:
-        """Every packet with its time since the start, nanoseconds."""
-        begin_ns = 0
+        """Every packet with its picture's time since the start, nanoseconds."""
+        begin_ns, ranks = 0, self._ranks()
         while True:
             end_ns, first_ns = begin_ns, None
             _, packets = read_packets(self._values["file"])
             for number, packet in enumerate(packets):
                 first_ns = packet.pts_ns if first_ns is None else first_ns
-                own_ns = packet.pts_ns - first_ns
-                offset_ns = begin_ns + (
-                    number * self._period_ns if self._values["rate"] else own_ns
-                )
+                offset_ns = begin_ns + packet.pts_ns - first_ns
+                if ranks:
+                    offset_ns = begin_ns + ranks[number] * self._period_ns
                 end_ns = max(end_ns, offset_ns)
                 yield offset_ns, packet
             if not self._values["loop"]:
                 return
             begin_ns = end_ns + self._period_ns
+
+    def _ranks(self) -> list[int]:
+        """Return the place of each packet's picture in the order they are shown, for a `rate`."""
+        if not self._values["rate"]:
+            return []
+        _, packets = read_packets(self._values["file"])
+        times_ns = [packet.pts_ns for packet in packets]
+        shown = sorted(range(len(times_ns)), key=times_ns.__getitem__)
+        return sorted(range(len(shown)), key=shown.__getitem__)
 
     def _wait_for_others(self) -> None:
         video, status = self._publisher, self.resolve_topic_name("status")
@@ -122,6 +133,14 @@ class VideoPublisher(Node):
         if self._values["pace"] == "status" and not self.count_publishers(status):
             self.get_logger().info(f"waiting for a publisher of {status}")
             while self.context.ok() and not self.count_publishers(status):
+                time.sleep(POLL_S)
+
+    def _wait_for_clock(self) -> None:
+        """Wait for simulated time to begin: a stamp of 0 would be none."""
+        clock = self.get_clock()
+        if clock.ros_time_is_active and not clock.now().nanoseconds:
+            self.get_logger().info("waiting for /clock, as use_sim_time asks for")
+            while self.context.ok() and not clock.now().nanoseconds:
                 time.sleep(POLL_S)
 
     def _wait(self, due: Time) -> bool:

@@ -26,7 +26,7 @@ class Fate(enum.Enum):
     WAITING = enum.auto()  # for another key frame, after a loss
     DAMAGED = enum.auto()
     OVERFLOWED = enum.auto()
-    FAILED = enum.auto()  # in the network
+    FAILED = enum.auto()  # in the network, or when it was published
     EMPTY = enum.auto()  # no picture came out
 
 
@@ -164,7 +164,7 @@ class Watch:
 
 
 def _fate(ticket: Ticket, joined: bool) -> Fate:
-    if ticket.segmentation is not None:
+    if ticket.segmentation is not None and not ticket.fault:
         return Fate.LABELLED if ticket.intact else Fate.BROKEN
     if ticket.dropped:
         return Fate.OVERFLOWED if ticket.reason.endswith(TOO_FAST) else Fate.DAMAGED
