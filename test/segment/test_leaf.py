@@ -12,6 +12,7 @@ from twnet_ros.net import to_grid, warp_cubic
 from twnet_ros.segment import Path, Segmenter
 from twnet_ros.segment.leaf import two_sided_context
 from twnet_ros.segment.replay import replay
+from twnet_ros.segment.segmenter import MOST_HELD
 
 STRIDE = 16
 
@@ -123,6 +124,18 @@ def test_a_b_frame_behind_a_skipped_frame_goes_on_from_the_last_one_labelled(net
     )
     np.testing.assert_array_equal(leaf.labels, expected[1].labels)
     np.testing.assert_array_equal(last.labels, expected[2].labels)
+
+
+def test_no_more_b_frames_wait_than_encoders_make(engine, coded, pan):
+    """One after the other without an end they are labelled, too, and memory stays what it is."""
+    first, frame = coded(pan(2), gop=12)
+    segmenter = engine()
+    results = segmenter.step(first)
+    for index in range(1, 42):
+        results += segmenter.step(replace(frame, kind=FrameKind.B, index=index))
+        assert index - results[-1].index <= MOST_HELD
+    assert [r.index for r in results] == list(range(33))
+    assert len(segmenter.flush()) == 41 - 32
 
 
 def test_b_frames_that_wait_when_the_stream_breaks_take_the_key_step(engine, coded_with_b, pan):

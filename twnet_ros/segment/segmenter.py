@@ -24,6 +24,7 @@ from twnet_ros.segment.work import Work
 
 CODEC_KEYS = KeyPolicy()
 LABELS_ALONE = Wish()
+MOST_HELD = 16  # B-frames in a row that wait; x264 makes no more, and memory must end somewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class Segmenter:
         A frame that does not follow the last one takes the key step, as the first one does, and
         so does one without motion. A B-frame with vectors waits for the next I or P frame, which
         it may be predicted from, and comes out in front of it; it leaves no state behind. Where
-        the stream breaks before that, the key step labels it.
+        the stream breaks before that, or more than MOST_HELD wait, the key step labels it.
 
         A GPU that is out of memory is tried once more with all that can be freed; then the engine
         goes on on the CPU, by the key step, and ``caveat`` says so.
@@ -167,6 +168,8 @@ class Segmenter:
             return left
         if frame.kind is FrameKind.B and not self.per_frame:
             if self._vectors(frame) is not None or self._held:
+                if len(self._held) == MOST_HELD:
+                    left += self.flush()
                 self._held.append(frame)
                 return left
             if self._flow is None:  # vectors to come point past it
