@@ -91,8 +91,9 @@ def reordered_clip(tmp_path):
     return path
 
 
-def test_with_a_rate_b_frames_have_the_stamps_at_which_they_are_shown(play, reordered_clip):
-    received, _ = play(13, file=str(reordered_clip), rate=500.0)
+def test_with_a_rate_b_frames_have_the_stamps_at_which_they_are_shown(play, reordered_clip, ros):
+    received, thread = play(13, file=str(reordered_clip), rate=500.0)
+    ros.spin_until(lambda: not thread.is_alive())
     stamps = [stamp_ns(message.header) for message in received]
     _, packets = read_packets(reordered_clip)
     times_ns = [packet.pts_ns for packet in packets]

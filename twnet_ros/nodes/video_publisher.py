@@ -11,6 +11,7 @@ import rclpy
 from rclpy.duration import Duration
 from rclpy.exceptions import NotInitializedException, ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
@@ -167,7 +168,11 @@ class VideoPublisher(Node):
                 self._answered.wait_for(lambda: not self._unanswered, ANSWER_S)
                 if self._unanswered:
                     self._warn_of_unanswered("at the end")
-        self._publisher.wait_for_all_acked(Duration(seconds=ANSWER_S))
+        try:
+            self._publisher.wait_for_all_acked(Duration(seconds=ANSWER_S))
+        except rclpy_implementation.RCLError:
+            if self.context.ok():  # else it is asked to end
+                raise
 
     def _warn_of_unanswered(self, when: str) -> None:
         self.get_logger().warning(
