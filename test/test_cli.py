@@ -302,8 +302,10 @@ def test_evaluate_chosen_methods(twnet, tmp_path, stills):
     save_checkpoint(model, TWNet(config).eval())
     scored = ("evaluate", model, *stills, "--clips", 1, "--frames", 4, "--precision", "fp32")
     chosen = ("--methods", "adaptive", "interp_mv", "prop_mv", "--motion", "none")
-    status, out, err = twnet(*scored, "--gop", 3, *chosen)
+    report = ("--seed", 2, "--out", tmp_path / "report")
+    status, out, err = twnet(*scored, "--gop", 3, *chosen, *report)
     assert status == 0, err
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["seed"] == 2
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out if line[:1] == "|"]
     assert [row[1] for row in rows[2:5]] == ["adaptive", "interp_mv", "prop_mv"]
     keys, delay = rows[0].index("key steps"), rows[0].index("delay")

@@ -62,6 +62,7 @@ def evaluate(options: argparse.Namespace) -> None:
         every=options.every,
         motion=options.motion,
         methods=options.methods,
+        seed=options.seed,
         device=options.device,
         precision=options.precision,
         out=options.out,
@@ -119,3 +120,4 @@ def describe(commands: Commands) -> None:
         metavar="N",
         help="label one of N frames and skip the others, default: %(default)s",
     )
+    scored.add_argument("--seed", type=int, default=1, help="of the draw, default: %(default)s")
