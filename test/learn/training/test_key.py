@@ -116,11 +116,12 @@ def test_a_run_is_repeatable(source, network, tmp_path, pictures):
 def test_what_is_pretrained_learns_at_its_share_of_the_rate(source, network, tmp_path):
     model = network()
     encoder = {f"keyframe.{k}" for k, _ in model.keyframe.named_parameters() if ".stages." in k}
-    before = {name: p.clone() for name, p in model.named_parameters()}
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
     run = tmp_path / "run"
     settings = (schedule(3), CROP, run)
     train_key(model, source, [], *settings, pretrained=encoder, encoder_rate=0.25)
-    moved = {name: float((p - before[name]).abs().max()) for name, p in model.named_parameters()}
+    trained = model.state_dict()
+    moved = {name: float((trained[name] - p).abs().max()) for name, p in before.items()}
     fast = max(moved[f"keyframe.tail.classifier.{name}"] for name in ("weight", "bias"))
     slow = [moved[name] for name in encoder]  # Adam's steps are about as long as the rate
     assert 0.2 * fast < max(slow) < 0.3 * fast and min(slow) > 0
