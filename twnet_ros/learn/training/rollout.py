@@ -106,11 +106,9 @@ class Lanes(IterableDataset[Stretch]):
                     steps.append((image[0], *rest))
                     previous = picture
                 images, motions, errors, ids = (torch.stack(c) for c in zip(*steps, strict=True))
-                first, clean = (
-                    torch.tensor(stretch == 0),
-                    network_image(rgb, geometry, self.config),
-                )
-                yield Stretch(first, key_image[0], images, motions, errors, ids, clean[0])
+                first = torch.tensor(stretch == 0)
+                clean = network_image(rgb, geometry, self.config)[0]
+                yield Stretch(first, key_image[0], images, motions, errors, ids, clean)
 
     @staticmethod
     def _step(
