@@ -102,7 +102,7 @@ def test_training_walks_along_real_clips(cityscapes_folder, network):
     stills, snippets = read_split(root, "train")
     source = SnippetSource(root, stills, snippets, (64, 32))
     rollout = Rollout(frames=4, shortest=8, longest=8)
-    stretches = Lanes(source, network().config, rollout, 2, (0, 0))
+    stretches = Lanes(source, network(), rollout, 2, (0, 0))
     for number, stretch in zip(range(4), stretches, strict=False):
         labelled = (stretch.labels != 255).flatten(2).any(2)
         assert stretch.image.isfinite().all()

@@ -11,7 +11,7 @@ from twnet_ros.learn.training.loop import Schedule
 from twnet_ros.learn.training.loss import consistency_loss, segmentation_loss
 from twnet_ros.learn.training.nonkey import rollout_losses, train_nonkey
 from twnet_ros.learn.training.rollout import Lanes, Rollout
-from twnet_ros.net import FeatureState, load_checkpoint, residual_magnitude, to_grid
+from twnet_ros.net import FeatureState, load_checkpoint
 
 ROLLOUT = Rollout(frames=2, shortest=4, longest=7, fit=2)
 
@@ -23,7 +23,7 @@ class Interrupted(Exception):
 @pytest.fixture
 def stretch(source, network):
     """Return a stretch of two frames of two lanes."""
-    return next(iter(Lanes(source, network().config, ROLLOUT, 2, (0, 0))))
+    return next(iter(Lanes(source, network(), ROLLOUT, 2, (0, 0))))
 
 
 def schedule(iterations, **settings):
@@ -39,8 +39,7 @@ def walked(model, stretch, context, weights):
     """Return equation 8's parts by whole non-key steps, gradients all the way."""
     state = FeatureState(context, 0)
     for t in range(2):
-        motion = to_grid(stretch.motion[:, t], 16)
-        error = residual_magnitude(stretch.residual[:, t], 16)
+        motion, error = stretch.motion[:, t], stretch.residual[:, t]
         logits, state = model.nonkey(stretch.image[:, t], motion, error, state)
     target = model.key(stretch.clean)[1].context
     segmentation = segmentation_loss(logits, stretch.labels[:, 1], weights)

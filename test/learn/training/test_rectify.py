@@ -17,7 +17,7 @@ def stretches(source, network):
     """Walk along clips of 40 frames, four frames a stretch."""
 
     def make(seed):
-        return iter(Lanes(source, network().config, LONG, 2, (0, seed)))
+        return iter(Lanes(source, network(), LONG, 2, (0, seed)))
 
     return make
 
@@ -55,7 +55,7 @@ def walk(model, stretches, start=1.0):
     for stretch in islice(stretches, 10):
         state = state or FeatureState(start * model.key(stretch.key)[1].context, 0)
         for t in range(LONG.frames):
-            image, motion, error = stretch.frame(t, "cpu", model.keyframe.stride)
+            image, motion, error = stretch.frame(t, "cpu")
             _, state = model.nonkey(image, motion, error, state)
             target = model.key(image)[1].context
             errors.append(float((state.context - target).square().mean().sqrt()))

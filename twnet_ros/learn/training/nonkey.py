@@ -58,7 +58,7 @@ def train_nonkey(
 
     def stretches(seed: int) -> Iterator[Stretch]:
         numbers = (schedule.seed, seed)
-        lanes = Lanes(source, model.config, rollout, len(own), numbers, own.start)
+        lanes = Lanes(source, model, rollout, len(own), numbers, own.start)
         return iter(DataLoader(lanes, batch_size=None, num_workers=1, prefetch_factor=4))
 
     def batches(start: int) -> Iterator[object]:
@@ -113,7 +113,7 @@ def rollout_losses(
     state = FeatureState(context, 0)
     last = batch.image.shape[1] - 1
     for t in range(last + 1):
-        image, motion, error = batch.frame(t, device, model.keyframe.stride)
+        image, motion, error = batch.frame(t, device)
         with torch.set_grad_enabled(t == last):
             head = model.head(image)
         state = model.carry(head, motion, error, state)

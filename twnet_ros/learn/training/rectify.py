@@ -97,7 +97,7 @@ def _walk(
     """Return the last frame's context, corrected as far as known, and its row of the equations."""
     context = restart(model, stretch, context, device)
     for t in range(stretch.image.shape[1]):
-        image, motion, error = stretch.frame(t, device, model.keyframe.stride)
+        image, motion, error = stretch.frame(t, device)
         head = model.head(image)
         warped = warp_cubic(context, motion)
         context = model.carry(head, motion, error, FeatureState(context, 0)).context

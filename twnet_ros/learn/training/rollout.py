@@ -18,7 +18,8 @@ from twnet_ros.codec import CodedFrame
 from twnet_ros.learn.data.clip import Coding, transcode
 from twnet_ros.learn.data.source import Picture, Source
 from twnet_ros.learn.training.image import network_image
-from twnet_ros.net import Config, TWNet, residual, residual_magnitude, to_grid
+from twnet_ros.net import TWNet
+from twnet_ros.segment.compensation import compensate
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.palette import UNLABELLED
 
@@ -38,25 +39,22 @@ class Rollout:
 class Stretch:
     """The next frames of one lane, or of all lanes stacked.
 
-    ``first`` says whether the stretch begins a clip; ``key`` is then its key frame.
+    ``first`` says whether the stretch begins a clip; ``key`` is then its key frame. Motion and
+    residual are on the context's grid, as the non-key step takes them.
     """
 
     first: Tensor  # (N,) bool
     key: Tensor  # (N, 3, H, W) normalised image
     image: Tensor  # (N, T, 3, H, W)
-    motion: Tensor  # (N, T, 2, H, W) input pixels
-    residual: Tensor  # (N, T, 3, H, W) 8-bit levels
+    motion: Tensor  # (N, T, 2, h, w) feature pixels
+    residual: Tensor  # (N, T, 3, h, w) mean magnitude in 8-bit levels
     labels: Tensor  # (N, T, H, W) train ids
     clean: Tensor  # (N, 3, H, W) image of the last frame as it was before compression
 
-    def frame(self, t: int, device: str, stride: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return image, motion and residual of the frame number ``t`` on a device.
-
-        The last two are on the grid of a context with this stride, as the non-key step takes them.
-        """
+    def frame(self, t: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Return image, motion and residual of the frame number ``t`` on a device."""
         image = self.image[:, t].to(device, memory_format=torch.channels_last)
-        motion, error = self.motion[:, t].to(device), self.residual[:, t].to(device)
-        return image, to_grid(motion, stride), residual_magnitude(error, stride)
+        return image, self.motion[:, t].to(device), self.residual[:, t].to(device)
 
 
 class Lanes(IterableDataset[Stretch]):
@@ -65,14 +63,18 @@ class Lanes(IterableDataset[Stretch]):
     def __init__(
         self,
         source: Source,
-        config: Config,
+        model: TWNet,
         rollout: Rollout,
         lanes: int,
         seed: tuple[int, int],
         first: int = 0,
     ) -> None:
-        """Take so many lanes, from the number ``first`` on; each depends on its number alone."""
-        self.source, self.config, self.rollout = source, config, rollout
+        """Take so many lanes, from the number ``first`` on; each depends on its number alone.
+
+        Of ``model`` the input and the context's stride count.
+        """
+        self.source, self.rollout = source, rollout
+        self.config, self.stride = model.config, model.keyframe.stride
         self.lanes, self.seed = range(first, first + lanes), seed
 
     def __iter__(self) -> Iterator[Stretch]:
@@ -110,21 +112,21 @@ class Lanes(IterableDataset[Stretch]):
                 clean = network_image(rgb, geometry, self.config)[0]
                 yield Stretch(first, key_image[0], images, motions, errors, ids, clean)
 
-    @staticmethod
     def _step(
-        source: InputPass, frame: CodedFrame, picture: Tensor, previous: Tensor, labels: Picture
+        self,
+        source: InputPass,
+        frame: CodedFrame,
+        picture: Tensor,
+        previous: Tensor,
+        labels: Picture,
     ) -> tuple[Tensor, ...]:
         if frame.motion is None:
             raise RuntimeError(f"frame {frame.index} of a training clip is a second key frame")
-        motion = source.motion(frame.motion).dense()
+        motion, error = compensate(picture, previous, source.motion(frame.motion), self.stride)
         width, height = source.geometry.padded
         below, right = height - labels.shape[0], width - labels.shape[1]
         padded = np.pad(labels, ((0, below), (0, right)), constant_values=UNLABELLED)
-        return (
-            motion[0],
-            residual(picture, previous, motion)[0],
-            torch.from_numpy(padded),
-        )
+        return motion[0], error[0], torch.from_numpy(padded)
 
 
 @torch.no_grad()
