@@ -7,25 +7,40 @@ from twnet_ros.learn.training import loop
 
 
 @pytest.mark.parametrize(
-    ("device", "instructions", "amx", "expected"),
+    ("device", "instructions", "gain", "expected"),
     [
-        ("cpu", True, True, True),
-        ("cpu", True, False, False),
-        ("cpu", False, False, False),
-        ("cuda", True, False, True),
-        ("cuda", False, False, False),
+        ("cpu", True, 2.0, True),
+        ("cpu", True, 0.7, False),
+        ("cpu", False, 2.0, False),
+        ("cuda", True, 0.7, True),
+        ("cuda", False, 2.0, False),
     ],
 )
-def test_training_is_in_bfloat16_on_gpus_and_on_cpus_with_amx(
-    monkeypatch, device, instructions, amx, expected
+def test_training_is_in_bfloat16_on_gpus_and_on_cpus_that_it_makes_faster(
+    monkeypatch, network, device, instructions, gain, expected
 ):
     monkeypatch.setattr(loop, "has_bf16", lambda _: instructions)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx})
-    assert loop.trains_in_bf16(torch.device(device)) == expected
+    monkeypatch.setattr(loop, "_gain", lambda backbone, layer: gain)
+    assert loop.trains_in_bf16(network().config, device) == expected
+    if device == "cpu":
+        with loop.mixed_precision(network().config, device):
+            assert torch.is_autocast_enabled("cpu") == expected
 
 
-def test_a_cpu_that_says_nothing_of_amx_trains_in_float32(monkeypatch):
-    monkeypatch.setattr(loop, "has_bf16", lambda _: True)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    with loop.mixed_precision("cpu"):
-        assert not torch.is_autocast_enabled("cpu")
+def test_the_gain_is_measured_without_a_trace(monkeypatch):
+    """What is drawn at random afterwards must not depend on the processor."""
+    ran = []
+
+    def by_turns(*steps):
+        for step in steps:
+            step()
+            ran.append(step)
+        return [3.0, 2.0]
+
+    monkeypatch.setattr(loop, "by_turns", by_turns)
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    assert loop._gain.__wrapped__("mobilenetv1", 1) == 1.5
+    assert len(ran) == 2
+    assert torch.equal(torch.rand(3), expected)

@@ -21,7 +21,7 @@ from twnet_ros.cli import main
 from twnet_ros.learn.training import key, nonkey
 from twnet_ros.net import TWNet
 
-key.mixed_precision = nonkey.mixed_precision = lambda device: torch.autocast("cpu", enabled=False)
+key.mixed_precision = nonkey.mixed_precision = lambda *_: torch.autocast("cpu", enabled=False)
 TWNet.train = lambda model, mode=True: torch.nn.Module.train(model, False)
 fit = nonkey.fit_rectification
 nonkey.fit_rectification = lambda model, stretches, count, device: fit(model, stretches, 3, device)

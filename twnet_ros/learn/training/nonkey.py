@@ -73,14 +73,14 @@ def train_nonkey(
         if not isinstance(batch, Stretch):
             raise TypeError(f"expected a Stretch, got {type(batch).__name__}")
         model.eval()
-        with mixed_precision(device):
+        with mixed_precision(model.config, device):
             context = restart(model, batch, context, device)
             total, context = rollout_losses(model, batch, context, weights, device)
         total["loss"] = total["segmentation"] + rollout.consistency * total["consistency"]
         return total
 
     def late(method: str) -> Scores:
-        fast = "bf16" if trains_in_bf16(torch.device(device)) else "fp32"
+        fast = "bf16" if trains_in_bf16(model.config, device) else "fp32"
         scored = {k: score(model, clips, method, device, fast) for k, clips in held_out.items()}
         return {f"{name}_{method}": found.late().seen_miou() for name, found in scored.items()}
 

@@ -84,7 +84,7 @@ def fit_rectification(
     for number in range(1, ROUNDS + 1):
         title = f"least squares {number}/{ROUNDS}"
         for stretch in tqdm(islice(walk, count), title, count, leave=False):
-            with mixed_precision(device):
+            with mixed_precision(model.config, device):
                 context, *row = _walk(model, stretch, context, device)
             equations.add(*(feature.float() for feature in row))
         weight, bias = equations.solve()
