@@ -4,55 +4,28 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any
 
-import av
-from av.video.codeccontext import VideoCodecContext
-from av.video.frame import PictureType, VideoFrame
+from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
 from twnet_ros.codec import mpeg4
 from twnet_ros.codec.bitstream import NAMES, CodecName, Content, headers_of, inspect_packet
-from twnet_ros.codec.context import open_context
 from twnet_ros.codec.discontinuity import Discontinuity
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.frame import CodedFrame, FrameKind
 from twnet_ros.codec.limit import NO_FURTHER_LIMIT, Limit
 from twnet_ros.codec.motion import read_motion
+from twnet_ros.codec.picture import Picture, PictureDecoder
 from twnet_ros.codec.plane import color_matrix, is_full_range, read_planes
 from twnet_ros.codec.sequence import PacketSequence, sequence_of
-from twnet_ros.codec.trait import Traits
 
 WAITING = "waiting for a key frame"
 
-_KINDS = {
-    PictureType.I: FrameKind.I,
-    PictureType.P: FrameKind.P,
-    PictureType.B: FrameKind.B,
-    PictureType.S: FrameKind.P,  # of MPEG-4, with global motion
-    PictureType.SP: FrameKind.P,  # of AV1: a switch frame
-}
 # Every key frame of VP9 has in it what headers say elsewhere.
 _VP9_HEADERS = b"in the frame"
 # Their pictures may have other sizes than those that they are predicted from.
 _RESIZING = ("vp9", "av1")
-# More than any decoder holds back (16 reference pictures), so no live entry is ever dropped.
-_SENT_KEPT = 64
 _HEADERS_KEPT_BYTES = 1 << 16
-# Of these FFmpeg makes up what is missing of a picture.
-_CONCEALED = ("h264", "mpeg4")
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """What is kept of a packet while its picture is in the decoder."""
-
-    pts: int | None
-    traits: Traits
-
-
-_UNKNOWN = _Sent(None, Traits())  # a picture of no packet that is known
 
 
 class StreamDecoder:
@@ -95,7 +68,7 @@ class StreamDecoder:
         self._keep_broken = keep_broken
         self._limit = limit
         self._index = 0
-        self._context: VideoCodecContext
+        self._pictures: PictureDecoder
         self._sequence: PacketSequence
         self._fault: str
         self._follows: bool  # nothing was lost since the last frame came out
@@ -104,13 +77,10 @@ class StreamDecoder:
         self._headers: bytes  # headers that wait for the next picture
         self._known_headers: bytes  # those of the last key picture, b'' after a fault
         self._size: tuple[int, int] | None
-        self._sent: int
-        self._in_decoder: dict[int, _Sent]
         self._reformatter = VideoReformatter()
         self._stale: bool  # FFmpeg holds pictures from before a fault
         self._begun: bool  # an intact frame came since the stream began, or was lost from outside
         self._rescued: list[CodedFrame]  # from before a packet that could not be decoded
-        self._held: list[VideoFrame]  # B pictures, whose later reference may be damaged
         self._damaged: int | None  # the first packet whose picture FFmpeg had to conceal
         self.reset()
 
@@ -165,7 +135,7 @@ class StreamDecoder:
         started = time.perf_counter()
         self._notice = ""
         self._damaged = None
-        sent = self._sent
+        sent = self._pictures.count
         frames, self._rescued = self._rescued, []
         try:
             content = inspect_packet(self._codec, data, self._limit.packet_bytes)
@@ -198,7 +168,7 @@ class StreamDecoder:
                     return frames
             frames += self._renew(content, started)
             try:
-                self._collect(self._ready(self._send(data, pts)), started, frames)
+                self._collect(self._send(data, pts), started, frames)
                 return frames
             except CodecError:
                 if not (headers and goes_on):
@@ -207,7 +177,7 @@ class StreamDecoder:
             frames += self._rescue(sent, started)
             self._begin(headers)
             self._sequence.follow(data)
-            self._collect(self._ready(self._send(data, pts)), started, frames)
+            self._collect(self._send(data, pts), started, frames)
             return frames
         except CodecError as error:
             if self._is_recovering():
@@ -230,7 +200,7 @@ class StreamDecoder:
         CodecError where one of them cannot be decoded; those before it come with the next call.
         """
         try:
-            self._collect(self._receive_rest(), time.perf_counter(), self._rescued)
+            self._collect(self._pictures.rest(), time.perf_counter(), self._rescued)
         except CodecError as error:
             self._lose(str(error))
             raise
@@ -251,19 +221,16 @@ class StreamDecoder:
 
     def reset(self) -> None:
         """Forget the stream, its headers included, and wait for its next key frame."""
-        self._context = open_context(self._codec, self._limit)
+        self._pictures = PictureDecoder(self._codec, self._limit)
         self._sequence = sequence_of(self._codec)
         self._fault, self._follows = WAITING, False
         self._configured = self._codec == "vp9"  # which has no headers
         self._headers = b""
         self._known_headers = b""
         self._size = None
-        self._sent = 0
-        self._in_decoder = {}
         self._stale = False
         self._begun = False
         self._rescued = []
-        self._held = []
         self._damaged = None
 
     def _key_headers(self, data: bytes, content: Content) -> bytes:
@@ -286,8 +253,8 @@ class StreamDecoder:
 
     def _is_recovering(self) -> bool:
         """Tell whether no frame is to come that is intact; never so of MPEG-4."""
-        whole = any(sent.traits.whole for sent in self._in_decoder.values())
-        return self._codec == "h264" and bool(self._fault) and not whole
+        recovers = self._codec == "h264" and bool(self._fault)
+        return recovers and not self._pictures.awaits_whole()
 
     def _begin(self, headers: bytes) -> None:
         """
@@ -297,10 +264,8 @@ class StreamDecoder:
         of another MPEG-4 encoder, sound pictures were refused, or came out with wrong samples. So
         this follows a fault, other headers, or a key picture that cannot be decoded otherwise.
         """
-        self._context = open_context(self._codec, self._limit)
+        self._pictures.restart()
         self._sequence.forget()
-        self._in_decoder.clear()
-        self._held.clear()
         self._stale = False
         self._known_headers = headers
 
@@ -308,7 +273,7 @@ class StreamDecoder:
         """Return the frames held back; broken ones are no reason to refuse the next picture."""
         frames: list[CodedFrame] = []
         with suppress(CodecError):
-            self._collect(self._receive_rest(), started, frames)
+            self._collect(self._pictures.rest(), started, frames)
         return frames
 
     def _rescue(self, sent: int, started: float) -> list[CodedFrame]:
@@ -317,10 +282,10 @@ class StreamDecoder:
             return []
         frames: list[CodedFrame] = []
         with suppress(CodecError):  # the packet's own error is the one to tell
-            pictures = self._receive_rest()
+            pictures = self._pictures.rest()
             end = sent if self._damaged is None else min(sent, self._damaged)
-            whole = [one for one in pictures if one.pts is not None and one.pts < end]
-            self._collect([one for one in whole if not one.is_corrupt], started, frames)
+            whole = [one for one in pictures if 0 <= one.number < end and not one.concealed]
+            self._collect(whole, started, frames)
         return frames
 
     def _heed(self, gap: Discontinuity, started: float, frames: list[CodedFrame]) -> None:
@@ -332,77 +297,28 @@ class StreamDecoder:
         # In AV1 it holds none; the others have no gap that breaks the chain. And what is kept of a
         # broken chain goes on from what FFmpeg has, which is not to be drained then.
         if self._codec == "h264" and not self.keeps:
-            self._collect(self._receive_rest(), started, frames)
+            self._collect(self._pictures.rest(), started, frames)
         self._interrupt(self._fault or f"{WAITING}: {gap.reason}")
 
-    def _send(self, data: bytes, pts: int | None) -> list[VideoFrame]:
-        # Packet(bytes) would borrow the bytes without the zeroed padding that FFmpeg's bit
-        # readers run into, and sound packets would then fail at random.
-        packet = av.Packet(len(data))
-        packet.update(data)
-        packet.pts = packet.dts = self._sent
-        self._in_decoder[self._sent] = _Sent(pts, self._sequence.traits)
-        self._sent += 1
-        if len(self._in_decoder) > _SENT_KEPT:
-            del self._in_decoder[next(iter(self._in_decoder))]
-        return self._receive(packet)
+    def _send(self, data: bytes, pts: int | None) -> list[Picture]:
+        return self._pictures.send(data, pts, self._sequence.traits)
 
-    def _receive(self, packet: av.Packet[Any] | None) -> list[VideoFrame]:
-        if packet is None and self._codec == "mpeg4":  # what is held back comes without vectors
-            for number, sent in self._in_decoder.items():
-                self._in_decoder[number] = _Sent(sent.pts, replace(sent.traits, motion=False))
-        try:
-            return self._context.decode(packet)
-        except av.FFmpegError as error:
-            size = "the end of the stream" if packet is None else f"{packet.size} bytes"
-            raise CodecError(
-                f"decode error: expected a whole {self._codec} picture, "
-                f"got {size}: {error.strerror}"
-            ) from error
-
-    def _receive_rest(self) -> list[VideoFrame]:
-        """Return all pictures that are held back, here and by FFmpeg."""
-        held, self._held = self._held, []
-        return held + self._receive(None)
-
-    def _ready(self, pictures: list[VideoFrame]) -> list[VideoFrame]:
-        """
-        Hold B pictures back until what they may be predicted from is out, too.
-
-        That FFmpeg had to conceal a part of a picture shows only when that comes out.
-        """
-        pictures, self._held = self._held + pictures, []
-        while self._codec in _CONCEALED and pictures and self._is_early(pictures[-1]):
-            self._held.insert(0, pictures.pop())
-        return pictures
-
-    def _is_early(self, picture: VideoFrame) -> bool:
-        """Tell whether it is a B picture, and one that was decoded before it is not yet out."""
-        number = -1 if picture.pts is None else picture.pts
-        kind = self._in_decoder.get(number, _UNKNOWN).traits.kind
-        between = (kind or _KINDS.get(PictureType(picture.pict_type))) is FrameKind.B
-        return between and any(other < number for other in self._in_decoder)
-
-    def _collect(
-        self, pictures: list[VideoFrame], started: float, frames: list[CodedFrame]
-    ) -> None:
+    def _collect(self, pictures: list[Picture], started: float, frames: list[CodedFrame]) -> None:
         """Add the pictures' frames up to one that is refused, for which there is a CodecError."""
-        concealed = [one.pts for one in pictures if one.is_corrupt and one.pts is not None]
+        concealed = [one.number for one in pictures if one.concealed and one.number >= 0]
         self._damaged = min(concealed, default=self._damaged)
+        spoiled = False  # what FFmpeg held when a picture was damaged does not end that fault
         for picture in pictures:
             follows, self._follows = self._follows, False  # until this one has come out
-            picture_type = PictureType(picture.pict_type)
-            if picture_type is PictureType.NONE and self._fault:
+            if picture.type is PictureType.NONE and self._fault:
                 continue  # made up by the decoder in place of a missing one
-            number = -1 if picture.pts is None else picture.pts
-            sent = self._in_decoder.pop(number, _UNKNOWN)
-            if picture_type not in _KINDS:
+            kind, sent = picture.kind, picture.sent
+            if kind is None:
                 raise CodecError(
-                    f"decode error: expected an I, P or B picture, got {picture_type.name}"
+                    f"decode error: expected an I, P or B picture, got {picture.type.name}"
                 )
-            kind = sent.traits.kind or _KINDS[picture_type]
             # What was decoded after such a picture may be predicted from it.
-            damaged = picture.is_corrupt or (bool(concealed) and number > min(concealed))
+            damaged = picture.concealed or (bool(concealed) and picture.number > min(concealed))
             if damaged:
                 error = (
                     f"decode error: expected a whole {kind.value} picture, "
@@ -411,20 +327,16 @@ class StreamDecoder:
                 if not self.keeps:
                     raise CodecError(error)
                 self._break(f"{WAITING}: {error}")
-            matrix, full_range = color_matrix(picture, self._codec), is_full_range(picture)
-            y, u, v = read_planes(picture, matrix, full_range, self._reformatter)
+                spoiled = True
+            image, codec = picture.image, self._codec
+            matrix, full_range = color_matrix(image, codec), is_full_range(image)
+            y, u, v = read_planes(image, matrix, full_range, self._reformatter)
             key, whole = kind is FrameKind.I, sent.traits.whole
-            if not damaged and (key if whole is None else whole):
+            if not spoiled and (key if whole is None else whole):
                 self._fault = ""
-            resizes = key or self._codec in _RESIZING
-            if self._size not in (None, y.shape) and not resizes:
-                self._fault = (
-                    f"expected {self._size[1]}x{self._size[0]} px up to the next key frame, "
-                    f"got {y.shape[1]}x{y.shape[0]}"
-                )
-                self._sequence.forget()
-            self._size = (y.shape[0], y.shape[1])
+            self._check_size((y.shape[0], y.shape[1]), may_change=key or codec in _RESIZING)
             self._begun = self._begun or not self._fault
+            motion = read_motion(image, codec) if sent.traits.motion and not key else None
             now = time.perf_counter()
             frames.append(
                 CodedFrame(
@@ -437,9 +349,7 @@ class StreamDecoder:
                     v=v,
                     color_matrix=matrix,
                     full_range=full_range,
-                    motion=read_motion(picture, self._codec)
-                    if sent.traits.motion and not key
-                    else None,
+                    motion=motion,
                     intact=not self._fault,
                     fault=self._fault,
                     follows=follows,
@@ -449,6 +359,16 @@ class StreamDecoder:
             self._index += 1
             self._follows = True
             started = now
+
+    def _check_size(self, size: tuple[int, int], *, may_change: bool) -> None:
+        """Break the chain where the size (height, width) changes and may not."""
+        if self._size not in (None, size) and not may_change:
+            self._fault = (
+                f"expected {self._size[1]}x{self._size[0]} px up to the next key frame, "
+                f"got {size[1]}x{size[0]}"
+            )
+            self._sequence.forget()
+        self._size = size
 
     def _break(self, reason: str) -> None:
         self._sequence.forget()
@@ -460,8 +380,7 @@ class StreamDecoder:
         if self.keeps:
             self._stale = True
             # An I picture from before the fault, or a damaged one, does not end it.
-            for number, sent in self._in_decoder.items():
-                self._in_decoder[number] = _Sent(sent.pts, replace(sent.traits, whole=False))
+            self._pictures.mark(whole=False)
         else:
             self._forget()
 
@@ -471,8 +390,5 @@ class StreamDecoder:
         self._break(reason)
 
     def _forget(self) -> None:
-        """Have FFmpeg forget all pictures, that none leaks into others; parameter sets stay."""
-        self._in_decoder.clear()
-        self._held.clear()
+        self._pictures.forget()
         self._stale = False
-        self._context.flush_buffers()
