@@ -56,6 +56,8 @@ def trains_in_bf16(config: Config, device: str) -> bool:
 
 
 @cache
+@torch.inference_mode(False)
+@torch.enable_grad()
 def _gain(backbone: str, layer: int) -> float:
     """Return how many times as fast as in float32 a CPU trains a backbone in bfloat16."""
     with torch.random.fork_rng(devices=[]):
