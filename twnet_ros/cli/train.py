@@ -47,7 +47,7 @@ def _train(options: argparse.Namespace, device: str, first: bool) -> None:
             device=device,
         )
     else:
-        rollout = Rollout(consistency=options.consistency, key_share=options.key_rate)
+        rollout = Rollout(consistency=options.consistency)
         step_two(
             data,
             schedule,
@@ -103,8 +103,6 @@ def describe(commands: Commands) -> None:
         help="of the warped context: none, CFR alone, or CFR with RGA; default: the checkpoint's",
     )
     nonkey.add_argument("--consistency", type=float, default=10.0, help="lambda of equation 8")
-    text = "share of the rate for the key-frame CNN, default: 0, which leaves it as it is"
-    nonkey.add_argument("--key-rate", type=float, default=0.0, metavar="SHARE", help=text)
 
 
 def _add_training(

@@ -9,8 +9,8 @@ from twnet_ros.learn.data.clip import Coding
 from twnet_ros.learn.evaluation.evaluate import make_clips, score
 from twnet_ros.learn.training.loop import Schedule
 from twnet_ros.learn.training.loss import consistency_loss, segmentation_loss
-from twnet_ros.learn.training.nonkey import per_frame_loss, rollout_losses, train_nonkey
-from twnet_ros.learn.training.rollout import Lanes, Rollout, restart
+from twnet_ros.learn.training.nonkey import rollout_losses, train_nonkey
+from twnet_ros.learn.training.rollout import Lanes, Rollout
 from twnet_ros.net import FeatureState, load_checkpoint
 
 ROLLOUT = Rollout(frames=2, shortest=4, longest=7, fit=2)
@@ -85,46 +85,6 @@ def test_training_leaves_the_key_frame_cnn_as_it_is(source, network, tmp_path):
         part, _, rest = name.partition(".")
         if part in copied:
             assert torch.equal(buffer, before[f"{copied[part]}.{rest}"]), name
-
-
-def test_the_key_frame_cnn_learns_on_where_it_is_told_to(source, network, tmp_path):
-    """Its weights do, at its share of the rate; the batch norms keep their statistics."""
-    moved = {}
-    for share in (0.1, 1.0):
-        model = network()
-        before = {k: v.clone() for k, v in model.keyframe.state_dict().items()}
-        rollout = replace(ROLLOUT, key_share=share)
-        train_nonkey(model, source, {}, schedule(2), rollout, tmp_path / str(share))
-        after = model.keyframe.state_dict()
-        for name, _ in model.keyframe.named_buffers():
-            assert torch.equal(after[name], before[name]), name
-        parameters = [name for name, _ in model.keyframe.named_parameters()]
-        assert not any(torch.equal(after[name], before[name]) for name in parameters)
-        moved[share] = sum(float((after[n] - before[n]).abs().sum()) for n in parameters)
-    assert moved[0.1] == pytest.approx(0.1 * moved[1.0], rel=0.3)
-
-
-def test_the_key_frame_cnn_has_a_loss_of_its_own(stretch, network):
-    model, weights = network().eval(), torch.tensor([1.0, 2.0, 3.0])
-    expected = segmentation_loss(model.key(stretch.image[:, 1])[0], stretch.labels[:, 1], weights)
-    found = per_frame_loss(model, stretch, weights, "cpu")
-    assert torch.allclose(found, expected, rtol=1e-3)
-    found.backward()
-    assert all(p.grad is not None for p in model.keyframe.parameters())
-    assert all(p.grad is None for p in model.head.parameters())
-
-
-def test_a_clip_that_begins_tells_the_key_frame_cnn_what_became_of_its_context(stretch, network):
-    model, weights = network().eval(), torch.ones(3)
-    for begins in (True, False):
-        stretch.first = torch.tensor([begins, begins])
-        context = restart(model, stretch, torch.ones(2, 128, 4, 6), "cpu")
-        losses, after = rollout_losses(model, stretch, context, weights, "cpu")
-        model.zero_grad()
-        losses["segmentation"].backward()
-        deep = [p.grad for p in model.keyframe.context.parameters()]
-        assert all((grad is not None) == begins for grad in deep)
-        assert not after.requires_grad
 
 
 def test_every_clip_of_the_training_begins_at_its_key_frame(

@@ -39,11 +39,7 @@ def train_nonkey(
     run: Path,
     device: str = "cpu",
 ) -> None:
-    """Fine-tune head, tail, CFR and RGA with equation 8.
-
-    The key-frame CNN stays as it is, as in the paper, or learns at ``rollout.key_share`` of the
-    rate, too: as the network per frame, from the same pictures, and from what becomes of the
-    contexts that clips begin with.
+    """Fine-tune head, tail, CFR and RGA with equation 8; the key-frame CNN stays as it is.
 
     The consistency term holds the context against the one that the key-frame CNN finds in the
     frame before it was compressed: what is carried along from a better picture is not undone.
@@ -59,7 +55,6 @@ def train_nonkey(
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = class_weights(histogram(source, len(model.config.classes))).to(device)
     context, own = torch.empty(0), parallel.share(schedule.batch)
-    learns = rollout.key_share > 0
 
     def stretches(seed: int) -> Iterator[Stretch]:
         numbers = (schedule.seed, seed)
@@ -79,13 +74,9 @@ def train_nonkey(
             raise TypeError(f"expected a Stretch, got {type(batch).__name__}")
         model.eval()
         with mixed_precision(model.config, device):
-            with torch.set_grad_enabled(learns):
-                context = restart(model, batch, context, device)
+            context = restart(model, batch, context, device)
             total, context = rollout_losses(model, batch, context, weights, device)
-            total["loss"] = total["segmentation"] + rollout.consistency * total["consistency"]
-            if learns:
-                total["per_frame"] = per_frame_loss(model, batch, weights, device)
-                total["loss"] = total["loss"] + total["per_frame"]
+        total["loss"] = total["segmentation"] + rollout.consistency * total["consistency"]
         return total
 
     def late(method: str) -> Scores:
@@ -93,11 +84,7 @@ def train_nonkey(
         scored = {k: score(model, clips, method, device, fast) for k, clips in held_out.items()}
         return {f"{name}_{method}": found.late().seen_miou() for name, found in scored.items()}
 
-    def per_frame() -> Scores:
-        return late("per_frame")
-
-    if not learns:
-        per_frame = cache(per_frame)
+    per_frame = cache(lambda: late("per_frame"))  # the key-frame CNN stays as it is
 
     def validate() -> Scores:
         ours = late("twnet")
@@ -112,8 +99,6 @@ def train_nonkey(
             fit_rectification(model, stretches(0), rollout.fit, device)
     if model.attends:
         groups.append((ATTENTION_SHARE, list(model.rga.parameters())))
-    if learns:
-        groups.append((rollout.key_share, list(model.keyframe.requires_grad_().parameters())))
     optimise(model, groups, schedule, batches, losses, validate, run)
 
 
@@ -141,10 +126,3 @@ def rollout_losses(
         "context_rms": state.context.detach().square().mean().sqrt(),
     }
     return losses, state.context.detach()
-
-
-def per_frame_loss(model: TWNet, batch: Stretch, weights: Tensor, device: str) -> Tensor:
-    """Return the key-frame CNN's own loss on the last frame, as it was decoded."""
-    image, _, _ = batch.frame(-1, device)
-    logits, _ = model.key(image)
-    return segmentation_loss(logits, batch.labels[:, -1].to(device), weights)

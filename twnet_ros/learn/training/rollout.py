@@ -32,7 +32,6 @@ class Rollout:
     shortest: int = 8  # P-frames of a clip at least
     longest: int = 60  # and at most
     consistency: float = 10.0  # lambda of equation 8
-    key_share: float = 0.0  # of the rate, for the key-frame CNN; 0 leaves it as it is
     fit: int = 32  # stretches for each round of the least-squares start
 
 
@@ -130,6 +129,7 @@ class Lanes(IterableDataset[Stretch]):
         return motion[0], error[0], torch.from_numpy(padded)
 
 
+@torch.no_grad()
 def restart(model: TWNet, batch: Stretch, context: Tensor, device: str) -> Tensor:
     """Return the lanes' contexts (N, C, h, w): the key step's where a clip begins."""
     first = batch.first
