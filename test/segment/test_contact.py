@@ -1,8 +1,11 @@
 """Pictures side by side: where each is, at what size, and what is left blank."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from twnet_ros.codec import FrameKind
 from twnet_ros.segment.contact import (
     COLUMNS,
     contact_sheet,
@@ -96,3 +99,16 @@ def test_a_contact_sheet_has_a_row_a_frame_and_names_what_occurs(clip):
     squares = sheet[-LINE - MARGIN :]
     assert (squares[4:18, MARGIN : MARGIN + 14] == colors[2]).all()  # c alone
     assert not (squares == colors[0]).all(2).any()
+
+
+def test_a_frame_without_vectors_is_not_taken_for_an_i_frame(clip):
+    found = next(iter(inspect(clip(1))))
+    bare = replace(found, frame=replace(found.frame, kind=FrameKind.B, key=False))
+    labels = np.zeros((found.frame.height, found.frame.width), np.uint8)
+    height = round(found.frame.height * 400 / found.frame.width)
+    motion = np.s_[LINE : LINE + height, 400 + 2 * MARGIN : 2 * (400 + MARGIN)]
+    sheets = [
+        contact_sheet([(one, labels)], ["a"], np.zeros((1, 3), np.uint8)) for one in (found, bare)
+    ]
+    words = [sheet[motion] for sheet in sheets]
+    assert all((word < 128).any() for word in words) and not np.array_equal(*words)

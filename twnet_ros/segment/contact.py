@@ -27,7 +27,8 @@ def contact_sheet(
     rows = [_headings(COLUMNS, width)]
     for found, labels in frames:
         pictures = (*side_pictures(found), render_labels(labels, colors))
-        row = _fit(pictures, width, "none in an I-frame")
+        blank = "none in an I-frame" if found.frame.key else "no vectors that can be used"
+        row = _fit(pictures, width, blank)
         title = f"frame {found.frame.index}, {found.frame.kind.value}"
         cv2.putText(row[0], title, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 0), 1)
         rows.append(_beside(row))
