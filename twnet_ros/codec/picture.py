@@ -35,6 +35,10 @@ class Sent:
     pts: int | None
     traits: Traits
 
+    def marked(self, **traits: Any) -> Sent:
+        """Return it with these traits changed."""
+        return replace(self, traits=replace(self.traits, **traits))
+
 
 _UNKNOWN = Sent(None, Traits())  # a picture of no packet that is known
 
@@ -61,10 +65,6 @@ class Picture:
     def concealed(self) -> bool:
         """Whether FFmpeg made up a part of it."""
         return bool(self.image.is_corrupt)
-
-    def marked(self, **traits: bool) -> Picture:
-        """Return it with these traits changed."""
-        return replace(self, sent=_marked(self.sent, traits))
 
 
 class PictureDecoder:
@@ -96,8 +96,8 @@ class PictureDecoder:
 
     def mark(self, **traits: bool) -> None:
         """Change these traits of all pictures that have not come out."""
-        self._sent = {number: _marked(sent, traits) for number, sent in self._sent.items()}
-        self._held = [picture.marked(**traits) for picture in self._held]
+        self._sent = {number: sent.marked(**traits) for number, sent in self._sent.items()}
+        self._held = [replace(one, sent=one.sent.marked(**traits)) for one in self._held]
 
     def awaits_whole(self) -> bool:
         """Tell whether a picture that has not come out ends a fault."""
@@ -105,7 +105,8 @@ class PictureDecoder:
         return any(sent.traits.whole for sent in waiting)
 
     def send(self, data: bytes, pts: int | None, traits: Traits) -> list[Picture]:
-        """Decode a packet and return the pictures that are ready, in display order.
+        """
+        Decode a packet and return the pictures that are ready, in display order.
 
         CodecError where FFmpeg refuses it.
         """
@@ -152,7 +153,3 @@ class PictureDecoder:
         if self._codec not in _CONCEALED or picture.kind is not FrameKind.B:
             return False
         return any(number < picture.number for number in self._sent)
-
-
-def _marked(sent: Sent, traits: dict[str, Any]) -> Sent:
-    return Sent(sent.pts, replace(sent.traits, **traits))

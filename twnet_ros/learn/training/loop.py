@@ -50,9 +50,9 @@ def trains_in_bf16(config: Config, device: str) -> bool:
     bfloat16 one took half as long, the other 1.4 times as long as in float32.
     """
     place = torch.device(device)
-    if not has_bf16(place) or place.type == "cuda":
-        return has_bf16(place)
-    return _gain(config.backbone, config.layer) > 1
+    if not has_bf16(place):
+        return False
+    return place.type == "cuda" or _gain(config.backbone, config.layer) > 1
 
 
 @cache
