@@ -9,6 +9,7 @@ import pytest
 
 from twnet_ros.codec import FrameKind, StreamDecoder
 from twnet_ros.codec.bitstream import headers_of
+from twnet_ros.nodes.backlog import MOST_TICKETS
 from twnet_ros.nodes.pipeline import BROKEN, NOBODY, SKIPPED, Pipeline
 from twnet_ros.segment import Path, Wish
 
@@ -351,6 +352,26 @@ def test_after_an_overflow_a_key_frame_without_headers_will_do(start, sink, hold
     labelled = [ticket.segmentation is not None for ticket in tickets]
     assert labelled == [True] + [False] * 5 + [True] * 3
     assert tickets[5].waiting and "overflowed" in tickets[5].reason
+
+
+def test_of_a_flood_the_last_tickets_come_back_and_all_packets_count(
+    start, sink, hold, mpeg4_packets
+):
+    """Handed back one by one, more than there is time for, they would keep the labels waiting."""
+    entered, gate = hold
+    pipeline = start(queue_size=4)
+    push_all(pipeline, mpeg4_packets[:1])
+    entered.wait()
+    flood = 2 * MOST_TICKETS
+    for number in range(flood):
+        pipeline.push(mpeg4_packets[1].data, "mpeg4", f"flood {number}", SECOND_NS)
+    push_all(pipeline, mpeg4_packets[:1], first=1)
+    gate.set()
+    _, *dropped, last = sink.take(1 + MOST_TICKETS + 1)
+    first = flood - MOST_TICKETS
+    assert [one.header for one in dropped] == [f"flood {n}" for n in range(first, flood)]
+    assert all(one.dropped for one in dropped)
+    assert last.segmentation is not None and last.packets_dropped == flood
 
 
 def test_headers_in_dropped_packets_are_kept(start, sink, hold, headers_once):

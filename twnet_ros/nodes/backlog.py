@@ -10,6 +10,8 @@ from twnet_ros.codec.payload import annexb_payload
 from twnet_ros.nodes.ticket import Ticket
 
 QUEUE_BYTES = 1 << 26  # of all that wait together
+# To hand each of a flood back would take longer than the flood, and starve what comes after it.
+MOST_TICKETS = 256  # of packets dropped in a row; the others are counted
 TOO_FAST = "packets come faster than they are segmented"
 # Stamps of B-frames go back by a few frames; those of a recording that starts again by more.
 REORDERED_PACKETS = 16
@@ -26,7 +28,8 @@ class Waiting:
     format: str
     gap: str = ""  # why the packets before it are missing, or the stream begins anew
     goes_on: bool = False  # some of the stream's packets are missing, and it is the same stream
-    lost: list[Ticket] = field(default_factory=list)  # of those that are missing
+    lost: list[Ticket] = field(default_factory=list)  # of those that are missing, the last ones
+    forgotten: int = 0  # of those that are missing, the others
     headers: bytes = b""  # the last ones found in them
 
     def open(self) -> tuple[CodecName, bytes]:
@@ -46,7 +49,8 @@ class Backlog:
     """A queue between the thread that receives and the one that decodes.
 
     Bounded by ``size`` packets and QUEUE_BYTES. What does not fit drops all that waits, up to the
-    next key frame: a stream that has lost one packet cannot do without the others.
+    next key frame: a stream that has lost one packet cannot do without the others. Of those dropped in
+    a row the last MOST_TICKETS tickets are kept, the others counted.
     """
 
     def __init__(self, size: int) -> None:
@@ -116,8 +120,12 @@ class Backlog:
         for lost in self._packets:
             lost.ticket.drop(f"{packet.gap}: {TOO_FAST}")
             packet.lost += [*lost.lost, lost.ticket]
+            packet.forgotten += lost.forgotten
             if lost.format == packet.format:
                 packet.headers = lost.own_headers() or lost.headers or packet.headers
+        excess = max(0, len(packet.lost) - MOST_TICKETS)
+        packet.forgotten += excess
+        del packet.lost[:excess]
         self._packets.clear()
         self._bytes = len(packet.data)
 
