@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from twnet_ros.learn.evaluation.complexity import PRODUCT, count_macs
 from twnet_ros.net import Config, FeatureState, TWNet, residual_magnitude, to_grid, warp_cubic
+from twnet_ros.net.config import CORRECTIONS
 
 SIZE = (1024, 2048)
 LAYERS = (1, 2, 3)
@@ -228,7 +229,7 @@ def test_corrections_are_what_the_paper_adds_one_after_the_other(correcting, net
     with torch.no_grad():
         _, state = full.key(inputs(seed=9)[0])
         head = full.head(image)
-        for correction in ("none", "cfr", "rga"):
+        for correction in CORRECTIONS:
             model = network(correction=correction)
             own = model.state_dict()
             model.load_state_dict({k: t for k, t in full.state_dict().items() if k in own})
@@ -241,11 +242,12 @@ def test_corrections_are_what_the_paper_adds_one_after_the_other(correcting, net
     assert torch.equal(contexts["none"], warped)
     assert torch.allclose(contexts["cfr"], warped + missing, atol=1e-5)
     assert torch.allclose(contexts["rga"], warped + attention * missing, atol=1e-5)
+    assert torch.equal(contexts["fusion"], contexts["rga"])  # the rest is the engine's
     assert not hasattr(network(correction="none"), "cfr")
     assert not hasattr(network(correction="cfr"), "rga")
 
 
-@pytest.mark.parametrize("layer, offered", [(1, "none or cfr or rga"), (3, "none")])
+@pytest.mark.parametrize("layer, offered", [(1, "none or cfr or rga or fusion"), (3, "none")])
 def test_a_correction_that_a_layer_cannot_have_is_refused(network, layer, offered):
     wrong = "rga" if layer == 3 else "flow"
     with pytest.raises(ValueError, match=f"expected {offered} with layer {layer}, got '{wrong}'"):

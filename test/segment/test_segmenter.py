@@ -13,6 +13,7 @@ from twnet_ros.codec import BlockMotion, CodecError, FrameKind, StreamDecoder
 from twnet_ros.learn.streets import Street
 from twnet_ros.net import residual, residual_magnitude, to_grid
 from twnet_ros.segment import KeyPolicy, Path, Segmenter, SegmentError, find_model, key_policy
+from twnet_ros.segment.fusion import fuse_by_torch
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.output import label
 
@@ -63,25 +64,34 @@ def test_pts_are_passed_on(engine, packets, pan):
     assert [r.pts for r in run(segmenter, frames)] == stamps
 
 
+@pytest.mark.parametrize("correction", ["rga", "fusion"])
 @pytest.mark.parametrize("backbone", ["mobilenetv1", "ddrnet23slim"])  # logits at 1/4 and 1/8
 @torch.inference_mode()
-def test_the_steps_are_the_network_s_on_what_the_codec_said(network, coded, pan, backbone):
+def test_the_steps_are_the_network_s_on_what_the_codec_said(
+    network, coded, pan, backbone, correction
+):
     """Follow the whole recurrence beside the engine, from its parts."""
-    model = network(backbone=backbone)
+    settings = {"backbone": backbone, "correction": correction}
+    model = network(**settings)
     frames = coded(pan(4, width=176, height=112, dx=3, dy=-2), gop=12)
-    results = run(Segmenter(network(backbone=backbone), "cpu", "fp32"), frames)
+    results = run(Segmenter(network(**settings), "cpu", "fp32"), frames)
     geometry = Geometry.of((176, 112), (96, 64))
     source = InputPass(geometry, model.config, torch.device("cpu"), torch.float32)
-    state = previous = None
+    state = previous = seen = None
     for frame, result in zip(frames, results, strict=True):
         picture, image = source.convert(frame)
         if frame.key:
             logits, state = model.key(image)
         else:
             motion, stride = source.motion(frame.motion).dense(), model.keyframe.stride
-            error = residual_magnitude(residual(picture, previous, motion), stride)
+            missing = residual(picture, previous, motion)
+            error = residual_magnitude(missing, stride)
             logits, state = model.nonkey(image, to_grid(motion, stride), error, state)
-        previous = picture
+            if correction == "fusion":
+                stride = geometry.padded[0] // logits.shape[3]
+                grids = to_grid(motion, stride), residual_magnitude(missing, stride)
+                logits = fuse_by_torch(logits, seen, *grids)
+        previous, seen = picture, logits
         assert (result.labels == label(logits, geometry)).mean() > 0.995
 
 

@@ -99,7 +99,7 @@ def describe(commands: Commands) -> None:
     nonkey.add_argument("--layer", type=int, choices=(1, 2, 3), help=text)
     nonkey.add_argument(
         "--correction",
-        choices=("none", "cfr", "rga"),
+        choices=("none", "cfr", "rga", "fusion"),
         help="of the warped context: none, CFR alone, or CFR with RGA; default: the checkpoint's",
     )
     nonkey.add_argument("--consistency", type=float, default=10.0, help="lambda of equation 8")

@@ -17,7 +17,8 @@ BACKBONES: dict[str, Callable[[int, int], Backbone]] = {
     "mobilenetv2": mobilenet_v2,
     "resnet18": resnet18,
 }
-CORRECTIONS = ("none", "cfr", "rga")  # each with what the one before it has
+# Each with what the one before it has; the last is the engine's, which carries logits along, too.
+CORRECTIONS = ("none", "cfr", "rga", "fusion")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Config:
     input_size: tuple[int, int]  # (width, height) that the video is scaled to fit, in pixels
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)  # RGB, 8-bit levels
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
-    correction: str = "rga"  # one of CORRECTIONS; none for layer 3, which has no spatial feature
+    correction: str = "fusion"  # one of CORRECTIONS; none for layer 3, without spatial feature
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:

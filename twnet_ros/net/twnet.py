@@ -41,7 +41,7 @@ class TWNet(nn.Module):
         self.head = copy.deepcopy(self.keyframe.head)
         self.tail = copy.deepcopy(self.keyframe.tail)
         self.corrects = config.correction != "none"
-        self.attends = config.correction == "rga"
+        self.attends = config.correction in ("rga", "fusion")
         if self.corrects:
             self.cfr = ContextFeatureRectification(self.keyframe.channels)
         if self.attends:

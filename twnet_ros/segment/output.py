@@ -37,7 +37,7 @@ def classify(
             return _label_fused(logits, rows, columns), None
         return label_by_torch(logits, rows, columns).cpu().numpy(), None
     if on_cpu:
-        labels, confidence = rate(_grid(logits), rows, columns, least)
+        labels, confidence = rate(pixels(logits), rows, columns, least)
     else:
         rated = rate_by_torch(logits, rows, columns, least)
         labels, confidence = (part.cpu().numpy() for part in rated)
@@ -81,14 +81,14 @@ def _interpolate(logits: Tensor, rows: Taps, columns: Taps) -> Tensor:
     return torch.lerp(x[:, :, left], x[:, :, right], across)
 
 
-def _grid(logits: Tensor) -> NDArray[np.float32]:
+def pixels(logits: Tensor) -> NDArray[np.float32]:
     """Return logits as (h, w, C), a view of channels-last memory in float32."""
     return logits[0].permute(1, 2, 0).float().contiguous().numpy()
 
 
 def _label_fused(logits: Tensor, rows: Taps, columns: Taps) -> NDArray[np.uint8]:
     """Run the fused loop over bands of rows."""
-    grid = _grid(logits)
+    grid = pixels(logits)
     winners = np.empty(grid.shape[:2], np.uint8)
     labels = np.empty((len(rows[0]), len(columns[0])), np.uint8)
 

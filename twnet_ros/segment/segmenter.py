@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, compose
-from twnet_ros.net import FeatureState, TWNet
+from twnet_ros.net import FeatureState, TWNet, residual_magnitude, to_grid
 from twnet_ros.segment.compensation import Field, compensate
 from twnet_ros.segment.evidence import gather
 from twnet_ros.segment.flow import open_flow
+from twnet_ros.segment.fusion import fuse
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.leaf import two_sided_context
 from twnet_ros.segment.network import Network
@@ -35,14 +36,15 @@ class _Anchor:
     picture: Tensor  # (1, 3, H, W), YCbCr levels at the network's size
     key_index: int  # of the frame that the feature was computed at
     pointed: bool  # vectors of the next I or P frame, composed with those skipped, lead here
+    logits: Tensor | None  # (1, C, h, w), fused; None where the network's are not to be
 
 
 class Segmenter:
     """Labels the frames of one stream, in the order the decoder returns them.
 
-    It holds the only state there is: the context feature and decoded picture of the last frame
-    that was no B-frame with vectors (the anchor), the motion of the frames skipped since, and the
-    B-frames that wait for the next anchor.
+    It holds the only state there is: the context feature, logits and decoded picture of the last
+    frame that was no B-frame with vectors (the anchor), the motion of the frames skipped since,
+    and the B-frames that wait for the next anchor.
 
     ``wish``, ``policy`` and ``label_broken`` may be replaced between two frames. They hold for all
     that is labelled from then on, the B-frames that wait included; those of a broken chain come
@@ -227,6 +229,10 @@ class Segmenter:
         self._next = (frame.index + 1, frame.intact)
         return left
 
+    @property
+    def _fuses(self) -> bool:
+        return self.config.correction == "fusion" and not self.per_frame
+
     def _prepare(self, geometry: Geometry) -> None:
         network = self._network
         self._input = InputPass(geometry, self.config, network.device, network.dtype)
@@ -249,17 +255,22 @@ class Segmenter:
             logits, state = self._network.key(work.image)
         else:
             path, key_index = Path.NONKEY, past.key_index
-            logits, state = self._network.nonkey(work.image, *carried, past.state)
+            onto_context = _coarser(*carried, past.state.context)
+            logits, state = self._network.nonkey(work.image, *onto_context, past.state)
+            if past.logits is not None:
+                logits = fuse(logits, past.logits, *carried)
         labelled = self._finish(work, logits, path, frame.index - key_index)
-        return labelled, _Anchor(state, work.picture, key_index, frame.kind is not FrameKind.B)
+        pointed, kept = frame.kind is not FrameKind.B, logits if self._fuses else None
+        return labelled, _Anchor(state, work.picture, key_index, pointed, kept)
 
     def _begin(self, frame: CodedFrame) -> Work:
         return Work.begin(frame, self._source, self.wish)
 
     def _carry(self, work: Work, past: _Anchor) -> tuple[Tensor, Tensor] | None:
-        """Return motion from the anchor and residual, as the non-key step takes them.
+        """Return motion from the anchor and residual on the finest grid that anything needs.
 
-        None where the frame takes the key step.
+        That is the logits' where they are fused, else the context's. None where the frame takes
+        the key step.
         """
         frame, picture = work.frame, work.picture
         vectors = self._vectors(frame)
@@ -272,8 +283,8 @@ class Segmenter:
             field = Field.of_pixels(self._flow(picture, past.picture))
         else:
             return None
-        stride = self._source.stride(past.state.context)
-        motion, error = compensate(picture, past.picture, field, stride)
+        finest = past.state.context if past.logits is None else past.logits
+        motion, error = compensate(picture, past.picture, field, self._source.stride(finest))
         if self.policy.asks(frame.index - past.key_index, intra, error):
             return None
         if work.wish.evidence:
@@ -292,16 +303,21 @@ class Segmenter:
         work, source = self._begin(frame), self._source
         field = source.motion(self._since_anchor(vectors))
         before, after = past.state.context, future.state.context
-        stride = source.stride(before)
+        finest = source.stride(before if past.logits is None else past.logits)
         pictures = work.picture, past.picture
-        motion, error = compensate(*pictures, field, stride, future.picture)
+        motion, error = compensate(*pictures, field, finest, future.picture)
+        stride = source.stride(before)
         context = two_sided_context(before, after, field.dense(), field.dense_ahead(), stride)
         if work.wish.evidence:
             work.evidence = gather(source.geometry, *pictures, field, future.picture)
         work.prepared = self._now()
         # The context is at its place already.
         state = FeatureState(context, past.state.distance)
-        logits, _ = self._network.nonkey(work.image, torch.zeros_like(motion), error, state)
+        still, seen = _coarser(torch.zeros_like(motion), error, context)
+        logits, _ = self._network.nonkey(work.image, still, seen, state)
+        if past.logits is not None and future.logits is not None:
+            ahead = field.ahead_at(finest)
+            logits = fuse(logits, past.logits, motion, error, future.logits, ahead)
         return self._finish(work, logits, Path.NONKEY, frame.index - past.key_index)
 
     @property
@@ -317,3 +333,11 @@ class Segmenter:
         if self._network.device.type == "cuda":
             torch.cuda.synchronize(self._network.device)
         return time.perf_counter()
+
+
+def _coarser(motion: Tensor, error: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+    """Bring motion and residual from a grid that is as fine as the context's, or finer, to it."""
+    factor = motion.shape[-2] // context.shape[-2]
+    if factor == 1:
+        return motion, error
+    return to_grid(motion, factor), residual_magnitude(error, factor)

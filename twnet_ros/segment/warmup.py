@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from twnet_ros.segment.compensation import Field, compensate
+from twnet_ros.segment.fusion import fuse
 from twnet_ros.segment.input import Geometry
 from twnet_ros.segment.output import classify
 from twnet_ros.segment.resampling import resample, taps
@@ -18,4 +19,5 @@ def compile_passes(classes: int, dtype: torch.dtype) -> None:
     planes = tuple(np.zeros((side, side), np.uint8) for side in (32, 16, 16))
     narrow = dtype == torch.bfloat16
     picture, _ = resample(planes, (whole, whole), (half, half), torch.zeros(3, 4), narrow)
-    compensate(picture, picture, Field.of_pixels(picture[:, :2]), 32)
+    compensated = compensate(picture, picture, Field.of_pixels(picture[:, :2]), 32)
+    fuse(torch.zeros(1, classes, 1, 1), torch.zeros(1, classes, 1, 1), *compensated)

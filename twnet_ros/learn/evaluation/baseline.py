@@ -1,7 +1,7 @@
 """What TWNet is held against, in the network's own form."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -13,6 +13,7 @@ def uncorrected(network: TWNet) -> TWNet:
     made = copy.deepcopy(network)
     made.copy_key_parts()
     made.corrects = False
+    made.config = replace(network.config, correction="none")
     return made
 
 
@@ -25,7 +26,7 @@ class CarriedLogits(nn.Module):
     def __init__(self, network: TWNet, moving: bool) -> None:
         super().__init__()
         self.network, self.moving = network, moving
-        self.config = network.config
+        self.config = replace(network.config, correction="none")
 
     def key(self, image: Tensor) -> tuple[Tensor, FeatureState]:
         """Take the network's key step."""
@@ -57,7 +58,8 @@ class CarriedFeature(nn.Module):
 
     def __init__(self, network: TWNet) -> None:
         super().__init__()
-        self.config, self.keyframe = network.config, network.keyframe
+        self.config = replace(network.config, correction="none")
+        self.keyframe = network.keyframe
 
     def key(self, image: Tensor) -> tuple[Tensor, FeatureState]:
         """Take the network's key step."""
