@@ -8,13 +8,24 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twnet_ros.segment.compensation import Field
 from twnet_ros.segment.fusion import FADE, SHARE, fuse, fuse_by_torch
 
-sides = st.integers(1, 9)
+STRIDE = 4  # of the logits
+METHODS = pytest.mark.parametrize("method", [fuse, fuse_by_torch])
+sides = st.integers(1, 5)
 
 
 def noise(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def field_of(height, width, seed=0, reach=0.0):
+    """Make motion for logits (h, w), in blocks of 8 pixels, half of which point ahead."""
+    blocks = -(-height // 2), -(-width // 2)
+    vectors, ahead = reach * noise(*blocks, 2, seed=seed), noise(*blocks, seed=seed + 1) > 0
+    row, column = (torch.arange(STRIDE * side) // 8 for side in (height, width))
+    return Field(vectors, ahead, row, column)
 
 
 def bilinear(picture, x, y):
@@ -28,56 +39,54 @@ def bilinear(picture, x, y):
     return upper * (top + 1 - y) + lower * (y - top)
 
 
-@given(sides, sides, st.integers(1, 5), st.integers(0, 99), st.sampled_from([0, 1, 30]))
-def test_each_pixel_is_drawn_towards_where_it_comes_from(height, width, classes, seed, reach):
-    logits, past, future = (noise(1, classes, height, width, seed=seed + n) for n in range(3))
-    motion = reach * noise(1, 2, height, width, seed=seed + 3)
-    error = 8 * noise(1, 3, height, width, seed=seed + 4).abs()
-    ahead = noise(height, width, seed=seed + 5) > 0
-    new, sources = logits[0].permute(1, 2, 0).numpy(), [past, future]
-    expected = np.empty((height, width, classes))
+@given(sides, sides, st.integers(1, 3), st.integers(0, 99), st.sampled_from([0, 4, 90]))
+def test_each_cell_is_drawn_towards_where_it_comes_from(rows, columns, coarser, seed, reach):
+    """The residual is on a grid that is as fine as the logits', or coarser."""
+    height, width = coarser * rows, coarser * columns
+    logits, past, future = (noise(1, 3, height, width, seed=seed + n) for n in range(3))
+    field = field_of(height, width, seed + 3, reach)
+    error = 8 * noise(1, 3, rows, columns, seed=seed + 5).abs()
+    new, *sources = (one[0].permute(1, 2, 0).numpy() for one in (logits, past, future))
+    expected = np.empty((height, width, 3))
     for y in range(height):
         for x in range(width):
-            source = sources[int(ahead[y, x])][0].permute(1, 2, 0).numpy()
-            dx, dy = motion[0, :, y, x].tolist()
-            share = SHARE * math.exp(-float(error[0, 0, y, x]) / FADE)
+            source = sources[int(field.ahead[y // 2, x // 2])]
+            dx, dy = (field.vectors[y // 2, x // 2] / STRIDE).tolist()
+            share = SHARE * math.exp(-float(error[0, 0, y // coarser, x // coarser]) / FADE)
             seen = bilinear(source, x + dx, y + dy)
             expected[y, x] = (1 - share) * new[y, x] + share * seen
     for method in (fuse, fuse_by_torch):
-        found = method(logits, past, motion, error, future, ahead)
+        found = method(logits, past, field, error, future)
         assert found.dtype == torch.float32 and found.shape == logits.shape
         np.testing.assert_allclose(found[0].permute(1, 2, 0), expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("method", [fuse, fuse_by_torch])
-def test_all_comes_from_the_past_where_nothing_points_ahead(method):
-    logits, past, motion = noise(1, 3, 4, 6), noise(1, 3, 4, 6, seed=1), noise(1, 2, 4, 6, seed=2)
-    error = torch.zeros(1, 3, 4, 6)
-    nowhere = torch.zeros(4, 6, dtype=torch.bool)
-    expected = method(logits, past, motion, error, noise(1, 3, 4, 6, seed=3), nowhere)
-    assert torch.equal(method(logits, past, motion, error), expected)
+@METHODS
+def test_without_a_later_frame_all_comes_from_the_past(method):
+    logits, past, field = noise(1, 3, 4, 6), noise(1, 3, 4, 6, seed=1), field_of(4, 6, 2, reach=4)
+    error = torch.zeros(1, 3, 2, 3)
+    expected = method(logits, past, field, error, future=past)
+    assert torch.equal(method(logits, past, field, error), expected)
 
 
-@pytest.mark.parametrize("method", [fuse, fuse_by_torch])
+@METHODS
 def test_where_the_picture_is_another_the_past_does_not_count(method):
     logits, past = noise(1, 3, 4, 6), 9 * noise(1, 3, 4, 6, seed=1)
-    error = torch.full((1, 3, 4, 6), 255.0)
-    found = method(logits, past, torch.zeros(1, 2, 4, 6), error)
+    found = method(logits, past, field_of(4, 6), torch.full((1, 3, 2, 3), 255.0))
     torch.testing.assert_close(found, logits, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", [fuse, fuse_by_torch])
+@METHODS
 def test_labels_of_a_still_picture_settle(method):
     """Noise of its frames averages out: what remains has the variance of the recurrence."""
-    still, error = torch.zeros(1, 2, 40, 50), torch.zeros(1, 3, 40, 50)
-    state = noise(1, 4, 40, 50)
+    field, error, state = field_of(40, 50), torch.zeros(1, 3, 20, 25), noise(1, 4, 40, 50)
     for seed in range(1, 13):
-        state = method(noise(1, 4, 40, 50, seed=seed), state, still, error)
+        state = method(noise(1, 4, 40, 50, seed=seed), state, field, error)
     assert float(state.var()) == pytest.approx((1 - SHARE) / (1 + SHARE), rel=0.1)
 
 
 def test_half_precision_is_fused_in_single():
     logits, past = noise(1, 3, 4, 6).bfloat16(), noise(1, 3, 4, 6, seed=1)
-    motion, error = noise(1, 2, 4, 6, seed=2), noise(1, 3, 4, 6, seed=3).abs()
-    expected = fuse(logits.float(), past, motion, error)
-    assert torch.equal(fuse(logits, past, motion, error), expected)
+    field, error = field_of(4, 6, 2, reach=4), noise(1, 3, 2, 3, seed=3).abs()
+    expected = fuse(logits.float(), past, field, error)
+    assert torch.equal(fuse(logits, past, field, error), expected)

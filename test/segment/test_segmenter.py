@@ -88,9 +88,7 @@ def test_the_steps_are_the_network_s_on_what_the_codec_said(
             error = residual_magnitude(missing, stride)
             logits, state = model.nonkey(image, to_grid(motion, stride), error, state)
             if correction == "fusion":
-                stride = geometry.padded[0] // logits.shape[3]
-                grids = to_grid(motion, stride), residual_magnitude(missing, stride)
-                logits = fuse_by_torch(logits, seen, *grids)
+                logits = fuse_by_torch(logits, seen, source.motion(frame.motion), error)
         previous, seen = picture, logits
         assert (result.labels == label(logits, geometry)).mean() > 0.995
 

@@ -49,8 +49,8 @@ class Backlog:
     """A queue between the thread that receives and the one that decodes.
 
     Bounded by ``size`` packets and QUEUE_BYTES. What does not fit drops all that waits, up to the
-    next key frame: a stream that has lost one packet cannot do without the others. Of those dropped in
-    a row the last MOST_TICKETS tickets are kept, the others counted.
+    next key frame: a stream that has lost one packet cannot do without the others. Of those
+    dropped in a row the last MOST_TICKETS tickets are kept, the others counted.
     """
 
     def __init__(self, size: int) -> None:

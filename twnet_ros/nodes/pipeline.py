@@ -59,9 +59,9 @@ class Pipeline:
     """Decodes every packet in order and segments its frame, away from the thread that pushes.
 
     `sink` gets each packet's ticket back once, with what became of it, from the network's thread
-    and in the order of the frames; of packets dropped in a row those of the last MOST_TICKETS, with
-    the others counted. `wanted`, on the same thread, says what anybody wants of the next frame;
-    where it returns None, frames are decoded only. What `sink` raises is logged.
+    and in the order of the frames; of packets dropped in a row those of the last MOST_TICKETS,
+    with the others counted. `wanted`, on the same thread, says what anybody wants of the next
+    frame; where it returns None, frames are decoded only. What `sink` raises is logged.
 
     With `max_latency_ms`, a frame that could not be labelled within that time of its packet's
     arrival is skipped for the newest there is, which then takes one step: its motion is composed
@@ -146,9 +146,7 @@ class Pipeline:
         try:
             while (packet := self._backlog.pop()) is not None:
                 ticket = packet.ticket
-                work = _Decoded(
-                    ticket, packet.number, packet.gap, packet.lost, packet.forgotten
-                )
+                work = _Decoded(ticket, packet.number, packet.gap, packet.lost, packet.forgotten)
                 try:
                     codec, data = packet.open()
                     if decoder is None or decoder.codec != codec:

@@ -39,13 +39,10 @@ class Field:
         """Return the motion (1, 2, H, W) of every pixel."""
         return self.vectors[self.row[:, None], self.column].permute(2, 0, 1)[None]
 
-    def ahead_at(self, stride: int) -> Tensor:
-        """Return (h, w), bool: whether the motion at the centre of a cell points to a later frame.
-
-        h and w are those of a grid with this stride.
-        """
+    def thinned(self, stride: int) -> "Field":
+        """Return the motion at the centre of each ``stride x stride`` pixels, in such steps."""
         centre = slice(stride // 2, None, stride)
-        return self.ahead[self.row[centre, None], self.column[centre]]
+        return Field(self.vectors / stride, self.ahead, self.row[centre], self.column[centre])
 
     def dense_ahead(self) -> Tensor:
         """Return (1, 1, H, W): 1 where the motion points to a later frame, else 0."""

@@ -2,12 +2,14 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from twnet_ros.net import warp
 from twnet_ros.segment.band import over_bands
+from twnet_ros.segment.compensation import Field
 from twnet_ros.segment.output import pixels
 
 # Measured on streets and CamVid clips (docs/RESULTS.md); both are flat about their best.
@@ -16,50 +18,46 @@ FADE = 10.0  # luma residual in 8-bit levels that leaves the e-th part of it
 
 
 def fuse(
-    logits: Tensor,
-    past: Tensor,
-    motion: Tensor,
-    residual: Tensor,
-    future: Tensor | None = None,
-    ahead: Tensor | None = None,
+    logits: Tensor, past: Tensor, field: Field, residual: Tensor, future: Tensor | None = None
 ) -> Tensor:
     """Return a frame's logits (1, C, h, w) drawn towards those of what it is predicted from.
 
-    ``past`` (1, C, h, w) comes along ``motion`` (1, 2, h, w), in pixels of this grid, as ``warp``
-    brings it, and ``future`` where ``ahead`` (h, w), bool, says so. It has a share that fades
-    with ``residual`` (1, 3, h, w), the mean magnitude there in 8-bit YCbCr levels: where the
-    picture is another, the frame's own logits alone count. What is returned is the ``past`` of
-    the next frame, so that evidence adds up over a few. One fused loop on the CPU, torch on other
-    devices; alike up to rounding, and in float32.
+    ``past`` (1, C, h, w) comes along the motion of ``field`` at each cell's centre, as ``warp``
+    brings it; where that points ahead, ``future`` does if it is given. It has a share that fades
+    with ``residual`` (1, 3, h / n, w / n), the mean magnitude of ``compensate`` in 8-bit YCbCr
+    levels: where the picture is another, the frame's own logits alone count. What is returned is
+    the ``past`` of the next frame, so that evidence adds up over a few. One fused loop on the
+    CPU, torch on other devices; alike up to rounding, and in float32.
     """
     if logits.device.type != "cpu":
-        return fuse_by_torch(logits, past, motion, residual, future, ahead)
+        return fuse_by_torch(logits, past, field, residual, future)
     fresh, before = pixels(logits), pixels(past)
     later = before if future is None else pixels(future)
-    turned = np.zeros(fresh.shape[:2], np.bool_) if ahead is None else ahead.numpy()
-    flow, error = motion[0].numpy(), residual[0, 0].numpy()
+    shares = (SHARE * torch.exp(residual[0, 0] / -FADE)).numpy()
+    motion = field.thinned(len(field.row) // len(fresh))
+    grids = motion.vectors.numpy(), motion.ahead.numpy()
+    blocks = motion.row.numpy(), motion.column.numpy()
     fused = np.empty_like(fresh)
 
     def fill(first: int, last: int) -> None:
-        _fused(fresh, before, later, turned, flow, error, first, last, fused)
+        _fused(fresh, before, later, *grids, *blocks, shares, first, last, fused)
 
     over_bands(len(fused), fill)
     return torch.from_numpy(fused).permute(2, 0, 1)[None]
 
 
 def fuse_by_torch(
-    logits: Tensor,
-    past: Tensor,
-    motion: Tensor,
-    residual: Tensor,
-    future: Tensor | None = None,
-    ahead: Tensor | None = None,
+    logits: Tensor, past: Tensor, field: Field, residual: Tensor, future: Tensor | None = None
 ) -> Tensor:
     """Do what ``fuse`` does, on any device."""
-    seen = warp(past.float(), motion)
-    if future is not None and ahead is not None:
-        seen = torch.where(ahead, warp(future.float(), motion), seen)
-    return torch.lerp(logits.float(), seen, SHARE * torch.exp(residual[:, :1] / -FADE))
+    size = logits.shape[-2:]
+    motion = field.thinned(len(field.row) // size[0])
+    seen = warp(past.float(), motion.dense())
+    if future is not None:
+        ahead = motion.dense_ahead() > 0
+        seen = torch.where(ahead, warp(future.float(), motion.dense()), seen)
+    share = SHARE * torch.exp(residual[:, :1] / -FADE)
+    return torch.lerp(logits.float(), seen, F.interpolate(share, size, mode="nearest-exact"))
 
 
 @njit(cache=True, nogil=True)
@@ -67,26 +65,30 @@ def _fused(
     fresh: NDArray[np.float32],
     past: NDArray[np.float32],
     future: NDArray[np.float32],
+    vectors: NDArray[np.float32],
     ahead: NDArray[np.bool_],
-    motion: NDArray[np.float32],
-    error: NDArray[np.float32],
+    row: NDArray[np.int64],
+    column: NDArray[np.int64],
+    shares: NDArray[np.float32],
     begin: int,
     end: int,
     fused: NDArray[np.float32],
 ) -> None:
     """Fill the rows of ``fused`` (h, w, C) from ``begin`` to ``end``."""
     height, width, classes = fresh.shape
+    down_by, across_by = height // shares.shape[0], width // shares.shape[1]
     # The bounds come first: of a motion that is no number they are what remains.
     none, right_edge, lower_edge = np.float32(0), np.float32(width - 1), np.float32(height - 1)
     for y in range(begin, end):
         for x in range(width):
-            u = min(right_edge, max(none, np.float32(x) + motion[0, y, x]))
-            v = min(lower_edge, max(none, np.float32(y) + motion[1, y, x]))
+            block = row[y], column[x]
+            u = min(right_edge, max(none, np.float32(x) + vectors[block[0], block[1], 0]))
+            v = min(lower_edge, max(none, np.float32(y) + vectors[block[0], block[1], 1]))
             left, top = int(u), int(v)
             across, down = u - np.float32(left), v - np.float32(top)
             right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
-            source = future if ahead[y, x] else past
-            share = np.float32(SHARE) * np.exp(error[y, x] / np.float32(-FADE))
+            source = future if ahead[block[0], block[1]] else past
+            share = shares[y // down_by, x // across_by]
             for c in range(classes):
                 a = source[top, left, c]
                 a += (source[top, right, c] - a) * across

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, compose
-from twnet_ros.net import FeatureState, TWNet, residual_magnitude, to_grid
+from twnet_ros.net import FeatureState, TWNet
 from twnet_ros.segment.compensation import Field, compensate
 from twnet_ros.segment.evidence import gather
 from twnet_ros.segment.flow import open_flow
@@ -255,10 +255,10 @@ class Segmenter:
             logits, state = self._network.key(work.image)
         else:
             path, key_index = Path.NONKEY, past.key_index
-            onto_context = _coarser(*carried, past.state.context)
-            logits, state = self._network.nonkey(work.image, *onto_context, past.state)
+            field, motion, error = carried
+            logits, state = self._network.nonkey(work.image, motion, error, past.state)
             if past.logits is not None:
-                logits = fuse(logits, past.logits, *carried)
+                logits = fuse(logits, past.logits, field, error)
         labelled = self._finish(work, logits, path, frame.index - key_index)
         pointed, kept = frame.kind is not FrameKind.B, logits if self._fuses else None
         return labelled, _Anchor(state, work.picture, key_index, pointed, kept)
@@ -266,11 +266,10 @@ class Segmenter:
     def _begin(self, frame: CodedFrame) -> Work:
         return Work.begin(frame, self._source, self.wish)
 
-    def _carry(self, work: Work, past: _Anchor) -> tuple[Tensor, Tensor] | None:
-        """Return motion from the anchor and residual on the finest grid that anything needs.
+    def _carry(self, work: Work, past: _Anchor) -> tuple[Field, Tensor, Tensor] | None:
+        """Return motion from the anchor, and it and the residual as the non-key step takes them.
 
-        That is the logits' where they are fused, else the context's. None where the frame takes
-        the key step.
+        None where the frame takes the key step.
         """
         frame, picture = work.frame, work.picture
         vectors = self._vectors(frame)
@@ -283,13 +282,13 @@ class Segmenter:
             field = Field.of_pixels(self._flow(picture, past.picture))
         else:
             return None
-        finest = past.state.context if past.logits is None else past.logits
-        motion, error = compensate(picture, past.picture, field, self._source.stride(finest))
+        stride = self._source.stride(past.state.context)
+        motion, error = compensate(picture, past.picture, field, stride)
         if self.policy.asks(frame.index - past.key_index, intra, error):
             return None
         if work.wish.evidence:
             work.evidence = gather(self._source.geometry, picture, past.picture, field)
-        return motion, error
+        return field, motion, error
 
     def _label_leaf(
         self, frame: CodedFrame, past: _Anchor | None, future: _Anchor
@@ -303,21 +302,18 @@ class Segmenter:
         work, source = self._begin(frame), self._source
         field = source.motion(self._since_anchor(vectors))
         before, after = past.state.context, future.state.context
-        finest = source.stride(before if past.logits is None else past.logits)
-        pictures = work.picture, past.picture
-        motion, error = compensate(*pictures, field, finest, future.picture)
         stride = source.stride(before)
+        pictures = work.picture, past.picture
+        motion, error = compensate(*pictures, field, stride, future.picture)
         context = two_sided_context(before, after, field.dense(), field.dense_ahead(), stride)
         if work.wish.evidence:
             work.evidence = gather(source.geometry, *pictures, field, future.picture)
         work.prepared = self._now()
         # The context is at its place already.
         state = FeatureState(context, past.state.distance)
-        still, seen = _coarser(torch.zeros_like(motion), error, context)
-        logits, _ = self._network.nonkey(work.image, still, seen, state)
+        logits, _ = self._network.nonkey(work.image, torch.zeros_like(motion), error, state)
         if past.logits is not None and future.logits is not None:
-            ahead = field.ahead_at(finest)
-            logits = fuse(logits, past.logits, motion, error, future.logits, ahead)
+            logits = fuse(logits, past.logits, field, error, future.logits)
         return self._finish(work, logits, Path.NONKEY, frame.index - past.key_index)
 
     @property
@@ -333,11 +329,3 @@ class Segmenter:
         if self._network.device.type == "cuda":
             torch.cuda.synchronize(self._network.device)
         return time.perf_counter()
-
-
-def _coarser(motion: Tensor, error: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring motion and residual from a grid that is as fine as the context's, or finer, to it."""
-    factor = motion.shape[-2] // context.shape[-2]
-    if factor == 1:
-        return motion, error
-    return to_grid(motion, factor), residual_magnitude(error, factor)

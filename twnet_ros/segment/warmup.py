@@ -19,5 +19,6 @@ def compile_passes(classes: int, dtype: torch.dtype) -> None:
     planes = tuple(np.zeros((side, side), np.uint8) for side in (32, 16, 16))
     narrow = dtype == torch.bfloat16
     picture, _ = resample(planes, (whole, whole), (half, half), torch.zeros(3, 4), narrow)
-    compensated = compensate(picture, picture, Field.of_pixels(picture[:, :2]), 32)
-    fuse(torch.zeros(1, classes, 1, 1), torch.zeros(1, classes, 1, 1), *compensated)
+    field, logits = Field.of_pixels(picture[:, :2]), torch.zeros(1, classes, 1, 1)
+    _, error = compensate(picture, picture, field, 32)
+    fuse(logits, logits, field, error)
