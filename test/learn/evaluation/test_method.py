@@ -1,5 +1,7 @@
 """The methods that are compared, each as an engine."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,16 @@ def test_every_method_takes_its_steps(network, panning):
         assert (segmenter.device, segmenter.precision) == ("cpu", "fp32")
         segmenter.reset()
         assert segmenter.state is None
+
+
+def test_only_the_model_as_it_runs_fuses_logits(network, panning, monkeypatch):
+    """What it is held against is the paper's."""
+    clips, fuses = make_clips(panning(), 1, 4, FINE, 0), set()
+    for method in METHODS:
+        note = partial(lambda method, logits, *rest: fuses.add(method) or logits, method)
+        monkeypatch.setattr("twnet_ros.segment.segmenter.fuse", note)
+        score(network(correction="fusion"), clips, method)
+    assert fuses == {"twnet", "adaptive"}
 
 
 def test_an_unknown_method_is_told_the_others(network):
