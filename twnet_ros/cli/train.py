@@ -100,7 +100,8 @@ def describe(commands: Commands) -> None:
     nonkey.add_argument(
         "--correction",
         choices=("none", "cfr", "rga", "fusion"),
-        help="of the warped context: none, CFR alone, or CFR with RGA; default: the checkpoint's",
+        help="of the warped context: none, CFR alone, CFR with RGA, or that and fused logits; "
+        "default: the checkpoint's",
     )
     nonkey.add_argument("--consistency", type=float, default=10.0, help="lambda of equation 8")
 

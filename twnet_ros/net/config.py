@@ -32,7 +32,7 @@ class Config:
     input_size: tuple[int, int]  # (width, height) that the video is scaled to fit, in pixels
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)  # RGB, 8-bit levels
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
-    correction: str = "fusion"  # one of CORRECTIONS; none for layer 3, without spatial feature
+    correction: str = "rga"  # one of CORRECTIONS; none for layer 3, which has no spatial feature
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:

@@ -89,7 +89,7 @@ def _network(backbone: str, layer: int, input_size: tuple[int, int]) -> tuple[TW
         CITYSCAPES.names,
         CITYSCAPES.colors,
         input_size,
-        correction="fusion" if layer < 3 else "none",
+        correction="rga" if layer < 3 else "none",
     )
     return untrained(config), RANDOM
 

@@ -52,7 +52,7 @@ def step_one(
         data.classes.names,
         data.classes.colors,
         input_size,
-        correction="fusion" if layer < 3 else "none",
+        correction="rga" if layer < 3 else "none",
     )
     donor = load_checkpoint(find_model(init)) if init else None
     if donor and donor.config.backbone != backbone:
@@ -92,7 +92,7 @@ def step_two(
             f"got {len(network.config.classes)}"
         )
     cut = layer or network.config.layer
-    kept = network.config.correction if network.config.layer < 3 else "fusion"
+    kept = network.config.correction if network.config.layer < 3 else "rga"
     network = network.recut(cut, correction or (kept if cut < 3 else "none"))
     source, held_out = data.training(), data.held_out()
     clips = {}
