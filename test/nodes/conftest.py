@@ -34,6 +34,7 @@ from twnet_ros.nodes.topic import STATUS_QOS
 from twnet_ros.segment import CITYSCAPES, Evidence, KeyPolicy, Path, Segmentation, Segmenter, Wish
 
 ARRIVES_S = 60  # far more than anything takes; only a test that fails waits for it
+QUIET_S = 2  # for nodes to be seen to have gone
 ENDS_S = 60  # the same for a process that is asked to end
 CONFIG = pathlib.Path(__file__).parents[2] / "config"
 
@@ -232,6 +233,13 @@ def reordered_packets_of():
     return lambda count: reorder(60, f"keyint=60:bframes={count}:b-adapt=0:scenecut=0")
 
 
+def wait_while(condition):
+    """Wait for what takes a moment, and need not come at all."""
+    deadline = time.monotonic() + QUIET_S
+    while condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 class Ros:
     """Spins nodes of this process until what a test waits for has come."""
 
@@ -253,8 +261,13 @@ class Ros:
     def destroy(self):
         for node in self._nodes:
             self._executor.remove_node(node)
-            node.destroy_node()
         self._executor.shutdown()
+        # The last one takes the participant with it: when it no longer hears of others (Contexts).
+        while self._nodes:
+            node = self._nodes.pop(0)
+            if not self._nodes and rclpy.ok():
+                wait_while(partial(node.count_publishers, "video"))
+            node.destroy_node()
 
 
 @pytest.fixture
@@ -374,16 +387,51 @@ def run(start):
     return run
 
 
+class Contexts:
+    """Contexts as other processes would have them, which go from test to test.
+
+    A node in each keeps its participant: where one is destroyed while it still hears of others,
+    Fast DDS 3.2 may wait for ever (its issue 6513).
+    """
+
+    def __init__(self):
+        self._idle, self._keepers = [], []
+
+    def take(self):
+        if not self._idle:
+            self._idle.append(rclpy.Context())
+            rclpy.init(context=self._idle[0])
+            name = f"keeper_{os.getpid()}_{len(self._keepers)}"
+            self._keepers.append(Node(name, context=self._idle[0]))
+        return self._idle.pop()
+
+    def give_back(self, context):
+        self._idle.append(context)
+
+    def close(self):
+        while self._keepers:
+            gone = self._keepers.pop()
+            name = gone.get_name()
+            gone.destroy_node()
+            wait_while(lambda: any(name in one.get_node_names() for one in self._keepers))  # noqa: B023
+
+
+@pytest.fixture(scope="session")
+def contexts():
+    contexts = Contexts()
+    yield contexts
+    contexts.close()
+
+
 class Sender:
     """Publishes the video as a process of its own would.
 
     In one context, all publishers and subscriptions of a topic have one type (Fast DDS).
     """
 
-    def __init__(self, namespace, type, reliability):
-        self._context = rclpy.Context()
-        rclpy.init(args=["--ros-args", "-r", f"__ns:={namespace}"], context=self._context)
-        self._node = Node("sender", context=self._context)
+    def __init__(self, contexts, namespace, type, reliability):
+        self._contexts, self._context = contexts, contexts.take()
+        self._node = Node("sender", context=self._context, namespace=namespace)
         publisher = self._node.create_publisher(
             type, "video", QoSProfile(depth=1000, reliability=reliability)
         )
@@ -393,17 +441,19 @@ class Sender:
         )
 
     def leave(self):
-        self._node.destroy_node()
-        self._context.try_shutdown()
+        if self._context is not None:
+            self._node.destroy_node()
+            self._contexts.give_back(self._context)
+            self._context = None
 
 
 @pytest.fixture
-def sender_of(namespace):
+def sender_of(namespace, contexts):
     """Make senders of a message type that leave after the test, if they have not yet."""
     senders = []
 
     def make(type, reliability=QoSReliabilityPolicy.RELIABLE):
-        senders.append(Sender(namespace, type, reliability))
+        senders.append(Sender(contexts, namespace, type, reliability))
         return senders[-1]
 
     yield make
