@@ -413,7 +413,10 @@ class Contexts:
             gone = self._keepers.pop()
             name = gone.get_name()
             gone.destroy_node()
-            wait_while(lambda: any(name in one.get_node_names() for one in self._keepers))  # noqa: B023
+            wait_while(partial(self._see, name))
+
+    def _see(self, name):
+        return any(name in keeper.get_node_names() for keeper in self._keepers)
 
 
 @pytest.fixture(scope="session")
