@@ -2,7 +2,8 @@
 
 import ctypes
 
-TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8  # of glibc's mallopt(3)
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX, ARENA_MAX = -1, -2, -4, -8  # of glibc's mallopt(3)
+HEAP_BYTES = 64 * 2**20  # of a thread's heap in glibc (HEAP_MAX_SIZE)
 
 
 def keep_memory() -> None:
@@ -19,3 +20,4 @@ def keep_memory() -> None:
     mallopt(MMAP_MAX, 0)  # no block is a mapping of its own, to be unmapped when it is freed
     mallopt(TRIM_THRESHOLD, -1)  # what is free at the end of the heap stays
     mallopt(ARENA_MAX, 1)  # the heaps of other threads than the first are too small for this
+    mallopt(TOP_PAD, HEAP_BYTES)  # and those that there are already stay when they are empty
