@@ -155,6 +155,7 @@ def test_what_is_told_to_be_lost_breaks_the_chain_of_what_is_labelled_all_the_sa
     assert all(ticket.segmentation is not None for ticket in tickets)
     assert [ticket.intact for ticket in tickets] == [True] * 3 + [False] * 3 + [True] * 6
     assert all(ticket.reason.startswith(BROKEN) for ticket in tickets[3:6])
+    assert tickets[3].reason.endswith("six are missing")
 
 
 def test_a_loss_does_not_hide_that_the_stream_is_another(

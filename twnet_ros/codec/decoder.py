@@ -180,17 +180,7 @@ class StreamDecoder:
             self._collect(self._send(data, pts), started, frames)
             return frames
         except CodecError as error:
-            if self._is_recovering():
-                # FFmpeg keeps its references: a recovery point does without I pictures, not
-                # without the pictures after it.
-                self._rescued = frames
-                self._sequence.forget()
-                self._fault, self._follows = f"{WAITING}: {error}", False
-                self._stale = True
-                self._known_headers = b""
-            else:
-                self._rescued = frames + self._rescue(sent, started)
-                self._break(f"{WAITING}: {error}")
+            self._fail(str(error), frames, sent, started)
             raise
 
     def flush(self) -> list[CodedFrame]:
@@ -219,6 +209,15 @@ class StreamDecoder:
         self._configured = self._configured or bool(headers)
         self._headers = (self._headers + headers)[-_HEADERS_KEPT_BYTES:]
 
+    def miss(self, reason: str) -> None:
+        """
+        Go on as after a broken packet: some were lost before the next one, for this reason.
+
+        Other than with `lose`, pictures of the broken chain come out where they are kept.
+        """
+        self._damaged = None
+        self._fail(reason, self._rescued, self._pictures.count, time.perf_counter())
+
     def reset(self) -> None:
         """Forget the stream, its headers included, and wait for its next key frame."""
         self._pictures = PictureDecoder(self._codec, self._limit)
@@ -232,6 +231,21 @@ class StreamDecoder:
         self._begun = False
         self._rescued = []
         self._damaged = None
+
+    def _fail(self, reason: str, frames: list[CodedFrame], sent: int, started: float) -> None:
+        """Break the chain; `frames`, and what FFmpeg had of `sent` packets, come out next."""
+        fault = f"{WAITING}: {reason}"
+        if self._is_recovering():
+            # FFmpeg keeps its references: a recovery point does without I pictures, not
+            # without the pictures after it.
+            self._rescued = frames
+            self._sequence.forget()
+            self._fault, self._follows = fault, False
+            self._stale = True
+            self._known_headers = b""
+        else:
+            self._rescued = frames + self._rescue(sent, started)
+            self._break(fault)
 
     def _key_headers(self, data: bytes, content: Content) -> bytes:
         """Return the headers of a key picture that brings its own; b'' for any other packet."""

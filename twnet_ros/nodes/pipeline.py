@@ -1,6 +1,5 @@
 """From packets to labels on two threads: one decodes, one runs the network."""
 
-import contextlib
 import logging
 import queue
 import threading
@@ -154,7 +153,7 @@ class Pipeline:
                         work.gap = work.gap or f"the stream became {codec}"
                         key_sent = False
                     if packet.goes_on and decoder.keeps:
-                        _miss(decoder)
+                        decoder.miss(packet.gap)
                         work.gap, key_sent = "", False
                     elif packet.gap:
                         decoder.lose(packet.gap, packet.headers)
@@ -328,12 +327,6 @@ class Pipeline:
         ticket.packets_dropped = self._packets_dropped
         ticket.frames_skipped = self._frames_skipped
         self._sink(ticket)
-
-
-def _miss(decoder: StreamDecoder) -> None:
-    """Put an empty packet in the place of lost ones: what goes on after any damage does then."""
-    with contextlib.suppress(CodecError):
-        decoder.decode(b"")
 
 
 def _sends_key_picture(decoder: StreamDecoder, data: bytes) -> bool:
