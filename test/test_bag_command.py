@@ -226,6 +226,12 @@ def test_a_bag_with_labels_is_scored(twnet, write, model, tmp_path):
     assert out[0].startswith("a drive of 3 frames, 3 of which are scored, in h264, 2 I-frames")
     rows = [line for line in out if line.startswith("| tiny")]
     assert [row.split(" | ")[1] for row in rows[:2]] == ["twnet", "per_frame"]
+    image = "/camera/image/compressed"
+    assert twnet(*step, "--methods", "twnet", "--topic", image)[0] == 0
+    status, _, error = twnet(*step, "--topic", "/none")
+    assert (status, "expected video on /none" in error) == (1, True)
+    status, _, error = twnet(*step[:-3], "streets", "--topic", image)
+    assert (status, "--topic: expected a bag, got streets" in error) == (1, True)
     status, _, error = twnet(*step, "--distance", 1)
     assert (status, "--distance: expected none, as all of a bag's drive" in error) == (1, True)
     assert twnet("bag", frames, tmp_path / "bare")[0] == 0

@@ -48,6 +48,7 @@ class FakeSegmenter:
     device, precision = "cpu", "fp32"
     label_broken = False
     caveat = ""
+    warm = False
     label = None  # of every pixel, instead of its luma
 
     def __init__(self):
@@ -56,6 +57,9 @@ class FakeSegmenter:
         self.resets = 0
         self.stepped, self.skipped = [], []
         self.distance = None
+
+    def warm_up(self):
+        self.warm = True
 
     def reset(self):
         self.resets += 1

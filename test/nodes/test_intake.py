@@ -599,12 +599,18 @@ def test_a_mismatch_that_cannot_work_says_what_to_change(
 
 def test_the_depth_of_outputs_can_be_overridden_as_for_any_node(ros, monkeypatch, fake_segmenter):
     monkeypatch.setattr(Segmenter, "load", lambda *args, **kwargs: fake_segmenter)
-    name = f"qos_overrides.{ros.namespace}/segment/labels.publisher.depth"
-    segment = ros.add(SegmentNode(parameter_overrides=[Parameter(name, value=3)]))
+    name = f"qos_overrides.{ros.namespace}/segment/%s.publisher.depth"
+    depths = {"labels": 3, "masks": 4}
+    overrides = [Parameter(name % topic, value=depth) for topic, depth in depths.items()]
+    segment = ros.add(SegmentNode(parameter_overrides=overrides))
     segment.start()
-    assert segment._outputs._publishers["~/labels"].qos_profile.depth == 3
+    publishers = {topic: one.qos_profile for topic, one in segment._outputs._publishers.items()}
+    assert publishers["~/labels"].depth == 3
+    assert {publishers[topic].depth for topic in ("~/masks", "~/masks/road")} == {4}
+    assert publishers["~/motion"].depth == 10
     names = segment.get_parameters_by_prefix("qos_overrides")
     assert any(name.endswith("/segment/status.publisher.reliability") for name in names)
+    assert any(name.endswith("/camera_info.subscription.reliability") for name in names)
     assert not any(name.endswith("/video.subscription.reliability") for name in names)
 
 

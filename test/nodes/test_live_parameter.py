@@ -1,6 +1,7 @@
 """Parameters that change while the node runs: between two frames, whole or not at all."""
 
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from rclpy.parameter_client import AsyncParameterClient
 
 from twnet_ros.nodes.setting import TABLE
 from twnet_ros.segment import KeyPolicy, Segmenter, SegmentError
+
+ARRIVES_S = 60  # far more than it takes; only a test that fails waits for it
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ def test_key_policy_and_latency_take_effect(segment, fake_segmenter):
 
 
 def test_another_model_is_swapped_in_between_two_frames(
-    ros, segment, engines, connect, mpeg4_packets
+    ros, segment, fake_segmenter, engines, connect, mpeg4_packets
 ):
     camera = connect("labels", "masks")
     for sec in (1, 2, 3):
@@ -86,6 +89,33 @@ def test_another_model_is_swapped_in_between_two_frames(
     classes = [[mask.class_name for mask in m.masks] for m in camera.received["masks"]]
     assert "lawn" not in sum(classes[:3], []) and set(sum(classes[3:], [])) == {"lawn"}
     assert engines == [("camvid-mobilenetv1-layer1", "auto", None), ("other", "auto", None)]
+    assert fake_segmenter.warm and segment._segmenter.warm
+
+
+def test_video_is_taken_and_labelled_while_a_model_loads(
+    ros, segment, monkeypatch, fake_segmenter, connect, mpeg4_packets
+):
+    camera = connect("labels")
+    camera.send(mpeg4_packets[0].data, 1)
+    ros.spin_until(lambda: len(camera.received["status"]) == 1)
+    labelled = threading.Event()
+    step = fake_segmenter.step
+
+    def step_on(frame):
+        labelled.set()
+        return step(frame)
+
+    def load(*args, **others):
+        camera.send(mpeg4_packets[1].data, 2)
+        assert labelled.wait(ARRIVES_S)
+        return type(fake_segmenter)()
+
+    fake_segmenter.step = step_on
+    monkeypatch.setattr(Segmenter, "load", load)
+    assert set_all(segment, model="slow").successful
+    camera.send(mpeg4_packets[2].data, 3)
+    ros.spin_until(lambda: all(len(messages) == 3 for messages in camera.received.values()))
+    assert [status.path for status in camera.received["status"]] == [1, 2, 1]
 
 
 def test_a_model_that_will_not_do_leaves_the_present_one_at_work(
@@ -122,20 +152,20 @@ STORM = {  # of values that are taken and refused
     "mask_classes": {GOOD: (["road"], ["all"], ["person", "sky"]), BAD: (["moon"],)},
     "key_policy": {GOOD: ("codec", "interval", "adaptive"), BAD: ("never",)},
     "key_interval": {GOOD: (1, 12, 24), BAD: (0,)},
+    "output_scale": {GOOD: (0.5, 1.0), BAD: (1.5,)},
     "max_latency_ms": {GOOD: (0.0, 100.0, 5000.0), BAD: (-5.0,)},
     "queue_size": {GOOD: (30,), BAD: (31,)},  # read-only in use
 }
 
 
 def test_a_storm_of_changes_loses_no_frame(ros, segment, connect, mpeg4_packets):
-    """1,000 sets, a quarter of them refused, while packets come and are answered."""
+    """1,000 sets by the node's service, a quarter of them refused, while packets come."""
+    client = AsyncParameterClient(ros.add(Node("client")), segment.get_fully_qualified_name())
     camera = connect("labels", "masks")
     rng = random.Random(5)
+    ros.spin_until(client.services_are_ready)
     expected = {name: segment.get_parameter(name).value for name in STORM}
     status, sent = camera.received["status"], 0
-
-    def all_answered():
-        return len(status) == sent
 
     for number in range(1000):
         names = rng.sample(sorted(STORM), rng.randint(1, 3))
@@ -143,12 +173,15 @@ def test_a_storm_of_changes_loses_no_frame(ros, segment, connect, mpeg4_packets)
         values = {name: rng.choice(STORM[name][GOOD]) for name in names}
         if not good:
             values[names[0]] = rng.choice(STORM[names[0]][BAD])
-        assert set_all(segment, **values).successful == good, values
+        given = client.set_parameters_atomically(
+            [Parameter(n, value=v) for n, v in values.items()]
+        )
+        ros.spin_until(given.done)
+        assert given.result().result.successful == good, values
         expected |= values if good else {}
         if number % 10 == 0:
             camera.send(mpeg4_packets[sent % 18].data, 1 + sent)
             sent += 1
-            ros.spin_until(all_answered)
     ros.spin_until(lambda: all(len(messages) == sent for messages in camera.received.values()))
     assert {name: segment.get_parameter(name).value for name in STORM} == expected
     assert not any(message.frames_skipped for message in status)

@@ -15,6 +15,7 @@ from twnet_ros.net import residual, residual_magnitude, to_grid
 from twnet_ros.segment import KeyPolicy, Path, Segmenter, SegmentError, find_model, key_policy
 from twnet_ros.segment.fusion import fuse_by_torch
 from twnet_ros.segment.input import Geometry, InputPass
+from twnet_ros.segment.network import Network
 from twnet_ros.segment.output import label
 
 
@@ -254,9 +255,33 @@ def test_an_unknown_precision(engine, precision):
     assert repr(precision) in str(error.value)
 
 
-def test_an_input_size_that_is_too_small(engine):
-    with pytest.raises(SegmentError, match=r"input_size: .*at least 32, got \(64, 16\)"):
-        engine(input_size=(64, 16))
+@pytest.mark.parametrize("size", [(64, 16), (100_000, 64)])
+def test_an_input_size_that_cannot_be(engine, size):
+    with pytest.raises(SegmentError, match=rf"input_size: .*32 to 8192, got \({size[0]}, "):
+        engine(input_size=size)
+
+
+@pytest.mark.parametrize("motion", ["auto", "flow"])
+def test_an_engine_that_is_warm_labels_as_a_cold_one(engine, coded, pan, motion):
+    frames = list(coded(pan(4), gop=3))
+    warm = engine(motion=motion)
+    warm.warm_up()
+    assert warm.state is None
+    same(run(warm, frames), run(engine(motion=motion), frames))
+
+
+def test_both_steps_are_warmed_up(engine, monkeypatch):
+    segmenter, taken = engine(), []
+    for name in ("key", "nonkey"):
+        step = getattr(Network, name)
+
+        def take(network, image, *rest, name=name, step=step):
+            taken.append((name, tuple(image.shape)))
+            return step(network, image, *rest)
+
+        monkeypatch.setattr(Network, name, take)
+    segmenter.warm_up()
+    assert taken == [("key", (1, 3, 64, 96)), ("nonkey", (1, 3, 64, 96))]
 
 
 def test_a_missing_model():

@@ -78,6 +78,11 @@ def add_clip(
 ) -> None:
     """Add the video, which may be in a bag."""
     made.add_argument("clip", type=Path, metavar=metavar, help=text)
+    add_topic(made)
+
+
+def add_topic(made: argparse.ArgumentParser) -> None:
+    """Add the choice among the videos of a bag."""
     text = "of the video in a bag; default: the only one that has any"
     made.add_argument("--topic", default="", metavar="NAME", help=text)
 

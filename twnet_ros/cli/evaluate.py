@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twnet_ros.cli.argument import BAGS, Commands, add_data, add_motion, command, count
+from twnet_ros.cli.argument import BAGS, Commands, add_data, add_motion, add_topic, command, count
+from twnet_ros.codec import CodecError
 
 if TYPE_CHECKING:  # torch is not needed to describe the command
     from twnet_ros.learn.data.dataset import Data
@@ -17,6 +19,8 @@ def open_bag(options: argparse.Namespace) -> tuple[Data, Trial] | None:
     """Open what is named as data, if that is a bag: its classes, and the drive in it."""
     path = Path(options.data)
     if not (path.suffix in BAGS or (path / "metadata.yaml").is_file()):
+        if options.topic:
+            raise CodecError(f"--topic: expected a bag, got {options.data}")
         return None
     from twnet_ros import bag
     from twnet_ros.learn.data.dataset import CLASS_SETS, Data
@@ -34,7 +38,8 @@ def open_bag(options: argparse.Namespace) -> tuple[Data, Trial] | None:
     classes = CITYSCAPES
     if options.classes:
         classes = CLASS_SETS.get(options.classes) or read_class_set(Path(options.classes))
-    trial, size = drive_trial(path, bag.read_packets, bag.read_labels(path), options.every)
+    read = partial(bag.read_packets, topic=options.topic)
+    trial, size = drive_trial(path, read, bag.read_labels(path), options.every)
     return Data(classes, size, lambda split: None), trial
 
 
@@ -77,6 +82,7 @@ def describe(commands: Commands) -> None:
     text = "write report.md, report.json and plots to this folder"
     scored.add_argument("--out", type=Path, metavar="DIR", help=text)
     add_data(scored)
+    add_topic(scored)
     scored.add_argument("--precision", default="auto", help="auto, fp32, bf16 or (CUDA) fp16")
     scored.add_argument(
         "--split", choices=("val", "test"), default="val", help="default: %(default)s"

@@ -1,7 +1,7 @@
 """The network: backbones, warping, correction, TWNet and its checkpoints."""
 
 from twnet_ros.net.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from twnet_ros.net.config import Config
+from twnet_ros.net.config import Config, wrong_size
 from twnet_ros.net.fold import fold
 from twnet_ros.net.onednn import use_onednn
 from twnet_ros.net.pretrained import load_pretrained, publication
@@ -25,4 +25,5 @@ __all__ = [
     "use_onednn",
     "warp",
     "warp_cubic",
+    "wrong_size",
 ]

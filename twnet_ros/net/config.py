@@ -21,6 +21,13 @@ BACKBONES: dict[str, Callable[[int, int], Backbone]] = {
 CORRECTIONS = ("none", "cfr", "rga", "fusion")
 
 
+def wrong_size(size: tuple[int, ...]) -> str:
+    """Say why pictures of a size cannot be the network's input; '' if they can."""
+    if len(size) == 2 and all(32 <= side <= 8192 for side in size):
+        return ""
+    return f"input_size: expected (width, height) of 32 to 8192, got {size}"
+
+
 @dataclass(frozen=True)
 class Config:
     """The configuration of a TWNet; raises ValueError where a field is out of its range."""
@@ -58,10 +65,8 @@ class Config:
         for color in self.colors:
             if len(color) != 3 or not all(0 <= level <= 255 for level in color):
                 raise ValueError(f"colors: expected three levels of 0 to 255, got {color}")
-        if len(self.input_size) != 2 or not all(32 <= side <= 8192 for side in self.input_size):
-            raise ValueError(
-                f"input_size: expected (width, height) of 32 to 8192, got {self.input_size}"
-            )
+        if wrong := wrong_size(self.input_size):
+            raise ValueError(wrong)
         if len(self.mean) != 3 or not all(0 <= level <= 255 for level in self.mean):
             raise ValueError(f"mean: expected three levels of 0 to 255, got {self.mean}")
         if len(self.std) != 3 or not all(0 < level <= 255 for level in self.std):

@@ -1,10 +1,12 @@
 """The camera's calibration, for the pictures that the node makes of its video."""
 
 import re
+from copy import copy
 
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
@@ -90,7 +92,10 @@ class CameraInfoIntake:
         topic = TOPIC
         if node.resolve_topic_name(TOPIC) == node.resolve_topic_name(TOPIC, only_expand=True):
             topic = camera_info_topic(node.resolve_topic_name(VIDEO_TOPIC))
-        self._subscription = node.create_subscription(CameraInfo, topic, self._receive, QOS)
+        options = QoSOverridingOptions.with_default_policies()
+        self._subscription = node.create_subscription(
+            CameraInfo, topic, self._receive, copy(QOS), qos_overriding_options=options
+        )
 
     @property
     def topic(self) -> str:

@@ -156,6 +156,17 @@ class Intake:
         self._timer = node.create_timer(LOOK_S, self._look, clock=steady)
         self._look()
 
+    def take_waiting(self) -> None:
+        """Take what has come by now, for a callback that keeps the executor from it."""
+        for _ in range(self._depth):
+            if (subscription := self._subscription) is None:
+                return
+            with subscription.handle:
+                taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+            if taken is None:
+                return
+            subscription.callback(*taken)
+
     def stop(self) -> None:
         """Stop listening."""
         self._node.destroy_timer(self._timer)

@@ -120,6 +120,8 @@ class Outputs:
         try:
             for topic, kind in TOPICS.items():
                 self._advertise(kind, topic, QoSProfile(depth=DEPTH))
+            # Classes come and go: what overrides the QoS of ~/masks is theirs, too.
+            self._mask_qos = self._publishers["~/masks"].qos_profile
             self._status = self._advertise(FrameStatus, "~/status", copy(STATUS_QOS))
             self._label_info = self._advertise_label_info()
             self.show(look)
@@ -148,8 +150,7 @@ class Outputs:
         for topic in gone:
             self._node.destroy_publisher(self._publishers.pop(topic))
         for topic in sorted(topics - set(self._publishers)):
-            qos = QoSProfile(depth=DEPTH)
-            self._publishers[topic] = self._node.create_publisher(Image, topic, qos)
+            self._publishers[topic] = self._node.create_publisher(Image, topic, self._mask_qos)
         self._look = look
         if self._label_info is not None:
             header = Header(stamp=self._node.get_clock().now().to_msg())

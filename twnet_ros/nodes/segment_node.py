@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from contextlib import ExitStack
 from typing import Any
 
@@ -39,6 +39,7 @@ from twnet_ros.segment.device import free_memory, memory_bytes
 NAME = "segment"
 NAMES = {row.name for row in TABLE}  # of the parameters
 THROTTLE_S = 5.0
+TAKE_S = 0.005  # between looks for video while the executor is busy
 LOOK_UP_S = 0.5  # how long a signal to end may go unseen
 
 
@@ -184,7 +185,7 @@ class SegmentNode(LifecycleNode):
 
         A model that does not load, or has not the classes that are asked for, refuses it.
         """
-        segmenter = load_segmenter(values) if changed & ENGINE else self._segmenter
+        segmenter = self._load(values) if changed & ENGINE else self._segmenter
         look = Look.of(values, segmenter)
 
         def change() -> None:
@@ -197,6 +198,15 @@ class SegmentNode(LifecycleNode):
                 self._say_model(values["model"])
 
         return change
+
+    def _load(self, values: dict[str, Any]) -> Segmenter:
+        """Load an engine on another thread: it takes seconds, and video comes meanwhile."""
+        with ThreadPoolExecutor(1) as loader:
+            loading = loader.submit(load_segmenter, values)
+            while not wait([loading], TAKE_S).done:
+                if self._intake is not None:
+                    self._intake.take_waiting()
+        return loading.result()
 
     def _use(self, values: dict[str, Any], segmenter: Segmenter, look: Look) -> None:
         """Go on with these settings from the next frame on."""

@@ -209,8 +209,8 @@ ENGINE = {"model", "device", "precision", "input_size", "motion"}  # a new engin
 
 
 def load_segmenter(values: dict[str, Any]) -> Segmenter:
-    """Return a new engine as the parameters say; SegmentError where it cannot be."""
-    return Segmenter.load(
+    """Return a new engine as the parameters say, warmed up; SegmentError where it cannot be."""
+    segmenter = Segmenter.load(
         values["model"],
         values["device"],
         values["precision"],
@@ -219,6 +219,8 @@ def load_segmenter(values: dict[str, Any]) -> Segmenter:
         motion=values["motion"],
         label_broken=values["label_broken"],
     )
+    segmenter.warm_up()
+    return segmenter
 
 
 def policy(values: dict[str, Any]) -> KeyPolicy:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, compose
-from twnet_ros.net import FeatureState, TWNet
+from twnet_ros.net import FeatureState, TWNet, wrong_size
 from twnet_ros.segment.compensation import Field, compensate
 from twnet_ros.segment.evidence import gather
 from twnet_ros.segment.flow import open_flow
@@ -20,7 +20,7 @@ from twnet_ros.segment.leaf import two_sided_context
 from twnet_ros.segment.network import Network
 from twnet_ros.segment.policy import KeyPolicy
 from twnet_ros.segment.segmentation import Path, Segmentation, SegmentError, Wish
-from twnet_ros.segment.warmup import compile_passes
+from twnet_ros.segment.warmup import compile_passes, grey_frames
 from twnet_ros.segment.work import Work
 
 CODEC_KEYS = KeyPolicy()
@@ -71,11 +71,8 @@ class Segmenter:
         self.classes = model.config.classes
         self.colors: NDArray[np.uint8] = np.array(model.config.colors, np.uint8)
         self.input_size = input_size or model.config.input_size
-        if min(self.input_size) < TWNet.SIZE_MULTIPLE:
-            raise SegmentError(
-                f"input_size: expected sides of at least {TWNet.SIZE_MULTIPLE}, "
-                f"got {self.input_size}"
-            )
+        if wrong := wrong_size(self.input_size):
+            raise SegmentError(wrong)
         self.per_frame = per_frame
         self.policy = policy
         self.motion = motion
@@ -123,6 +120,15 @@ class Segmenter:
     def state(self) -> FeatureState | None:
         """What the next non-key frame starts from, for watching; None before a key frame."""
         return self._anchor.state if self._anchor else None
+
+    def warm_up(self) -> None:
+        """Take both steps of a grey picture, of the size that videos are scaled to fit.
+
+        The first of a kind takes longer: its kernels are chosen, and on a GPU loaded.
+        """
+        for frame in grey_frames(self.input_size):
+            self.step(frame)
+        self.reset()
 
     def reset(self) -> None:
         """Forget the stream, with the B-frames that wait: the next frame takes the key step."""

@@ -1,8 +1,11 @@
-"""Compiling ahead of the first frame."""
+"""What is done ahead of the first frame."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
+from twnet_ros.codec import BLOCK_PX, BlockMotion, CodedFrame, FrameKind
 from twnet_ros.segment.compensation import Field, compensate
 from twnet_ros.segment.fusion import fuse
 from twnet_ros.segment.input import Geometry
@@ -22,3 +25,31 @@ def compile_passes(classes: int, dtype: torch.dtype) -> None:
     field, logits = Field.of_pixels(picture[:, :2]), torch.zeros(1, classes, 1, 1)
     _, error = compensate(picture, picture, field, 32)
     fuse(logits, logits, field, error)
+
+
+def grey_frames(size: tuple[int, int]) -> Iterator[CodedFrame]:
+    """Yield a key frame of a size (width, height) and a P-frame in which nothing moves."""
+    width, height = size
+    rows, columns = -(-height // BLOCK_PX), -(-width // BLOCK_PX)
+    still = BlockMotion(
+        np.zeros((rows, columns, 2), np.float32), np.full((rows, columns), -1, np.int8)
+    )
+    luma = np.full((height, width), 128, np.uint8)
+    chroma = luma[: (height + 1) // 2, : (width + 1) // 2]
+    for index, (kind, motion) in enumerate(((FrameKind.I, None), (FrameKind.P, still))):
+        yield CodedFrame(
+            index=index,
+            pts=None,
+            kind=kind,
+            key=kind is FrameKind.I,
+            y=luma,
+            u=chroma,
+            v=chroma,
+            color_matrix="bt601",
+            full_range=False,
+            motion=motion,
+            intact=True,
+            fault="",
+            follows=True,
+            decode_ms=0.0,
+        )
