@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import time
 
 import pytest
 import rclpy
@@ -20,17 +21,28 @@ def test_ros2_launch_shows_every_argument(launch, name):
         assert f"'{argument}':" in shown
 
 
-def test_ros2_launch_starts_the_node_and_ends_it():
-    command = ["ros2", "launch", "twnet_ros", "segment.launch.py"]
-    process = subprocess.Popen([*command, "namespace:=launched", "autostart:=false"])
+@pytest.mark.parametrize(
+    ("name", "arguments", "node", "state"),
+    [
+        ("segment", ["autostart:=false"], "segment", "unconfigured"),
+        ("multi_camera", [], "front/segment", "active"),
+        ("replay", ["delay:=600"], "segment", "active"),
+    ],
+)
+def test_ros2_launch_starts_the_node_and_ends_it(name, arguments, node, state):
+    command = ["ros2", "launch", "twnet_ros", f"{name}.launch.py", "namespace:=launched"]
+    process = subprocess.Popen([*command, *arguments])
     rclpy.init()
     try:
         manager = rclpy.create_node("manager")
-        client = manager.create_client(GetState, "/launched/segment/get_state")
+        client = manager.create_client(GetState, f"/launched/{node}/get_state")
         assert client.wait_for_service(STARTS_S)
-        answer = client.call_async(GetState.Request())
-        rclpy.spin_until_future_complete(manager, answer, timeout_sec=STARTS_S)
-        assert answer.result().current_state.label == "unconfigured"
+        deadline, label = time.monotonic() + STARTS_S, ""
+        while label != state and time.monotonic() < deadline:
+            answer = client.call_async(GetState.Request())
+            rclpy.spin_until_future_complete(manager, answer, timeout_sec=STARTS_S)
+            label = answer.result().current_state.label
+        assert label == state
         manager.destroy_node()
     finally:
         rclpy.try_shutdown()
