@@ -212,7 +212,7 @@ def test_view_keeps_the_newest_picture(segment, tmp_path):
 def test_a_signal_ends_it_and_what_was_seen_is_kept(segment, number):
     before = signal.getsignal(number)
     seen = []
-    for stamp, _ in watch(segment, lambda: True):
+    for stamp, _ in watch(segment, lambda: True, {}):
         seen.append(stamp)
         if len(seen) == 3:
             os.kill(os.getpid(), number)
@@ -224,8 +224,46 @@ def test_a_signal_ends_it_and_what_was_seen_is_kept(segment, number):
 def test_it_says_what_nobody_publishes(namespace, monkeypatch, caplog):
     monkeypatch.setattr(viewer, "SILENCE_S", 0.0)
     said = lambda: bool(caplog.text)  # noqa: E731
-    assert list(watch(f"{namespace}/nobody", lambda: not said())) == []
+    assert list(watch(f"{namespace}/nobody", lambda: not said(), {})) == []
     assert all(f"{namespace}/nobody/{topic}" in caplog.text for topic in PANES)
+
+
+@pytest.fixture
+def video(namespace, mpeg4_packets):
+    """Publish a topic of video, over and over."""
+    context, done = rclpy.Context(), threading.Event()
+    rclpy.init(context=context)
+    node = Node("camera", context=context)
+    publisher = node.create_publisher(CompressedImage, f"{namespace}/video", 10)
+
+    def publish():
+        for sec in itertools.count(1):
+            message = CompressedImage(format="mpeg4")
+            message.header.stamp.sec = sec
+            message.data.frombytes(mpeg4_packets[(sec - 1) % 18].data)
+            publisher.publish(message)
+            if done.wait(0.05):
+                return
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    late = threading.Timer(ARRIVES_S, os.kill, (os.getpid(), signal.SIGTERM))
+    late.start()
+    yield publisher.topic_name
+    late.cancel()
+    done.set()
+    thread.join()
+    node.destroy_node()
+    context.try_shutdown()
+
+
+def test_view_of_a_topic_labels_its_video(video, checkpoint, tmp_path):
+    file = tmp_path / "view.png"
+    command = ["view", video, "-o", str(file), "--frames", "5", "--device", "cpu"]
+    assert main([*command, "--model", str(checkpoint)]) == 0
+    panes = cv2.imread(str(file))
+    assert panes.shape[0] > 2 * panes.shape[1] / 4 and panes.std() > 10
+    assert main([*command, "--model", "nothing.safetensors"]) == 1
 
 
 def test_a_name_that_is_no_node_s_is_taken_for_a_file(capsys):

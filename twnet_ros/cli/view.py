@@ -26,25 +26,25 @@ from twnet_ros.cli.argument import (
 
 Picture = NDArray[np.uint8]
 Stamped = tuple[int, Picture]  # time in nanoseconds, four panes (RGB)
-NODE = r"(/[A-Za-z_]\w*)+"  # a node's full name
+NAME = r"(/[A-Za-z_]\w*)+"  # a topic's or a node's full name
 RATED = 9  # pictures whose times tell the rate of a video
 FPS = 10.0  # of a single picture
 WINDOW = Path(__file__).with_name("window.py")
 
 
 def view(options: argparse.Namespace) -> None:
-    """Show picture, motion, residual and labels side by side, of a clip or of a segment node."""
-    is_node = bool(re.fullmatch(NODE, str(options.clip))) and not options.clip.exists()
+    """Show picture, motion, residual and labels side by side, of a clip, a topic or a node."""
+    is_name = bool(re.fullmatch(NAME, str(options.clip))) and not options.clip.exists()
 
     def pictures(wanted: Callable[[], bool]) -> Generator[Stamped, None, None]:
-        return _of_node(str(options.clip), wanted) if is_node else _of_clip(options)
+        return _of_name(options, wanted) if is_name else _of_clip(options)
 
     if options.output:
         with closing(pictures(lambda: True)) as source:
             _write(options.output, islice(source, options.frames))
         return
     with (
-        _window(hold=not is_node) as window,
+        _window(hold=not is_name) as window,
         closing(pictures(lambda: window.poll() is None)) as source,
     ):
         _play(window, islice(source, options.frames))
@@ -72,12 +72,18 @@ def _of_clip(options: argparse.Namespace) -> Generator[Stamped, None, None]:
         yield round(1e9 * number / info.fps), picture
 
 
-def _of_node(name: str, wanted: Callable[[], bool]) -> Generator[Stamped, None, None]:
-    """Yield the four panes of what a node publishes, while they are wanted."""
+def _of_name(
+    options: argparse.Namespace, wanted: Callable[[], bool]
+) -> Generator[Stamped, None, None]:
+    """Yield the four panes of a topic of video, or of a node, while they are wanted."""
     from twnet_ros.nodes.viewer import watch
 
-    print(f"twnet: watching {name}; Ctrl-C ends", file=sys.stderr)
-    yield from watch(name, wanted)
+    print(f"twnet: watching {options.clip}; Ctrl-C ends", file=sys.stderr)
+    parameters = {
+        name: getattr(options, name) for name in ("model", "device", "precision", "motion")
+    }
+    parameters["input_size"] = list(options.input_size or (0, 0))
+    yield from watch(str(options.clip), wanted, parameters)
 
 
 def _write(file: Path, pictures: Iterator[Stamped]) -> None:
@@ -145,9 +151,10 @@ def _play(window: subprocess.Popen[bytes], pictures: Iterable[Stamped]) -> None:
 
 def describe(commands: Commands) -> None:
     """Describe the sub-command."""
-    made = command(commands, view, "view drive.mp4, or twnet view /segment -o now.png")
-    text = "video file or rosbag2, or the full name of a running segment node, as /segment"
-    add_clip(made, "CLIP|NODE", text)
+    made = command(commands, view, "view drive.mp4, or twnet view /camera/image/compressed")
+    text = "video file or rosbag2, or the full name of a topic of video, or of a running segment "
+    text += "node (whose own settings count, and whose overlay is the picture)"
+    add_clip(made, "CLIP|TOPIC|NODE", text)
     add = made.add_argument
     text = "a video (.mp4, .avi, .mkv), or a picture (.png) that is always the newest; without it "
     text += "a window opens"

@@ -1,27 +1,33 @@
-"""Watching what a segment node publishes."""
+"""Watching what a segment node publishes, or makes of a topic of video."""
 
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
 import rclpy
 from numpy.typing import NDArray
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 
+from twnet_ros.nodes.intake import INPUT_TYPES
+from twnet_ros.nodes.segment_node import SegmentNode
 from twnet_ros.nodes.topic import stamp_ns
-from twnet_ros.segment.contact import four_panes
+from twnet_ros.segment.contact import COLUMNS, four_panes
 
 Picture = NDArray[np.uint8]
 
-# The panes, by their topics below the node's name.
+# The panes, by their topics below a segment node's name.
 PANES = {
     "overlay/compressed": "overlay",
     "motion": "motion",
@@ -42,6 +48,11 @@ class Viewer(Node):
         super().__init__("twnet_view")
         self.ready: list[tuple[int, Picture]] = []  # stamp in nanoseconds, panes
         self._frames: dict[int, dict[str, Picture]] = {}  # by stamp, then pane
+        self.follow(segment, tuple(PANES.values()))
+
+    def follow(self, segment: str, titles: tuple[str, ...]) -> None:
+        """Subscribe to the pictures of the node with this full name; the panes have titles."""
+        self._titles = titles
         self.topics = [f"{segment.rstrip('/')}/{topic}" for topic in PANES]
         for topic, pane in zip(self.topics, PANES.values(), strict=True):
             kind = CompressedImage if topic.endswith("/compressed") else Image
@@ -62,10 +73,14 @@ class Viewer(Node):
             self.ready.append((first, self._panes(first, self._frames.pop(first))))
             whole = whole and first != stamp
 
-    @staticmethod
-    def _panes(stamp: int, pictures: dict[str, Picture]) -> Picture:
-        names = list(PANES.values())
-        return four_panes(names, [pictures.get(n) for n in names], f"at {stamp / 1e9:.3f} s")
+    def _panes(self, stamp: int, pictures: dict[str, Picture]) -> Picture:
+        shown = [pictures.get(name) for name in PANES.values()]
+        return four_panes(self._titles, shown, f"at {stamp / 1e9:.3f} s")
+
+    def finds_video(self, topic: str) -> bool:
+        """Tell whether video that a segment node takes is published on a topic."""
+        kinds = {kind.type_name for kind in INPUT_TYPES}
+        return any(one.topic_type in kinds for one in self.get_publishers_info_by_topic(topic))
 
 
 def _read(message: CompressedImage | Image) -> Picture:
@@ -88,15 +103,19 @@ def _read(message: CompressedImage | Image) -> Picture:
     return np.broadcast_to(rows.reshape(height, width, channels), (height, width, 3))
 
 
-def watch(segment: str, wanted: Callable[[], bool]) -> Iterator[tuple[int, Picture]]:
+def watch(
+    name: str, wanted: Callable[[], bool], parameters: dict[str, Any]
+) -> Iterator[tuple[int, Picture]]:
     """Yield what a segment node, called by its full name, publishes: stamp in ns and four panes.
 
-    A frame of which some picture is missing has a blank pane for it. Ends when ``wanted``, which
-    is asked all the time, says no, or at a signal to end.
+    Where ``name`` is that of a topic with video, a segment node of this process, with these
+    parameters, is what is watched; ValueError where it cannot be. A frame of which some picture is
+    missing has a blank pane for it. Ends when ``wanted``, which is asked all the time, says no, or
+    at a signal to end.
     """
     # Handlers of its own: at a signal, what is being written shall be ended and not be lost.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node = Viewer(segment)
+    node, own = Viewer(name), None
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     since, quiet = time.monotonic(), True
@@ -104,24 +123,49 @@ def watch(segment: str, wanted: Callable[[], bool]) -> Iterator[tuple[int, Pictu
         with _signalled() as signalled:
             while wanted() and not signalled():
                 executor.spin_once(timeout_sec=0.05)
+                if own is None and node.finds_video(name):
+                    own = _segment(name, parameters)
+                    executor.add_node(own)
+                    _start(own)
+                    node.follow(own.get_fully_qualified_name(), COLUMNS)
                 yield from node.ready
                 quiet = quiet and not node.ready
                 node.ready.clear()
                 if quiet and time.monotonic() - since > SILENCE_S:
-                    _explain(node)
+                    _explain(node, name)
                     quiet = False
     finally:
         executor.shutdown()
+        if own is not None:
+            own.destroy_node()
         node.destroy_node()
         rclpy.try_shutdown()
 
 
-def _explain(node: Viewer) -> None:
+def _segment(topic: str, parameters: dict[str, Any]) -> SegmentNode:
+    """Make a segment node for a topic of video; its overlay is the picture alone."""
+    names = ["-r", f"video:={topic}", "-r", f"__ns:=/twnet_view_{os.getpid()}"]
+    given = {**parameters, "overlay_opacity": 0.0}
+    return SegmentNode(
+        cli_args=["--ros-args", *names],
+        parameter_overrides=[Parameter(name, value=value) for name, value in given.items()],
+    )
+
+
+def _start(node: SegmentNode) -> None:
+    for step in (node.trigger_configure, node.trigger_activate):
+        if step() != TransitionCallbackReturn.SUCCESS:
+            raise ValueError("expected a segment node for the topic, got none: see its log above")
+
+
+def _explain(node: Viewer, name: str) -> None:
     """Say why there is no picture yet."""
     silent = [topic for topic in node.topics if not node.count_publishers(topic)]
     logger.warning(
         "no picture yet: %s",
-        f"nobody publishes {', '.join(silent)}" if silent else "the node publishes none",
+        f"nobody publishes video on {name}, nor {', '.join(silent)}"
+        if silent
+        else "the node publishes none",
     )
 
 
