@@ -140,25 +140,42 @@ def test_a_video_keeps_its_packets_and_times(twnet, write, messages, tmp_path):
 
 
 @pytest.fixture
-def cityscapes(write, tmp_path):
-    """Two snippets of three frames in the published layout, with times, cameras and labels."""
+def write_cityscapes(write, tmp_path):
+    """Write snippets of three frames in the published layout, with times, cameras and labels."""
     at = Path("val", "ulm")
-    snippets = [[f"ulm_00000{s}_00000{n}" for n in range(3)] for s in (0, 1)]
-    for names in snippets:
-        ending = ("_leftImg8bit", "_gtFine_labelTrainIds")
-        frames = write(names, Path("leftImg8bit_sequence", at), ending, 256, 128)
-        for number, name in enumerate(names):
-            for folder in ("timestamp_sequence", "camera"):
-                (tmp_path / folder / at).mkdir(parents=True, exist_ok=True)
-            path = tmp_path / "timestamp_sequence" / at / f"{name}_timestamp.txt"
-            path.write_text(str(number * 59_000_000))
-        path = tmp_path / "camera" / at / f"{names[1]}_camera.json"
-        intrinsic = {"fx": 2262.5, "fy": 2265.3, "u0": 1096.9, "v0": 513.1}
-        path.write_text(json.dumps({"intrinsic": intrinsic}))
-    return frames
+
+    def make(snippets, width, height):
+        for snippet in range(snippets):
+            names = [f"ulm_00000{snippet}_00000{n}" for n in range(3)]
+            ending = ("_leftImg8bit", "_gtFine_labelTrainIds")
+            frames = write(names, Path("leftImg8bit_sequence", at), ending, width, height)
+            for number, name in enumerate(names):
+                for folder in ("timestamp_sequence", "camera"):
+                    (tmp_path / folder / at).mkdir(parents=True, exist_ok=True)
+                path = tmp_path / "timestamp_sequence" / at / f"{name}_timestamp.txt"
+                path.write_text(str(number * 59_000_000))
+            path = tmp_path / "camera" / at / f"{names[1]}_camera.json"
+            intrinsic = {"fx": 2262.5, "fy": 2265.3, "u0": 1096.9, "v0": 513.1}
+            path.write_text(json.dumps({"intrinsic": intrinsic}))
+        return frames
+
+    return make
 
 
-def test_cityscapes_times_cameras_and_labels(twnet, cityscapes, messages, tmp_path):
+def test_cityscapes_as_it_is_published(twnet, write_cityscapes, messages, tmp_path):
+    frames = write_cityscapes(1, 2048, 1024)
+    assert twnet("bag", frames, tmp_path / "bag", "--labels", tmp_path / "labels")[0] == 0
+    found = messages(tmp_path / "bag")
+    expected = [10**9 + n * 59_000_000 for n in range(3)]
+    for topic in ("/camera/image/compressed", "/camera/camera_info", "/camera/labels"):
+        assert stamps(found[topic]) == expected
+    k = (2262.5, 0.0, 1096.9, 0.0, 2265.3, 513.1, 0.0, 0.0, 1.0)
+    assert {tuple(m.k) for m in found["/camera/camera_info"]} == {k}
+    assert {(m.width, m.height) for m in found["/camera/camera_info"]} == {(2048, 1024)}
+
+
+def test_cityscapes_times_cameras_and_labels(twnet, write_cityscapes, messages, tmp_path):
+    cityscapes = write_cityscapes(2, 256, 128)
     labels = ("--labels", tmp_path / "labels")
     status, _, error = twnet("bag", cityscapes, tmp_path / "bag", *labels)
     # These pictures are not of the published size, which the calibration is for.
