@@ -16,8 +16,10 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from twnet_ros.cli import main
+from twnet_ros.codec import StreamDecoder
 from twnet_ros.nodes import viewer
 from twnet_ros.nodes.viewer import PANES, Viewer, watch
+from twnet_ros.segment import CITYSCAPES, to_rgb
 
 ARRIVES_S = 60  # far more than anything takes; only a test that fails waits for it
 SIZE = (64, 32)  # width, height
@@ -249,7 +251,7 @@ def video(namespace, mpeg4_packets):
     thread.start()
     late = threading.Timer(ARRIVES_S, os.kill, (os.getpid(), signal.SIGTERM))
     late.start()
-    yield publisher.topic_name
+    yield publisher.topic_name, node
     late.cancel()
     done.set()
     thread.join()
@@ -257,13 +259,36 @@ def video(namespace, mpeg4_packets):
     context.try_shutdown()
 
 
-def test_view_of_a_topic_labels_its_video(video, checkpoint, tmp_path):
-    file = tmp_path / "view.png"
-    command = ["view", video, "-o", str(file), "--frames", "5", "--device", "cpu"]
-    assert main([*command, "--model", str(checkpoint)]) == 0
-    panes = cv2.imread(str(file))
-    assert panes.shape[0] > 2 * panes.shape[1] / 4 and panes.std() > 10
-    assert main([*command, "--model", "nothing.safetensors"]) == 1
+def test_a_topic_of_video_is_labelled(video, checkpoint, mpeg4_packets):
+    topic, graph = video
+    engine = {"model": str(checkpoint), "device": "cpu", "precision": "fp32"}
+    seen, diagnosed = [], []
+    for stamp, panes in watch(topic, lambda: len(seen) < 5, engine):
+        seen.append((stamp // 10**9, panes))
+        diagnosed += graph.get_publishers_info_by_topic("/diagnostics")
+    assert not diagnosed  # which are the robot's
+    decoder = StreamDecoder("mpeg4")
+    frames = [decoder.decode(packet.data)[0] for packet in mpeg4_packets]
+    for sec, panes in seen:
+        left, top = MARGIN, HEADING
+        pane = panes[top : top + 480, left : left + 640].astype(int)
+        picture = cv2.resize(to_rgb(frames[(sec - 1) % 18]), (640, 480))
+        assert np.abs(pane - picture).mean() < 20  # JPEG, and how it was enlarged
+        labels = panes[-440:-40, COLUMNS["labels"] - 300 : COLUMNS["labels"] + 300]
+        assert {tuple(color) for color in labels.reshape(-1, 3)} <= set(CITYSCAPES.colors)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (["--model", "nothing.safetensors"], "expected a segment node for the topic, got none"),
+        (["--precision", "half"], "expected precision to be one of auto, fp32, bf16"),
+        (["--topic", "/front"], "--topic: expected a bag, got"),
+    ],
+)
+def test_what_a_topic_cannot_be_labelled_by_is_said(video, settings, expected, capsys):
+    assert main(["view", video[0], "-o", "view.png", *settings]) == 1
+    assert expected in capsys.readouterr().err
 
 
 def test_a_name_that_is_no_node_s_is_taken_for_a_file(capsys):

@@ -270,6 +270,19 @@ def test_an_engine_that_is_warm_labels_as_a_cold_one(engine, coded, pan, motion)
     same(run(warm, frames), run(engine(motion=motion), frames))
 
 
+def test_a_device_without_room_to_warm_up_is_not_left(engine, monkeypatch, coded, pan):
+    segmenter = engine()
+
+    def fail(network, image):
+        raise torch.cuda.OutOfMemoryError("no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Network, "key", fail)
+        segmenter.warm_up()
+    assert segmenter.caveat == ""
+    assert len(run(segmenter, coded(pan(2)))) == 2
+
+
 def test_both_steps_are_warmed_up(engine, monkeypatch):
     segmenter, taken = engine(), []
     for name in ("key", "nonkey"):

@@ -23,6 +23,7 @@ from twnet_ros.cli.argument import (
     count,
     opener,
 )
+from twnet_ros.codec import CodecError
 
 Picture = NDArray[np.uint8]
 Stamped = tuple[int, Picture]  # time in nanoseconds, four panes (RGB)
@@ -78,6 +79,8 @@ def _of_name(
     """Yield the four panes of a topic of video, or of a node, while they are wanted."""
     from twnet_ros.nodes.viewer import watch
 
+    if options.topic:
+        raise CodecError(f"--topic: expected a bag, got {options.clip}")
     print(f"twnet: watching {options.clip}; Ctrl-C ends", file=sys.stderr)
     parameters = {
         name: getattr(options, name) for name in ("model", "device", "precision", "motion")

@@ -72,6 +72,11 @@ class Config:
         if len(self.std) != 3 or not all(0 < level <= 255 for level in self.std):
             raise ValueError(f"std: expected three levels above 0, up to 255, got {self.std}")
 
+    @property
+    def fuses(self) -> bool:
+        """Whether a frame's logits are drawn towards those of the frame before."""
+        return self.correction == "fusion"
+
     def build(self) -> Backbone:
         """Build the key-frame CNN, randomly initialised."""
         return BACKBONES[self.backbone](len(self.classes), self.layer)

@@ -11,6 +11,7 @@ from rclpy.event_handler import (
     QoSSubscriptionMatchedInfo,
     SubscriptionEventCallbacks,
 )
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind, QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -161,8 +162,12 @@ class Intake:
         for _ in range(self._depth):
             if (subscription := self._subscription) is None:
                 return
-            with subscription.handle:
-                taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+            try:
+                with subscription.handle:
+                    handle = subscription.handle
+                    taken = handle.take_message(subscription.msg_type, subscription.raw)
+            except rclpy_implementation.InvalidHandle:  # the process is on its way out
+                return
             if taken is None:
                 return
             subscription.callback(*taken)

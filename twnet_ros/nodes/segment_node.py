@@ -50,8 +50,6 @@ class SegmentNode(LifecycleNode):
         """Take what rclpy's Node takes beside a name."""
         super().__init__(NAME, **options)
         self._unstarted = False  # it was to start itself, and could not configure
-        self._settings = Parameters(self, TABLE, self._prepare_change)
-        self.add_post_set_parameters_callback(self._start_again)
         self._outputs: Outputs | None = None  # while it is configured
         self._pipeline: Pipeline | None = None  # while it is active
         self._intake: Intake | None = None
@@ -59,6 +57,8 @@ class SegmentNode(LifecycleNode):
         self._topic = self.resolve_topic_name(TOPIC)
         self._caveat = ""  # of the stream, as it was logged last
         self._logged: dict[str, float] = {}  # when each reason was, time.monotonic()
+        self._settings = Parameters(self, TABLE, self._prepare_change)
+        self.add_post_set_parameters_callback(self._start_again)
 
     def start(self) -> None:
         """Configure and activate, if the parameters say so."""
@@ -200,12 +200,16 @@ class SegmentNode(LifecycleNode):
         return change
 
     def _load(self, values: dict[str, Any]) -> Segmenter:
-        """Load an engine on another thread: it takes seconds, and video comes meanwhile."""
+        """Load an engine on another thread: it takes seconds, and video comes meanwhile.
+
+        This one is the executor's, which takes no messages before it returns.
+        """
+        intake = self._intake
         with ThreadPoolExecutor(1) as loader:
             loading = loader.submit(load_segmenter, values)
             while not wait([loading], TAKE_S).done:
-                if self._intake is not None:
-                    self._intake.take_waiting()
+                if intake is not None:
+                    intake.take_waiting()
         return loading.result()
 
     def _use(self, values: dict[str, Any], segmenter: Segmenter, look: Look) -> None:
@@ -313,7 +317,7 @@ def run(nodes: Sequence[SegmentNode]) -> None:
         for node in nodes:
             if rclpy.ok():  # and not asked to end meanwhile
                 node.start()
-        for spun in as_completed([pool.submit(_spin, executor, ending) for executor in executors]):
+        for spun in as_completed([pool.submit(spin, executor, ending) for executor in executors]):
             spun.result()
     except KeyboardInterrupt:
         pass
@@ -328,7 +332,8 @@ def run(nodes: Sequence[SegmentNode]) -> None:
         rclpy.try_shutdown()
 
 
-def _spin(executor: SingleThreadedExecutor, ending: threading.Event) -> None:
+def spin(executor: SingleThreadedExecutor, ending: threading.Event) -> None:
+    """Run what waits until the process is asked to end, or the event set."""
     try:
         # rclpy wakes the executor before it shuts the context down, so that a node that nothing
         # else wakes may sleep on through a signal to end.

@@ -1,11 +1,13 @@
 """Watching what a segment node publishes, or makes of a topic of video."""
 
 import logging
-import os
+import math
 import signal
+import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,15 +15,17 @@ import cv2
 import numpy as np
 import rclpy
 from numpy.typing import NDArray
+from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from twnet_ros.nodes.intake import INPUT_TYPES
-from twnet_ros.nodes.segment_node import SegmentNode
+from twnet_ros.nodes.segment_node import SegmentNode, spin
 from twnet_ros.nodes.topic import stamp_ns
 from twnet_ros.segment.contact import COLUMNS, four_panes
 
@@ -48,15 +52,19 @@ class Viewer(Node):
         super().__init__("twnet_view")
         self.ready: list[tuple[int, Picture]] = []  # stamp in nanoseconds, panes
         self._frames: dict[int, dict[str, Picture]] = {}  # by stamp, then pane
+        self._pictures: list[Subscription] = []
         self.follow(segment, tuple(PANES.values()))
 
     def follow(self, segment: str, titles: tuple[str, ...]) -> None:
         """Subscribe to the pictures of the node with this full name; the panes have titles."""
+        while self._pictures:
+            self.destroy_subscription(self._pictures.pop())
         self._titles = titles
         self.topics = [f"{segment.rstrip('/')}/{topic}" for topic in PANES]
         for topic, pane in zip(self.topics, PANES.values(), strict=True):
             kind = CompressedImage if topic.endswith("/compressed") else Image
-            self.create_subscription(kind, topic, partial(self._take, pane), WAITING)
+            take = partial(self._take, pane)
+            self._pictures.append(self.create_subscription(kind, topic, take, WAITING))
 
     def _take(self, pane: str, message: CompressedImage | Image) -> None:
         """Keep a picture; what is whole is ready, with all that came before it."""
@@ -115,47 +123,67 @@ def watch(
     """
     # Handlers of its own: at a signal, what is being written shall be ended and not be lost.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node, own = Viewer(name), None
+    node, own = Viewer(name), ExitStack()
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    since, quiet = time.monotonic(), True
+    since, quiet, found = time.monotonic(), True, False
     try:
-        with _signalled() as signalled:
+        with own, _signalled() as signalled:
             while wanted() and not signalled():
                 executor.spin_once(timeout_sec=0.05)
-                if own is None and node.finds_video(name):
-                    own = _segment(name, parameters)
-                    executor.add_node(own)
-                    _start(own)
-                    node.follow(own.get_fully_qualified_name(), COLUMNS)
+                if quiet and not found and node.finds_video(name):
+                    segment = own.enter_context(_segmenting(name, parameters))
+                    node.follow(segment, COLUMNS)
+                    since, found = time.monotonic(), True
                 yield from node.ready
                 quiet = quiet and not node.ready
                 node.ready.clear()
                 if quiet and time.monotonic() - since > SILENCE_S:
                     _explain(node, name)
-                    quiet = False
+                    since = math.inf
     finally:
         executor.shutdown()
-        if own is not None:
-            own.destroy_node()
         node.destroy_node()
         rclpy.try_shutdown()
 
 
-def _segment(topic: str, parameters: dict[str, Any]) -> SegmentNode:
-    """Make a segment node for a topic of video; its overlay is the picture alone."""
-    names = ["-r", f"video:={topic}", "-r", f"__ns:=/twnet_view_{os.getpid()}"]
+@contextmanager
+def _segmenting(topic: str, parameters: dict[str, Any]) -> Iterator[str]:
+    """Run a segment node for a topic of video, and give its name; its overlay is the picture.
+
+    It runs on a thread of its own: video is taken however long a picture takes to be shown.
+    """
+    remapped = {
+        "video": topic,
+        "__ns": f"/twnet_view_{uuid.uuid4().hex[:8]}",
+        "/diagnostics": "~/diagnostics",  # a robot's is no business of who watches
+    }
+    rules = [part for rule in remapped.items() for part in ("-r", ":=".join(rule))]
     given = {**parameters, "overlay_opacity": 0.0}
-    return SegmentNode(
-        cli_args=["--ros-args", *names],
-        parameter_overrides=[Parameter(name, value=value) for name, value in given.items()],
-    )
-
-
-def _start(node: SegmentNode) -> None:
-    for step in (node.trigger_configure, node.trigger_activate):
-        if step() != TransitionCallbackReturn.SUCCESS:
-            raise ValueError("expected a segment node for the topic, got none: see its log above")
+    try:
+        node = SegmentNode(
+            cli_args=["--ros-args", *rules],
+            parameter_overrides=[Parameter(name, value=value) for name, value in given.items()],
+        )
+    except ParameterException as error:
+        raise ValueError(str(error)) from error
+    executor, ending = SingleThreadedExecutor(), threading.Event()
+    executor.add_node(node)
+    thread = threading.Thread(target=spin, args=(executor, ending))
+    try:
+        for step in (node.trigger_configure, node.trigger_activate):
+            if step() != TransitionCallbackReturn.SUCCESS:
+                raise ValueError(
+                    "expected a segment node for the topic, got none: its log says why"
+                )
+        thread.start()
+        yield node.get_fully_qualified_name()
+    finally:
+        ending.set()
+        if thread.is_alive():
+            thread.join()
+        executor.shutdown()
+        node.destroy_node()
 
 
 def _explain(node: Viewer, name: str) -> None:
@@ -165,7 +193,7 @@ def _explain(node: Viewer, name: str) -> None:
         "no picture yet: %s",
         f"nobody publishes video on {name}, nor {', '.join(silent)}"
         if silent
-        else "the node publishes none",
+        else f"{node.topics[0].rpartition('/overlay')[0]} publishes none",
     )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -124,10 +125,12 @@ class Segmenter:
     def warm_up(self) -> None:
         """Take both steps of a grey picture, of the size that videos are scaled to fit.
 
-        The first of a kind takes longer: its kernels are chosen, and on a GPU loaded.
+        The first of a kind takes longer: its kernels are chosen, and on a GPU loaded. Where a GPU
+        has no room now, beside an engine that is still at work, the first frame finds out.
         """
-        for frame in grey_frames(self.input_size):
-            self.step(frame)
+        with suppress(torch.cuda.OutOfMemoryError):
+            for frame in grey_frames(self.input_size):
+                self._step(frame)
         self.reset()
 
     def reset(self) -> None:
@@ -237,7 +240,7 @@ class Segmenter:
 
     @property
     def _fuses(self) -> bool:
-        return self.config.correction == "fusion" and not self.per_frame
+        return self.config.fuses and not self.per_frame
 
     def _prepare(self, geometry: Geometry) -> None:
         network = self._network

@@ -40,7 +40,10 @@ class Schedule:
 def mixed_precision(config: Config, device: str) -> torch.autocast:
     """Return a context that computes in bfloat16 where the device trains faster in it."""
     enabled = trains_in_bf16(config, device)
-    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=enabled)
+    # Its cache would keep weights that were cast without gradient for a step that has one (PyTorch
+    # issue 65766).
+    place = torch.device(device).type
+    return torch.autocast(place, torch.bfloat16, enabled=enabled, cache_enabled=False)
 
 
 def trains_in_bf16(config: Config, device: str) -> bool:
