@@ -7,7 +7,7 @@ import torch
 
 from twnet_ros.learn.data.clip import Coding
 from twnet_ros.learn.evaluation.evaluate import make_clips, score
-from twnet_ros.learn.training.loop import Schedule
+from twnet_ros.learn.training.loop import Schedule, mixed_precision
 from twnet_ros.learn.training.loss import consistency_loss, segmentation_loss
 from twnet_ros.learn.training.nonkey import rollout_losses, train_nonkey
 from twnet_ros.learn.training.rollout import Lanes, Rollout
@@ -67,6 +67,19 @@ def test_the_losses_are_those_of_whole_steps(stretch, network):
     assert not after.requires_grad
     rms = losses["context_rms"]
     assert float(rms) > 0 and not rms.requires_grad
+
+
+def test_head_and_tail_learn_in_half_precision_too(stretch, network, monkeypatch):
+    """Autocast must not keep weights that earlier frames have cast without gradient."""
+    model = network()
+    model.start_finetuning()
+    context = model.key(stretch.key)[1].context.detach()
+    monkeypatch.setattr("twnet_ros.learn.training.loop.trains_in_bf16", lambda *_: True)
+    with mixed_precision(model.config, "cpu"):
+        losses, _ = rollout_losses(model, stretch, context, torch.ones(3), "cpu")
+    losses["segmentation"].backward()
+    for part in (model.head, model.tail):
+        assert all(parameter.grad is not None for parameter in part.parameters())
 
 
 def test_training_leaves_the_key_frame_cnn_as_it_is(source, network, tmp_path):
