@@ -93,9 +93,14 @@ def opener(options: argparse.Namespace) -> OpenVideo:
         from twnet_ros import bag
 
         return partial(bag.read_packets, topic=options.topic)
-    if options.topic:
-        raise CodecError(f"--topic: expected a bag, got {options.clip}")
+    refuse_topic(options, options.clip)
     return read_packets
+
+
+def refuse_topic(options: argparse.Namespace, given: object) -> None:
+    """Raise CodecError if a topic is named of what is given, which is no bag."""
+    if options.topic:
+        raise CodecError(f"--topic: expected a bag, got {given}")
 
 
 def add_model(made: argparse.ArgumentParser) -> None:

@@ -7,8 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twnet_ros.cli.argument import BAGS, Commands, add_data, add_motion, add_topic, command, count
-from twnet_ros.codec import CodecError
+from twnet_ros.cli.argument import (
+    BAGS,
+    Commands,
+    add_data,
+    add_motion,
+    add_topic,
+    command,
+    count,
+    refuse_topic,
+)
 
 if TYPE_CHECKING:  # torch is not needed to describe the command
     from twnet_ros.learn.data.dataset import Data
@@ -19,8 +27,7 @@ def open_bag(options: argparse.Namespace) -> tuple[Data, Trial] | None:
     """Open what is named as data, if that is a bag: its classes, and the drive in it."""
     path = Path(options.data)
     if not (path.suffix in BAGS or (path / "metadata.yaml").is_file()):
-        if options.topic:
-            raise CodecError(f"--topic: expected a bag, got {options.data}")
+        refuse_topic(options, options.data)
         return None
     from twnet_ros import bag
     from twnet_ros.learn.data.dataset import CLASS_SETS, Data

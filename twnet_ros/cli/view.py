@@ -22,8 +22,8 @@ from twnet_ros.cli.argument import (
     command,
     count,
     opener,
+    refuse_topic,
 )
-from twnet_ros.codec import CodecError
 
 Picture = NDArray[np.uint8]
 Stamped = tuple[int, Picture]  # time in nanoseconds, four panes (RGB)
@@ -79,8 +79,7 @@ def _of_name(
     """Yield the four panes of a topic of video, or of a node, while they are wanted."""
     from twnet_ros.nodes.viewer import watch
 
-    if options.topic:
-        raise CodecError(f"--topic: expected a bag, got {options.clip}")
+    refuse_topic(options, options.clip)
     print(f"twnet: watching {options.clip}; Ctrl-C ends", file=sys.stderr)
     parameters = {
         name: getattr(options, name) for name in ("model", "device", "precision", "motion")

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from twnet_ros.codec import BLOCK_PX, BlockMotion, CodedFrame, FrameKind
+from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind
+from twnet_ros.codec.frame import grid_shape
 from twnet_ros.segment.compensation import Field, compensate
 from twnet_ros.segment.fusion import fuse
 from twnet_ros.segment.input import Geometry
@@ -30,10 +31,8 @@ def compile_passes(classes: int, dtype: torch.dtype) -> None:
 def grey_frames(size: tuple[int, int]) -> Iterator[CodedFrame]:
     """Yield a key frame of a size (width, height) and a P-frame in which nothing moves."""
     width, height = size
-    rows, columns = -(-height // BLOCK_PX), -(-width // BLOCK_PX)
-    still = BlockMotion(
-        np.zeros((rows, columns, 2), np.float32), np.full((rows, columns), -1, np.int8)
-    )
+    grid = grid_shape(height, width)
+    still = BlockMotion(np.zeros((*grid, 2), np.float32), np.full(grid, -1, np.int8))
     luma = np.full((height, width), 128, np.uint8)
     chroma = luma[: (height + 1) // 2, : (width + 1) // 2]
     for index, (kind, motion) in enumerate(((FrameKind.I, None), (FrameKind.P, still))):
