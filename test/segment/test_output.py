@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from twnet_ros.segment import UNLABELLED, SegmentError, Wish
 from twnet_ros.segment.input import Geometry
-from twnet_ros.segment.output import _taps, classify, label, label_by_torch, rate_by_torch
+from twnet_ros.segment.output import classify, label, label_by_torch, rate_by_torch
 
 MARGIN = 1e-3  # pixels whose two best classes are closer than that may go either way
 
@@ -25,10 +25,6 @@ def agree(labels, scores):
     clear = ordered[..., -1] - ordered[..., -2] > MARGIN
     assert clear.mean() > 0.98
     np.testing.assert_array_equal(labels[clear], scores.argmax(-1)[clear])
-
-
-def both_taps(logits, geometry):
-    return [_taps(geometry, geometry.video, axis, logits.shape[3 - axis]) for axis in (1, 0)]
 
 
 def areas_of_classes(geometry, classes=6, sure=9):
@@ -111,7 +107,7 @@ def test_padding_never_shows():
 def test_both_devices_paths_agree(video, box):
     geometry = Geometry.of(video, box)
     logits = smooth_logits(11, geometry.padded[1] // 4, geometry.padded[0] // 4, seed=3)
-    by_torch = label_by_torch(logits, *both_taps(logits, geometry)).numpy()
+    by_torch = label_by_torch(logits, geometry, video).numpy()
     same = label(logits, geometry) == by_torch
     assert same.mean() > 0.999
     clear = np.sort(slow(logits, geometry), -1)
@@ -162,8 +158,7 @@ def test_an_exact_scale_is_interpolate_and_softmax():
 def test_both_devices_paths_rate_alike(video, box):
     geometry, wish = Geometry.of(video, box), Wish(confidence=True, least_confidence=0.6)
     logits = areas_of_classes(geometry, sure=3)
-    taps = both_taps(logits, geometry)
-    labels, confidence = (part.numpy() for part in rate_by_torch(logits, *taps, 0.6))
+    labels, confidence = (part.numpy() for part in rate_by_torch(logits, geometry, video, 0.6))
     found, rated = classify(logits, geometry, wish)
     assert np.abs(rated.astype(int) - confidence).max() <= 1
     clear = np.abs(confidence - 0.6 * 255) > 1

@@ -335,7 +335,9 @@ def test_a_gpu_gives_the_same_labels(coded, precision):
     street = Street(1_000_000, 512, 256)
     frames = coded([street.frame(i)[0] for i in range(8)], gop=8)
     expected = run(Segmenter.load("streets-mobilenetv1-layer1", "cpu", "fp32"), frames)
-    results = run(Segmenter.load("streets-mobilenetv1-layer1", "cuda", precision), frames)
+    segmenter = Segmenter.load("streets-mobilenetv1-layer1", "cuda", precision)
+    results = run(segmenter, frames)
+    assert segmenter.caveat == ""  # both steps were recorded
     agreement = [(a.labels == b.labels).mean() for a, b in zip(expected, results, strict=True)]
     assert np.mean(agreement) >= 0.99
 

@@ -1,12 +1,12 @@
 """Motion and residual of every pixel, for those who want to see them."""
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from twnet_ros.segment.compensation import Field, compensate_pixels
 from twnet_ros.segment.input import Geometry
 from twnet_ros.segment.segmentation import Evidence
+from twnet_ros.segment.transfer import download
 
 
 def gather(
@@ -18,7 +18,7 @@ def gather(
 ) -> Evidence:
     """Return what ``compensate`` averages over the context's pixels, without the padding."""
     motion, residual = compensate_pixels(current, previous, field, future)
-    return Evidence(_crop(motion, geometry), _crop(residual, geometry))
+    return Evidence(*download(_crop(motion, geometry), _crop(residual, geometry)))
 
 
 def nothing(geometry: Geometry) -> Evidence:
@@ -29,6 +29,6 @@ def nothing(geometry: Geometry) -> Evidence:
     )
 
 
-def _crop(dense: Tensor, geometry: Geometry) -> NDArray[np.float32]:
+def _crop(dense: Tensor, geometry: Geometry) -> Tensor:
     width, height = geometry.net
-    return dense[0, :, :height, :width].permute(1, 2, 0).contiguous().cpu().numpy()
+    return dense[0, :, :height, :width].permute(1, 2, 0).contiguous()

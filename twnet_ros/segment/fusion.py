@@ -52,10 +52,10 @@ def fuse_by_torch(
     """Do what ``fuse`` does, on any device."""
     size = logits.shape[-2:]
     motion = field.thinned(len(field.row) // size[0])
-    seen = warp(past.float(), motion.dense())
+    along = motion.dense()
+    seen = warp(past.float(), along)
     if future is not None:
-        ahead = motion.dense_ahead() > 0
-        seen = torch.where(ahead, warp(future.float(), motion.dense()), seen)
+        seen = torch.where(motion.dense_ahead() > 0, warp(future.float(), along), seen)
     share = SHARE * torch.exp(residual[:, :1] / -FADE)
     return torch.lerp(logits.float(), seen, F.interpolate(share, size, mode="nearest-exact"))
 

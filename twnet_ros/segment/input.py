@@ -13,6 +13,7 @@ from twnet_ros.net import Config, TWNet
 from twnet_ros.segment.color import ycc_to_rgb
 from twnet_ros.segment.compensation import Field
 from twnet_ros.segment.resampling import Planes, resample, taps
+from twnet_ros.segment.transfer import upload
 
 
 def fit(video: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
@@ -59,7 +60,7 @@ class InputPass:
         """Return the block under the centre of each pixel of the network's input."""
         centre = (np.arange(padded) + 0.5) * video / scaled
         block = np.minimum(centre, video - 1) // BLOCK_PX
-        return torch.from_numpy(block.astype(np.int64)).to(self.device)
+        return upload(block.astype(np.int64), self.device)
 
     def convert(self, frame: CodedFrame) -> tuple[Tensor, Tensor]:
         """Return a frame's picture and image, (1, 3, H, W) each, scaled and padded.
@@ -85,7 +86,7 @@ class InputPass:
         return picture, image.to(self.dtype, memory_format=torch.channels_last)
 
     def _scale(self, plane: NDArray[np.uint8]) -> Tensor:
-        x = torch.from_numpy(plane).to(self.device)[None, None].float()
+        x = upload(plane, self.device)[None, None].float()
         width, height = self.geometry.net
         if x.shape[-2:] != (height, width):
             x = F.interpolate(
@@ -103,9 +104,9 @@ class InputPass:
 
     def motion(self, motion: BlockMotion) -> Field:
         """Return the motion in pixels of the network's input."""
-        vectors = torch.from_numpy(motion.displacement * self.scale)
-        ahead = torch.from_numpy(np.greater(motion.reference, 0))
-        return Field(vectors.to(self.device), ahead.to(self.device), self.row, self.column)
+        vectors = upload(motion.displacement * self.scale, self.device)
+        ahead = upload(np.greater(motion.reference, 0), self.device)
+        return Field(vectors, ahead, self.row, self.column)
 
     def stride(self, context: Tensor) -> int:
         """Return the stride of a context (N, C, h, w) of the network's input."""

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from twnet_ros.net import CheckpointError, FeatureState, TWNet, load_checkpoint
 from twnet_ros.segment.device import PRECISIONS, choose, find_device, place
+from twnet_ros.segment.graph import Graphs, Recorder
 from twnet_ros.segment.memory import keep_memory
+from twnet_ros.segment.moment import Moment
 from twnet_ros.segment.segmentation import SegmentError
 
 MODELS = pathlib.Path(__file__).parents[1] / "models"
@@ -34,10 +36,10 @@ def find_model(model: str | os.PathLike[str]) -> pathlib.Path:
 
 @dataclass(slots=True, eq=False)
 class _Step:
-    """A key step of an image, or a non-key step of image, motion, residual and a state."""
+    """A key step of an image, or a non-key step of image, motion, residual and context."""
 
     inputs: tuple[Tensor, ...]
-    state: FeatureState | None = None
+    distance: int  # of the frame, from its key frame
     result: tuple[Tensor, FeatureState] | None = None
     alone: bool = False  # a batch that it was of failed
 
@@ -45,13 +47,18 @@ class _Step:
     def shapes(self) -> tuple[torch.Size, ...]:
         return tuple(part.shape for part in self.inputs)
 
+    def end(self, logits: Tensor, context: Tensor) -> tuple[Tensor, FeatureState]:
+        self.result = logits, FeatureState(context, self.distance)
+        return self.result
+
 
 class Network:
     """A network on a device, for any number of streams, each with a state of its own.
 
     Threads may call it at the same time. On a CPU their steps run side by side. On other devices
     one step runs at a time; those that wait for it are run together when it ends, as one batch for
-    each kind and shape. Nothing waits for others to come.
+    each kind and shape. Nothing waits for others to come. On a GPU, which works behind the host,
+    a step that runs alone is one launch (``Graphs``).
     """
 
     def __init__(self, model: TWNet, device: str = "auto", precision: str = "auto") -> None:
@@ -71,6 +78,8 @@ class Network:
         self.batches = self.device.type != "cpu"
         self._waiting: deque[_Step] = deque()
         self._turn = threading.Lock()
+        self._end = Moment()  # of the last step
+        self._graphs = Graphs(Recorder(self.device)) if self.device.type == "cuda" else None
 
     @classmethod
     def load(
@@ -101,6 +110,11 @@ class Network:
             _LOADED[name(precision)] = _LOADED[name(chosen)] = made
             return made
 
+    @property
+    def caveat(self) -> str:
+        """What is not as it could be, as text for a person."""
+        return self._graphs.caveat if self._graphs else ""
+
     def on_cpu(self) -> "Network":
         """Return this network on the CPU, one for all who ask as long as it is in use."""
         if self._model is None:
@@ -114,23 +128,25 @@ class Network:
 
     def key(self, image: Tensor) -> tuple[Tensor, FeatureState]:
         """Take the key step, as ``TWNet.key`` does, for one image (1, 3, H, W)."""
-        return self._take(_Step((image,)))
+        return self._take(_Step((image,), 0))
 
     def nonkey(
         self, image: Tensor, motion: Tensor, residual: Tensor, state: FeatureState
     ) -> tuple[Tensor, FeatureState]:
         """Take the non-key step, as ``TWNet.nonkey`` does, for one image (1, 3, H, W)."""
-        return self._take(_Step((image, motion, residual), state))
+        return self._take(_Step((image, motion, residual, state.context), state.distance + 1))
 
     @torch.inference_mode()
     def _take(self, step: _Step) -> tuple[Tensor, FeatureState]:
         """Run a step, or wait for the thread that runs it with its own."""
         if not self.batches:
-            return self._compute(step.inputs, step.state)
+            return step.end(*self._compute(*step.inputs))
         self._waiting.append(step)
         with self._turn:
             if step.result is None:
+                self._end.wait()  # meanwhile others come, to run together with this one
                 self._run(step)
+                self._end = Moment.of(self.device)
         assert step.result is not None
         return step.result
 
@@ -143,7 +159,10 @@ class Network:
             except Exception:
                 for one in steps:  # each thread tries again: a failure is its own step's
                     one.alone = True
-        step.result = self._compute(step.inputs, step.state)
+        if self._graphs is None:
+            step.end(*self._compute(*step.inputs))
+        else:
+            step.end(*self._graphs.run(self._compute, step.inputs))
 
     def _gather(self, step: _Step) -> list[_Step]:
         """Take a step and those like it from among those that wait."""
@@ -160,27 +179,18 @@ class Network:
         inputs = tuple(
             torch.cat(parts) for parts in zip(*(one.inputs for one in steps), strict=True)
         )
-        contexts = [one.state.context for one in steps if one.state]
-        before = FeatureState(torch.cat(contexts), 0) if contexts else None
-        logits, after = self._compute(inputs, before)
+        logits, contexts = self._compute(*inputs)
         for n, one in enumerate(steps):
-            distance = one.state.distance + 1 if one.state else 0
-            state = FeatureState(after.context[n : n + 1].clone(), distance)
-            one.result = logits[n : n + 1].clone(), state
+            one.end(logits[n : n + 1].clone(), contexts[n : n + 1].clone())
 
-    def _compute(
-        self, inputs: tuple[Tensor, ...], state: FeatureState | None
-    ) -> tuple[Tensor, FeatureState]:
-        found: tuple[Tensor, FeatureState]
-        if state is None:
-            (image,) = inputs
-            found = self._network.key(image)
+    def _compute(self, image: Tensor, *carried: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and context of a key step, or of a non-key step from what is carried."""
+        if carried:
+            motion, residual, context = carried
+            logits, state = self._network.nonkey(image, motion, residual, FeatureState(context, 0))
         else:
-            image, motion, residual = inputs
-            found = self._network.nonkey(image, motion, residual, state)
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)  # its end, not its launch, is the next one's turn
-        return found
+            logits, state = self._network.key(image)
+        return logits, state.context
 
 
 # The networks that are in use, by file, its time and size, device, and precision.

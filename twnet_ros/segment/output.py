@@ -11,6 +11,7 @@ from twnet_ros.segment.confidence import Taps, rate
 from twnet_ros.segment.input import Geometry
 from twnet_ros.segment.palette import UNLABELLED
 from twnet_ros.segment.segmentation import Wish
+from twnet_ros.segment.transfer import download
 
 
 def label(logits: Tensor, geometry: Geometry) -> NDArray[np.uint8]:
@@ -28,19 +29,18 @@ def classify(
     logits may be at any stride that divides the padded picture. With them comes the confidence
     (H, W) where it is wished for: 255 times the softmax probability of the interpolated logits.
     """
-    size = wish.size(geometry.video)
+    size, least = wish.size(geometry.video), wish.least_confidence
+    plain = not wish.confidence and least == 0
+    if logits.device.type != "cpu":
+        if plain:
+            return download(label_by_torch(logits, geometry, size))[0], None
+        labels, confidence = download(*rate_by_torch(logits, geometry, size, least))
+        return labels, confidence if wish.confidence else None
     columns = _taps(geometry, size, 0, logits.shape[3])
     rows = _taps(geometry, size, 1, logits.shape[2])
-    on_cpu, least = logits.device.type == "cpu", wish.least_confidence
-    if not wish.confidence and least == 0:
-        if on_cpu:
-            return _label_fused(logits, rows, columns), None
-        return label_by_torch(logits, rows, columns).cpu().numpy(), None
-    if on_cpu:
-        labels, confidence = rate(pixels(logits), rows, columns, least)
-    else:
-        rated = rate_by_torch(logits, rows, columns, least)
-        labels, confidence = (part.cpu().numpy() for part in rated)
+    if plain:
+        return _label_fused(logits, rows, columns), None
+    labels, confidence = rate(pixels(logits), rows, columns, least)
     return labels, confidence if wish.confidence else None
 
 
@@ -57,28 +57,28 @@ def _taps(geometry: Geometry, size: tuple[int, int], axis: int, grid: int) -> Ta
     return first, np.minimum(first + 1, grid - 1), (centre - first).astype(np.float32)
 
 
-def label_by_torch(logits: Tensor, rows: Taps, columns: Taps) -> Tensor:
-    """Interpolate (1, C, h, w) at the taps and return the classes (H, W), on its device."""
-    return _interpolate(logits, rows, columns).argmax(0).to(torch.uint8)
+def label_by_torch(logits: Tensor, geometry: Geometry, size: tuple[int, int]) -> Tensor:
+    """Interpolate (1, C, h, w) and return the classes, ``size`` (W, H), on their device."""
+    return _interpolate(logits, geometry, size).argmax(0).to(torch.uint8)
 
 
 def rate_by_torch(
-    logits: Tensor, rows: Taps, columns: Taps, least: float
+    logits: Tensor, geometry: Geometry, size: tuple[int, int], least: float
 ) -> tuple[Tensor, Tensor]:
     """Do the same; return the winners' probabilities times 255, too, by which labels are left."""
-    best, winner = (x := _interpolate(logits, rows, columns)).max(0)
+    best, winner = (x := _interpolate(logits, geometry, size)).max(0)
     probability = 1 / (x - best).exp_().sum(0)
     labels = winner.to(torch.uint8).masked_fill_(probability < least, UNLABELLED)
     return labels, (255 * probability).round_().to(torch.uint8)
 
 
-def _interpolate(logits: Tensor, rows: Taps, columns: Taps) -> Tensor:
-    """Return logits (C, H, W) at the taps."""
-    x = logits[0].float()
-    top, bottom, down = (torch.from_numpy(part).to(x.device) for part in rows)
-    left, right, across = (torch.from_numpy(part).to(x.device) for part in columns)
-    x = torch.lerp(x[:, top], x[:, bottom], down[:, None])
-    return torch.lerp(x[:, :, left], x[:, :, right], across)
+def _interpolate(logits: Tensor, geometry: Geometry, size: tuple[int, int]) -> Tensor:
+    """Return logits (C, H, W) where ``_taps`` are."""
+    # F.interpolate takes a scale or a size: only together do they leave out the padding.
+    grid = logits.shape[:1:-1]
+    scales = [size[i] / geometry.net[i] * geometry.padded[i] / grid[i] for i in (1, 0)]
+    found: Tensor = torch.ops.aten.upsample_bilinear2d(logits.float(), size[::-1], False, *scales)
+    return found[0]
 
 
 def pixels(logits: Tensor) -> NDArray[np.float32]:

@@ -1,7 +1,6 @@
 """The streaming engine."""
 
 import os
-import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -18,6 +17,7 @@ from twnet_ros.segment.flow import open_flow
 from twnet_ros.segment.fusion import fuse
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.leaf import two_sided_context
+from twnet_ros.segment.moment import Moment
 from twnet_ros.segment.network import Network
 from twnet_ros.segment.policy import KeyPolicy
 from twnet_ros.segment.segmentation import Path, Segmentation, SegmentError, Wish
@@ -81,7 +81,7 @@ class Segmenter:
         self.wish = LABELS_ALONE
         self._flow = open_flow(motion)
         self.waiting = ""  # why the last step returned nothing
-        self.caveat = ""  # what is not as it was asked for, as text for a person
+        self._moved = ""  # why the network is not on the device that was asked for
         compile_passes(len(self.classes), self._network.dtype)
         self.reset()
 
@@ -116,6 +116,11 @@ class Segmenter:
     def precision(self) -> str:
         """The precision in use, ``fp32``, ``bf16`` or ``fp16``."""
         return self._network.precision
+
+    @property
+    def caveat(self) -> str:
+        """What is not as it was asked for, as text for a person."""
+        return self._moved or self._network.caveat
 
     @property
     def state(self) -> FeatureState | None:
@@ -170,7 +175,7 @@ class Segmenter:
         self._network = self._network.on_cpu()
         self._prepare(self._source.geometry)
         torch.cuda.empty_cache()
-        self.caveat = f"out of memory on {left}: the network runs on the CPU, in {self.precision}"
+        self._moved = f"out of memory on {left}: the network runs on the CPU, in {self.precision}"
 
     @torch.inference_mode()
     def _step(self, frame: CodedFrame) -> list[Segmentation]:
@@ -258,7 +263,7 @@ class Segmenter:
         carried = None
         if past is not None and not frame.key and not self.per_frame:
             carried = self._carry(work, past)
-        work.prepared = self._now()
+        work.prepared = Moment.of(self._network.device)
         if past is None or carried is None:
             path, key_index = Path.KEY, frame.index
             logits, state = self._network.key(work.image)
@@ -317,7 +322,7 @@ class Segmenter:
         context = two_sided_context(before, after, field.dense(), field.dense_ahead(), stride)
         if work.wish.evidence:
             work.evidence = gather(source.geometry, *pictures, field, future.picture)
-        work.prepared = self._now()
+        work.prepared = Moment.of(self._network.device)
         # The context is at its place already.
         state = FeatureState(context, past.state.distance)
         logits, _ = self._network.nonkey(work.image, torch.zeros_like(motion), error, state)
@@ -331,10 +336,5 @@ class Segmenter:
         return self._input
 
     def _finish(self, work: Work, logits: Tensor, path: Path, distance: int) -> Segmentation:
-        work.computed = self._now()
+        work.computed = Moment.of(self._network.device)
         return work.finish(logits, self._source.geometry, path, distance)
-
-    def _now(self) -> float:
-        if self._network.device.type == "cuda":
-            torch.cuda.synchronize(self._network.device)
-        return time.perf_counter()

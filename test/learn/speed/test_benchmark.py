@@ -202,7 +202,7 @@ def test_a_peer_that_fails_in_the_precision_is_named(clip):
 
 def test_an_engine_that_changed_its_device_is_no_result(clip, monkeypatch):
     def move(packets, codec, segmenter, period_s=0.0):
-        segmenter.caveat = "out of memory on cuda:0: the network runs on the CPU, in fp32"
+        segmenter._moved = "out of memory on cuda:0: the network runs on the CPU, in fp32"
         return [1.0], 1.0
 
     monkeypatch.setattr(benchmark, "overlapped", move)

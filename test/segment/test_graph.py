@@ -1,0 +1,115 @@
+"""Steps that are recorded and replayed: what they return, and that it stays what it was.
+
+A GPU is stood in for by a recorder that computes the step again, from and into the same memory.
+"""
+
+import logging
+
+import pytest
+import torch
+
+from twnet_ros.segment import Network, Segmenter
+from twnet_ros.segment.graph import MOST, Graphs
+
+
+class Recorder:
+    """Records as CUDA does, but for doing each thing at once."""
+
+    def __init__(self, *failures):
+        self.failures, self.recorded = list(failures), []
+
+    def __call__(self, step, inputs):
+        if self.failures:
+            raise self.failures.pop()
+        self.recorded.append([part.shape for part in inputs])
+        results = tuple(part.clone() for part in step(*inputs))
+
+        def replay():
+            for result, found in zip(results, step(*inputs), strict=True):
+                result.copy_(found)
+
+        return replay, results
+
+
+def plus(x, y):
+    """Works in place, as steps do that consume their state."""
+    y += x
+    return y, 2 * y
+
+
+def of(*values):
+    return tuple(torch.full((2, 3), float(value)) for value in values)
+
+
+def test_a_replay_is_of_the_inputs_it_is_given_and_leaves_them_and_earlier_results_alone():
+    recorder = Recorder()
+    graphs = Graphs(recorder)
+    calls = [of(1, 2), of(3, 4), of(5, 6)]
+    found = [graphs.run(plus, inputs) for inputs in calls]
+    assert len(recorder.recorded) == 1
+    assert [[part.unique().tolist() for part in pair] for pair in found] == [
+        [[3], [6]],
+        [[7], [14]],
+        [[11], [22]],
+    ]
+    assert calls[0][1].unique().tolist() == [2]
+
+
+def test_each_shape_is_recorded_once_and_the_last_few_are_kept():
+    recorder = Recorder()
+    graphs = Graphs(recorder)
+    sizes = range(1, MOST + 1)
+    for size in [*sizes, *sizes, MOST + 1, 2, 1]:
+        (total, _) = graphs.run(plus, (torch.ones(size), torch.ones(size)))
+        assert total.tolist() == [2] * size
+    # One more than are kept sends the one that was not used for the longest time away.
+    assert [shapes[0].numel() for shapes in recorder.recorded] == [*sizes, MOST + 1, 1]
+
+
+def test_what_cannot_be_recorded_runs_as_it_is_and_says_so_once(caplog):
+    recorder = Recorder(RuntimeError("operation not permitted when stream is capturing"))
+    graphs = Graphs(recorder)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            (total, _) = graphs.run(plus, of(1, 2))
+            assert total.unique().tolist() == [3]
+    assert not recorder.recorded
+    assert "CUDA recorded no graph: operation not permitted when" in graphs.caveat
+    assert [record.getMessage() for record in caplog.records] == [graphs.caveat]
+
+
+def test_without_memory_to_record_in_the_step_fails_and_may_be_tried_again():
+    graphs = Graphs(Recorder(torch.cuda.OutOfMemoryError("no room")))
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        graphs.run(plus, of(1, 2))
+    assert graphs.run(plus, of(1, 2))[0].unique().tolist() == [3] and graphs.caveat == ""
+
+
+@pytest.mark.parametrize("correction", ["fusion", "rga"])
+def test_streams_are_labelled_alike_by_graphs(network, coded, coded_with_b, pan, correction):
+    """Several of them by turns, so that each finds the others' results in the graphs' memory."""
+    clips = [coded(pan(6), gop=4), coded(pan(6, dx=-3, seed=5), gop=3), coded_with_b(pan(6))]
+
+    def run(network):
+        segmenters = [Segmenter(network) for _ in clips]
+        frames = zip(*clips, strict=True)
+        found = [[s.step(f) for s, f in zip(segmenters, turn, strict=True)] for turn in frames]
+        return [one for turn in found for results in turn for one in results]
+
+    plain, recorded = (Network(network(correction=correction), "cpu", "fp32") for _ in range(2))
+    recorded.batches, recorded._graphs = True, Graphs(recorder := Recorder())
+    expected, found = run(plain), run(recorded)
+    assert len(found) == len(expected) >= 17
+    for one, other in zip(found, expected, strict=True):
+        assert (one.path, one.distance, one.index) == (other.path, other.distance, other.index)
+        assert (one.labels == other.labels).all()
+    assert [len(shapes) for shapes in recorder.recorded] == [1, 4]  # a key and a non-key step
+
+
+def test_a_network_says_what_its_graphs_lack(network, coded, pan):
+    made = Network(network(), "cpu", "fp32")
+    made.batches, made._graphs = True, Graphs(Recorder(RuntimeError("not supported")))
+    segmenter = Segmenter(made)
+    assert segmenter.caveat == ""
+    assert len(segmenter.step(coded(pan(1))[0])) == 1
+    assert "kernel by kernel" in segmenter.caveat and "not supported" in segmenter.caveat
