@@ -195,7 +195,11 @@ def test_benchmark(twnet, clip, tmp_path, peer):
 
 def test_a_benchmark_that_fails_says_why_before_it_measures(twnet, clip, tmp_path, peer):
     path = tmp_path / "none" / "speed.json"
-    fails(twnet("benchmark", clip, "--json", path), "--json: expected an existing folder")
+    fails(
+        twnet("benchmark", clip, "--json", path), "--json: expected a file in an existing folder"
+    )
+    fails(twnet("benchmark", clip, "--json", tmp_path), "--json: expected a file in an existing")
+    fails(twnet("benchmark", clip, "--size", "96x64"), "--size and --codec: expected without CLIP")
     found = twnet("benchmark", clip, "--against", f"{peer}:none")
     fails(found, f"{peer}:none: expected a factory to import, got AttributeError")
     fails(twnet("benchmark", clip, "--backbone", "alexnet"), "backbone: expected one of")

@@ -50,11 +50,11 @@ def source(still_folder):
 def network():
     """Make a random network of three classes for pictures of 96x64."""
 
-    def make(seed=0, layer=1, backbone="mobilenetv1", correction=""):
+    def make(seed=0, layer=1, backbone="mobilenetv1", correction="", input_size=SIZE):
         torch.manual_seed(seed)
         colors = tuple((level,) * 3 for level in LEVELS)
         correction = correction or ("rga" if layer < 3 else "none")
-        config = Config(backbone, layer, CLASSES, colors, SIZE, correction=correction)
+        config = Config(backbone, layer, CLASSES, colors, input_size, correction=correction)
         return TWNet(config).eval()
 
     return make

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from twnet_ros.segment import Network, Segmenter
-from twnet_ros.segment.graph import MOST, Graphs
+from twnet_ros.segment import network as network_module
+from twnet_ros.segment.graph import MOST, Graphs, RecordError
 
 
 class Recorder:
@@ -55,19 +56,19 @@ def test_a_replay_is_of_the_inputs_it_is_given_and_leaves_them_and_earlier_resul
     assert calls[0][1].unique().tolist() == [2]
 
 
-def test_each_shape_is_recorded_once_and_the_last_few_are_kept():
+def test_each_shape_is_recorded_once_and_not_more_than_there_is_room_for():
     recorder = Recorder()
     graphs = Graphs(recorder)
-    sizes = range(1, MOST + 1)
-    for size in [*sizes, *sizes, MOST + 1, 2, 1]:
+    sizes = range(1, MOST + 3)
+    for size in [*sizes, *sizes]:
         (total, _) = graphs.run(plus, (torch.ones(size), torch.ones(size)))
         assert total.tolist() == [2] * size
-    # One more than are kept sends the one that was not used for the longest time away.
-    assert [shapes[0].numel() for shapes in recorder.recorded] == [*sizes, MOST + 1, 1]
+    assert [shapes[0].numel() for shapes in recorder.recorded] == list(sizes)[:MOST]
+    assert graphs.caveat == ""
 
 
 def test_what_cannot_be_recorded_runs_as_it_is_and_says_so_once(caplog):
-    recorder = Recorder(RuntimeError("operation not permitted when stream is capturing"))
+    recorder = Recorder(RecordError("operation not permitted when stream is capturing"))
     graphs = Graphs(recorder)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
@@ -78,9 +79,10 @@ def test_what_cannot_be_recorded_runs_as_it_is_and_says_so_once(caplog):
     assert [record.getMessage() for record in caplog.records] == [graphs.caveat]
 
 
-def test_without_memory_to_record_in_the_step_fails_and_may_be_tried_again():
-    graphs = Graphs(Recorder(torch.cuda.OutOfMemoryError("no room")))
-    with pytest.raises(torch.cuda.OutOfMemoryError):
+@pytest.mark.parametrize("failure", [torch.cuda.OutOfMemoryError, RuntimeError])
+def test_a_failure_of_the_step_itself_is_raised_and_it_may_be_tried_again(failure):
+    graphs = Graphs(Recorder(failure("no room")))
+    with pytest.raises(failure, match="no room"):
         graphs.run(plus, of(1, 2))
     assert graphs.run(plus, of(1, 2))[0].unique().tolist() == [3] and graphs.caveat == ""
 
@@ -106,9 +108,23 @@ def test_streams_are_labelled_alike_by_graphs(network, coded, coded_with_b, pan,
     assert [len(shapes) for shapes in recorder.recorded] == [1, 4]  # a key and a non-key step
 
 
+def test_streams_that_run_together_are_one_graph(network):
+    made = Network(network(), "cpu", "fp32")
+    torch.manual_seed(0)
+    images = [torch.randn(1, 3, 64, 96) for _ in range(2)]
+    alone = [made.key(image) for image in images]
+    made._graphs = Graphs(recorder := Recorder())
+    steps = [network_module._Step((image,)) for image in images]
+    made._run_together(steps)
+    assert [shapes[0][0] for shapes in recorder.recorded] == [2]
+    for step, (logits, state) in zip(steps, alone, strict=True):
+        torch.testing.assert_close(step.result[0], logits, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(step.result[1].context, state.context, rtol=1e-4, atol=1e-4)
+
+
 def test_a_network_says_what_its_graphs_lack(network, coded, pan):
     made = Network(network(), "cpu", "fp32")
-    made.batches, made._graphs = True, Graphs(Recorder(RuntimeError("not supported")))
+    made.batches, made._graphs = True, Graphs(Recorder(RecordError("not supported")))
     segmenter = Segmenter(made)
     assert segmenter.caveat == ""
     assert len(segmenter.step(coded(pan(1))[0])) == 1

@@ -154,6 +154,16 @@ def test_an_exact_scale_is_interpolate_and_softmax():
     assert np.abs(confidence - expected).max() <= 1
 
 
+def test_both_devices_paths_leave_out_padding_where_labels_are_as_many_as_logits():
+    geometry, wish = Geometry.of((90, 70), (64, 64)), Wish(scale=16 / 70)
+    logits = areas_of_classes(geometry, sure=3)
+    assert geometry.net[1] < geometry.padded[1] and wish.size((90, 70))[1] == logits.shape[2]
+    found, _ = classify(logits, geometry, wish)
+    by_torch = label_by_torch(logits, geometry, wish.size((90, 70))).numpy()
+    assert found.shape == by_torch.shape == (16, 21)
+    assert (found == by_torch).mean() > 0.99
+
+
 @pytest.mark.parametrize("video, box", GEOMETRIES)
 def test_both_devices_paths_rate_alike(video, box):
     geometry, wish = Geometry.of(video, box), Wish(confidence=True, least_confidence=0.6)

@@ -12,6 +12,7 @@ def benchmark(options: argparse.Namespace) -> None:
 
     from twnet_ros.learn.speed.benchmark import (
         Setting,
+        check,
         easy_rate,
         make_clip,
         measure,
@@ -22,12 +23,17 @@ def benchmark(options: argparse.Namespace) -> None:
     o = options
     if o.ros:  # said before minutes of work, like what follows
         from twnet_ros.nodes.overhead import node_overhead
-    if o.json and not o.json.parent.is_dir():
-        raise ValueError(f"--json: expected an existing folder for {o.json}, got none")
+    if o.json and (o.json.is_dir() or not o.json.parent.is_dir()):
+        raise ValueError(f"--json: expected a file in an existing folder, got {o.json}")
+    if o.clip and (o.size or o.codec):
+        raise ValueError("--size and --codec: expected without CLIP, which has its own")
     where = (o.device, o.precision, o.input_size)
     setting = Setting(o.backbone, *where, o.frames, o.threads, o.against)
+    check(setting)
     with tempfile.TemporaryDirectory() as folder:
-        clip = o.clip or make_clip(Path(folder), o.size, o.codec, o.frames)
+        clip = o.clip or make_clip(
+            Path(folder), o.size or (2048, 1024), o.codec or "mpeg4", o.frames
+        )
         report = measure(clip, setting)
         try:
             if o.ros:
@@ -60,5 +66,5 @@ def describe(commands: Commands) -> None:
     add("--precision", default="auto", help="auto, fp32, bf16 or (CUDA) fp16")
     add("--threads", type=count, metavar="N", help="of the network on the CPU, default: torch's")
     text = "of the clip that is rendered, default: 2048x1024"
-    add("--size", type=size, default=(2048, 1024), metavar="WxH", help=text)
-    add("--codec", choices=("mpeg4", "h264"), default="mpeg4", help="of that clip, too")
+    add("--size", type=size, metavar="WxH", help=text)
+    add("--codec", choices=("mpeg4", "h264"), help="of that clip, too, default: mpeg4")

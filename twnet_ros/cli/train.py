@@ -45,6 +45,7 @@ def _train(options: argparse.Namespace, device: str, first: bool) -> None:
             pretrained=options.pretrained,
             encoder_rate=options.encoder_rate,
             device=device,
+            precision=options.precision,
         )
     else:
         rollout = Rollout(consistency=options.consistency)
@@ -57,6 +58,7 @@ def _train(options: argparse.Namespace, device: str, first: bool) -> None:
             layer=options.layer,
             correction=options.correction,
             device=device,
+            precision=options.precision,
         )
 
 
@@ -93,7 +95,7 @@ def describe(commands: Commands) -> None:
     example = "train nonkey --data streets --model runs/key/model.safetensors --out runs/nonkey"
     nonkey = command(kinds, train, example, "nonkey")
     nonkey.description = "Step 2: train the non-key-frame CNN along compressed clips."
-    _add_training(nonkey, iterations=1000, batch=4, rate=5e-5)
+    _add_training(nonkey, iterations=3600, batch=4, rate=3e-4)
     nonkey.add_argument("--model", required=True, help="checkpoint of step 1")
     text = "where to cut the key-frame CNN, default: the checkpoint's"
     nonkey.add_argument("--layer", type=int, choices=(1, 2, 3), help=text)
@@ -103,7 +105,7 @@ def describe(commands: Commands) -> None:
         help="of the warped context: none, CFR alone, CFR with RGA, or that and fused logits; "
         "default: the checkpoint's",
     )
-    nonkey.add_argument("--consistency", type=float, default=10.0, help="lambda of equation 8")
+    nonkey.add_argument("--consistency", type=float, default=1.0, help="lambda of equation 8")
 
 
 def _add_training(
@@ -124,5 +126,11 @@ def _add_training(
         metavar="N",
         help="score the model on held-out data every N iterations, default: %(default)s; clips of "
         "the second step begin anew then",
+    )
+    add(
+        "--precision",
+        choices=("auto", "fp32", "bf16"),
+        default="auto",
+        help="number format; auto: what the device trains faster in, which of a CPU is measured",
     )
     add("--seed", type=int, default=0, help="of data and initialisation")

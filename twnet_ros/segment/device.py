@@ -2,6 +2,7 @@
 
 import copy
 import math
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +14,7 @@ from twnet_ros.segment.segmentation import SegmentError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 BF16_GAIN = 1.3  # how much faster bfloat16 must be: a clear case, not a busy moment
+RECORDING = threading.Lock()  # of a CUDA graph: one in a process, and no memory is freed meanwhile
 SUPPORTED = {"cpu": ("fp32", "bf16"), "cuda": ("fp16", "bf16", "fp32")}
 
 
@@ -108,7 +110,8 @@ def memory_bytes(device: str) -> tuple[int, int] | None:
 
 def free_memory() -> None:
     """Give GPUs back what torch has reserved of them and nothing uses any more."""
-    torch.cuda.empty_cache()
+    with RECORDING:
+        torch.cuda.empty_cache()
 
 
 def _gain(model: TWNet) -> float:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from twnet_ros.segment.color import ycc_to_rgb
 from twnet_ros.segment.segmentation import SegmentError
+from twnet_ros.segment.transfer import upload
 
 # From the current and the previous picture, (1, 3, H, W) YCbCr in 8-bit levels, the motion
 # (1, 2, H, W) in pixels on their device: source in the previous picture = position + motion.
@@ -57,7 +58,7 @@ class OpticalFlow:
         # OpenCV's own annotations leave out that there may be no flow to start from.
         search: Any = self._search
         flow: NDArray[np.float32] = search.calc(_luma(current), _luma(previous), None)
-        return torch.from_numpy(flow).to(current.device).permute(2, 0, 1)[None]
+        return upload(flow, current.device).permute(2, 0, 1)[None]
 
 
 def _luma(picture: Tensor) -> NDArray[np.uint8]:
@@ -109,8 +110,8 @@ class FlowNetwork:
                 f"motion: expected pictures of at least {self.LEAST} px a side for a flow "
                 f"network, got {current.shape[-1]}x{current.shape[-2]}"
             )
-        device = current.device
-        pair = torch.cat([current, previous])
-        bgr = F.conv2d(pair, self._weight.to(device), self._bias.to(device)).clamp(0, 1)
-        flow: Tensor = self._network.to(device)({"images": bgr[None]})["flows"]
+        for name in ("_weight", "_bias", "_network"):  # they stay there
+            setattr(self, name, getattr(self, name).to(current.device))
+        bgr = F.conv2d(torch.cat([current, previous]), self._weight, self._bias).clamp(0, 1)
+        flow: Tensor = self._network({"images": bgr[None]})["flows"]
         return flow[:, 0].float()

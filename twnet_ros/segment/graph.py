@@ -1,12 +1,12 @@
 """Steps as CUDA graphs: one launch instead of one for each of their hundreds of kernels."""
 
 import logging
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from twnet_ros.segment.device import RECORDING
 
 logger = logging.getLogger(__name__)
 
@@ -14,41 +14,35 @@ Tensors = tuple[Tensor, ...]
 Step = Callable[..., Tensors]  # of tensors on a GPU, which it does not read back
 Record = Callable[[Step, Tensors], tuple[Callable[[], None], Tensors]]
 WARM_UP = 3  # runs before one is recorded, in which libraries choose their kernels
-MOST = 8  # graphs kept: both steps of four sizes of video
+MOST = 16  # graphs of a network: both steps, of several sizes of video and numbers of streams
+
+
+class RecordError(RuntimeError):
+    """A step that CUDA could not record."""
 
 
 class Graphs:
     """A step, recorded at its first time for each shape of its inputs, and replayed then.
 
-    One call at a time. Where CUDA cannot record it, it runs kernel by kernel from then on, and
-    ``caveat`` says so.
+    One call at a time. What comes after the first MOST shapes runs kernel by kernel; so does all
+    that is new where CUDA could not record one, and ``caveat`` says so.
     """
 
     def __init__(self, record: Record) -> None:
         self.caveat = ""
         self._record = record
-        self._graphs: OrderedDict[tuple[torch.Size, ...], Graph] = OrderedDict()
+        self._graphs: dict[tuple[torch.Size, ...], Graph] = {}
 
     def run(self, step: Step, inputs: Tensors) -> Tensors:
         """Return what the step, which is always the same, returns for these inputs."""
         shapes = tuple(part.shape for part in inputs)
-        if shapes not in self._graphs and not self.caveat:
-            self._add(shapes, step, inputs)
-        if shapes not in self._graphs:
-            return step(*inputs)
-        self._graphs.move_to_end(shapes)
-        return self._graphs[shapes](*inputs)
-
-    def _add(self, shapes: tuple[torch.Size, ...], step: Step, inputs: Tensors) -> None:
-        try:
-            self._graphs[shapes] = Graph(self._record, step, inputs)
-        except torch.cuda.OutOfMemoryError:
-            raise  # when there is room it may be recorded yet
-        except RuntimeError as error:
-            self.caveat = f"the network runs kernel by kernel: CUDA recorded no graph: {error}"
-            logger.warning(self.caveat)
-        if len(self._graphs) > MOST:
-            self._graphs.popitem(last=False)
+        if shapes not in self._graphs and len(self._graphs) < MOST and not self.caveat:
+            try:
+                self._graphs[shapes] = Graph(self._record, step, inputs)
+            except RecordError as error:
+                self.caveat = f"the network runs kernel by kernel: CUDA recorded no graph: {error}"
+                logger.warning(self.caveat)
+        return self._graphs.get(shapes, step)(*inputs)
 
 
 class Graph:
@@ -84,19 +78,28 @@ class Recorder:
     def __call__(self, step: Step, inputs: Tensors) -> tuple[Callable[[], None], Tensors]:
         """Record a step of these very inputs.
 
-        Returns what computes it again, and the results that it then fills.
+        Returns what computes it again, and the results that it then fills. RecordError where CUDA
+        cannot; what the step itself raises is raised.
         """
-        graph = torch.cuda.CUDAGraph()
-        with _ONE_AT_A_TIME, torch.cuda.device(self._device):
-            self._stream.wait_stream(torch.cuda.current_stream())
+        with RECORDING, torch.cuda.device(self._device):
+            usual = torch.cuda.current_stream()
+            self._stream.wait_stream(usual)
             with torch.cuda.stream(self._stream):
                 for _ in range(WARM_UP):
                     step(*inputs)
-            # By thread: others go on with work of theirs that a recording could not hold.
-            with torch.cuda.graph(graph, self._pool, self._stream, "thread_local"):
-                results = step(*inputs)
-            torch.cuda.current_stream().wait_stream(self._stream)
+            with torch.cuda.stream(usual):  # to which it returns from a recording that fails, too
+                graph, results = self._capture(step, inputs)
+            usual.wait_stream(self._stream)
         return graph.replay, results
 
-
-_ONE_AT_A_TIME = threading.Lock()  # all that CUDA offers to a process
+    def _capture(self, step: Step, inputs: Tensors) -> tuple[torch.cuda.CUDAGraph, Tensors]:
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # By thread: others go on with work of theirs that a recording could not hold.
+            with torch.cuda.graph(graph, self._pool, self._stream, "thread_local"):
+                return graph, step(*inputs)
+        except RuntimeError as error:
+            cause = error.__context__ or error  # the end of a recording that failed fails, too
+            if isinstance(cause, torch.cuda.OutOfMemoryError):
+                raise cause from None  # when there is room it may be recorded yet
+            raise RecordError(str(cause).partition("\n")[0]) from error

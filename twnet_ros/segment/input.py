@@ -82,8 +82,9 @@ class InputPass:
         """Do what ``convert`` does, on any device."""
         picture = torch.cat([self._scale(plane) for plane in planes], 1)
         picture = picture.contiguous(memory_format=torch.channels_last)
-        image = F.conv2d(picture, affine[:, :3, None, None], affine[:, 3])
-        return picture, image.to(self.dtype, memory_format=torch.channels_last)
+        pixels = picture.permute(0, 2, 3, 1)  # a convolution's arithmetic may be coarser on GPUs
+        image = torch.addmm(affine[:, 3], pixels.flatten(0, 2), affine[:, :3].T).view_as(pixels)
+        return picture, image.to(self.dtype).permute(0, 3, 1, 2)
 
     def _scale(self, plane: NDArray[np.uint8]) -> Tensor:
         x = upload(plane, self.device)[None, None].float()

@@ -8,10 +8,10 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When a device has done what it was asked for so far: on a CPU now, on a GPU later."""
+    """When a device has done what it was asked for so far: on a CPU at once, on a GPU later."""
 
-    seconds: float = 0.0  # of ``time.perf_counter``, where it is now
-    event: torch.cuda.Event | None = None
+    seconds: float = 0.0  # of ``time.perf_counter``, when it was asked
+    event: torch.cuda.Event | None = None  # of a GPU
 
     @classmethod
     def of(cls, device: torch.device) -> "Moment":
@@ -20,7 +20,7 @@ class Moment:
             return cls(time.perf_counter())
         event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(device))
-        return cls(event=event)
+        return cls(time.perf_counter(), event)
 
     def wait(self) -> None:
         """Return when it has come."""

@@ -36,20 +36,16 @@ def find_model(model: str | os.PathLike[str]) -> pathlib.Path:
 
 @dataclass(slots=True, eq=False)
 class _Step:
-    """A key step of an image, or a non-key step of image, motion, residual and context."""
+    """A key step of an image, or a non-key step of image, motion, residual and a state."""
 
     inputs: tuple[Tensor, ...]
-    distance: int  # of the frame, from its key frame
+    state: FeatureState | None = None
     result: tuple[Tensor, FeatureState] | None = None
     alone: bool = False  # a batch that it was of failed
 
     @property
     def shapes(self) -> tuple[torch.Size, ...]:
         return tuple(part.shape for part in self.inputs)
-
-    def end(self, logits: Tensor, context: Tensor) -> tuple[Tensor, FeatureState]:
-        self.result = logits, FeatureState(context, self.distance)
-        return self.result
 
 
 class Network:
@@ -58,7 +54,7 @@ class Network:
     Threads may call it at the same time. On a CPU their steps run side by side. On other devices
     one step runs at a time; those that wait for it are run together when it ends, as one batch for
     each kind and shape. Nothing waits for others to come. On a GPU, which works behind the host,
-    a step that runs alone is one launch (``Graphs``).
+    what runs is one launch (``Graphs``).
     """
 
     def __init__(self, model: TWNet, device: str = "auto", precision: str = "auto") -> None:
@@ -79,7 +75,9 @@ class Network:
         self._waiting: deque[_Step] = deque()
         self._turn = threading.Lock()
         self._end = Moment()  # of the last step
-        self._graphs = Graphs(Recorder(self.device)) if self.device.type == "cuda" else None
+        # Others than TWNet itself (those it is held against) may have more of a state.
+        records = self.device.type == "cuda" and type(model) is TWNet
+        self._graphs = Graphs(Recorder(self.device)) if records else None
 
     @classmethod
     def load(
@@ -128,19 +126,19 @@ class Network:
 
     def key(self, image: Tensor) -> tuple[Tensor, FeatureState]:
         """Take the key step, as ``TWNet.key`` does, for one image (1, 3, H, W)."""
-        return self._take(_Step((image,), 0))
+        return self._take(_Step((image,)))
 
     def nonkey(
         self, image: Tensor, motion: Tensor, residual: Tensor, state: FeatureState
     ) -> tuple[Tensor, FeatureState]:
         """Take the non-key step, as ``TWNet.nonkey`` does, for one image (1, 3, H, W)."""
-        return self._take(_Step((image, motion, residual, state.context), state.distance + 1))
+        return self._take(_Step((image, motion, residual), state))
 
     @torch.inference_mode()
     def _take(self, step: _Step) -> tuple[Tensor, FeatureState]:
         """Run a step, or wait for the thread that runs it with its own."""
         if not self.batches:
-            return step.end(*self._compute(*step.inputs))
+            return self._compute(step.inputs, step.state)
         self._waiting.append(step)
         with self._turn:
             if step.result is None:
@@ -159,10 +157,7 @@ class Network:
             except Exception:
                 for one in steps:  # each thread tries again: a failure is its own step's
                     one.alone = True
-        if self._graphs is None:
-            step.end(*self._compute(*step.inputs))
-        else:
-            step.end(*self._graphs.run(self._compute, step.inputs))
+        step.result = self._launch(step.inputs, step.state)
 
     def _gather(self, step: _Step) -> list[_Step]:
         """Take a step and those like it from among those that wait."""
@@ -179,18 +174,41 @@ class Network:
         inputs = tuple(
             torch.cat(parts) for parts in zip(*(one.inputs for one in steps), strict=True)
         )
-        logits, contexts = self._compute(*inputs)
+        contexts = [one.state.context for one in steps if one.state]
+        before = FeatureState(torch.cat(contexts), 0) if contexts else None
+        logits, after = self._launch(inputs, before)
         for n, one in enumerate(steps):
-            one.end(logits[n : n + 1].clone(), contexts[n : n + 1].clone())
+            distance = one.state.distance + 1 if one.state else 0
+            state = FeatureState(after.context[n : n + 1].clone(), distance)
+            one.result = logits[n : n + 1].clone(), state
 
-    def _compute(self, image: Tensor, *carried: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits and context of a key step, or of a non-key step from what is carried."""
-        if carried:
-            motion, residual, context = carried
-            logits, state = self._network.nonkey(image, motion, residual, FeatureState(context, 0))
+    def _launch(
+        self, inputs: tuple[Tensor, ...], state: FeatureState | None
+    ) -> tuple[Tensor, FeatureState]:
+        """Compute a step, by its graph where there are graphs."""
+        if self._graphs is None:
+            return self._compute(inputs, state)
+        context = (state.context,) if state else ()
+        logits, after = self._graphs.run(self._compute_tensors, (*inputs, *context))
+        return logits, FeatureState(after, state.distance + 1 if state else 0)
+
+    def _compute(
+        self, inputs: tuple[Tensor, ...], state: FeatureState | None
+    ) -> tuple[Tensor, FeatureState]:
+        found: tuple[Tensor, FeatureState]
+        if state is None:
+            (image,) = inputs
+            found = self._network.key(image)
         else:
-            logits, state = self._network.key(image)
-        return logits, state.context
+            image, motion, residual = inputs
+            found = self._network.nonkey(image, motion, residual, state)
+        return found
+
+    def _compute_tensors(self, image: Tensor, *carried: Tensor) -> tuple[Tensor, Tensor]:
+        """Do the same from tensors to tensors: logits and context, from motion to context."""
+        state = FeatureState(carried[-1], 0) if carried else None
+        logits, after = self._compute((image, *carried[:-1]), state)
+        return logits, after.context
 
 
 # The networks that are in use, by file, its time and size, device, and precision.

@@ -75,10 +75,12 @@ def rate_by_torch(
 def _interpolate(logits: Tensor, geometry: Geometry, size: tuple[int, int]) -> Tensor:
     """Return logits (C, H, W) where ``_taps`` are."""
     # F.interpolate takes a scale or a size: only together do they leave out the padding.
-    grid = logits.shape[:1:-1]
-    scales = [size[i] / geometry.net[i] * geometry.padded[i] / grid[i] for i in (1, 0)]
-    found: Tensor = torch.ops.aten.upsample_bilinear2d(logits.float(), size[::-1], False, *scales)
-    return found[0]
+    grid, net, padded = logits.shape[:1:-1], geometry.net, geometry.padded
+    scales = [size[i] / net[i] * padded[i] / grid[i] for i in (1, 0)]
+    # Where a side stays as it is, torch ignores its scale: there one pixel more is asked for.
+    asked = [size[i] + (size[i] == grid[i] and net[i] < padded[i]) for i in (1, 0)]
+    found: Tensor = torch.ops.aten.upsample_bilinear2d(logits.float(), asked, False, *scales)
+    return found[0, :, : size[1], : size[0]]
 
 
 def pixels(logits: Tensor) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, compose
 from twnet_ros.net import FeatureState, TWNet, wrong_size
 from twnet_ros.segment.compensation import Field, compensate
+from twnet_ros.segment.device import free_memory
 from twnet_ros.segment.evidence import gather
 from twnet_ros.segment.flow import open_flow
 from twnet_ros.segment.fusion import fuse
@@ -161,7 +162,7 @@ class Segmenter:
         goes on on the CPU, by the key step, and ``caveat`` says so.
         """
         held = list(self._held)
-        for make_room in (torch.cuda.empty_cache, self._move_to_cpu):
+        for make_room in (free_memory, self._move_to_cpu):
             try:
                 return self._step(frame)
             except torch.cuda.OutOfMemoryError:
@@ -174,7 +175,7 @@ class Segmenter:
         left = self.device
         self._network = self._network.on_cpu()
         self._prepare(self._source.geometry)
-        torch.cuda.empty_cache()
+        free_memory()
         self._moved = f"out of memory on {left}: the network runs on the CPU, in {self.precision}"
 
     @torch.inference_mode()

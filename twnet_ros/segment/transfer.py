@@ -28,4 +28,4 @@ def download(*tensors: Tensor) -> tuple[NDArray[Any], ...]:
     for host, part in zip(found, tensors, strict=True):
         host.copy_(part, non_blocking=True)
     torch.cuda.current_stream(device).synchronize()
-    return tuple(host.numpy() for host in found)
+    return tuple(host.numpy().copy() for host in found)  # what may be kept is not page-locked

@@ -39,7 +39,8 @@ def truth(*numbers, shape=(64, 96)):
 
 def test_frames_come_with_their_labels_each_time(open_drive):
     drive = Drive("drive", open_drive(), truth(0, 4, 6, 50))
-    assert (len(drive), drive.labelled, drive.keys, drive.period) == (7, [0, 4, 6], [0, 3, 6], 3)
+    assert (len(drive), drive.labelled, drive.keys) == (7, [0, 4, 6], [0, 3, 6])
+    assert drive.distances == [0, 1, 2, 0, 1, 2, 0]
     for _ in range(2):
         pairs = list(drive)
         assert [frame.index for frame, _ in pairs] == list(range(7))
@@ -51,7 +52,7 @@ def test_frames_come_with_their_labels_each_time(open_drive):
 def test_frames_whose_reference_is_lost_are_left_out(open_drive):
     drive = Drive("drive", open_drive(lost=(0, 4)), truth(*range(7)))
     assert [frame.pts // STEP_NS - 5 for frame, _ in drive] == [3, 6]
-    assert (drive.labelled, drive.period) == ([0, 1], 1)
+    assert (drive.labelled, drive.distances) == ([0, 1], [0, 0])
 
 
 def test_labels_that_fit_no_frame(open_drive):
@@ -64,7 +65,8 @@ def test_labels_that_fit_no_frame(open_drive):
 def test_every_labelled_frame_of_a_trial_is_scored(open_drive, network):
     trial, size = drive_trial("drive", open_drive(), truth(*range(7)))
     assert size == (96, 64)
-    assert (trial.period, trial.coding.gop, trial.coding.codec) == (3, 3, "h264")
+    assert (trial.distances, trial.last) == ([0, 1, 2, 0, 1, 2, 0], 2)
+    assert (trial.coding.gop, trial.coding.codec) == (3, "h264")
     assert trial.text.startswith("a drive of 7 frames, 7 of which are scored, in h264, 3 I-frames")
     assert {clip for clip, _ in trial.shown} == {0}
     model = network()

@@ -1,10 +1,13 @@
 """Accuracy over clips, through the engine."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from twnet_ros.learn.data.clip import Coding
+from twnet_ros.codec import FrameKind
+from twnet_ros.learn.data.clip import Coding, transcode
 from twnet_ros.learn.evaluation import evaluate
 from twnet_ros.learn.evaluation.evaluate import make_clips, score
 from twnet_ros.learn.evaluation.method import engine
@@ -72,7 +75,7 @@ def test_frames_between_the_labelled_ones_lend_their_motion(network, panning):
         labelled = [number for number, c in enumerate(one.by_frame) if c.counts.any()]
         assert labelled == [0, 3, 6]
     assert found["warping"].by_frame[6].miou() > found["repeat"].by_frame[6].miou() + 10
-    assert [np.isfinite(c.miou()) for c in found["warping"].by_distance(7)] == [
+    assert [np.isfinite(c.miou()) for c in found["warping"].by_distance(range(7))] == [
         number % 3 == 0 for number in range(7)
     ]
 
@@ -98,12 +101,28 @@ def test_scores_add_up_over_frames(network, panning):
 
 def test_distances_start_anew_with_each_key_frame(network, panning):
     found = score(network(), make_clips(panning(), 1, 7, Coding(gop=3), 0), "twnet")
-    by_distance = found.by_distance(3)
+    by_distance = found.by_distance([0, 1, 2, 0, 1, 2, 0])
     assert len(by_distance) == 3
     for distance, numbers in enumerate([(0, 3, 6), (1, 4), (2, 5)]):
         expected = sum(found.by_frame[number].counts for number in numbers)
         np.testing.assert_array_equal(by_distance[distance].counts, expected)
-    assert len(found.by_distance(12)) == 7
+    uneven = found.by_distance([0, 1, 2, 3, 4, 0, 1])
+    expected = found.by_frame[1].counts + found.by_frame[6].counts
+    np.testing.assert_array_equal(uneven[1].counts, expected)
+    assert len(uneven) == 5
+
+
+def test_the_motion_of_b_frames_says_nothing_of_the_frame_labelled_before(network, panning):
+    """So between two of them, between which there is no vector, nothing is compared."""
+    clip = list(transcode(panning().clip(np.random.default_rng(0), 4), FINE))
+    as_b = [
+        (replace(frame, kind=FrameKind.B) if number in (2, 3) else frame, truth)
+        for number, (frame, truth) in enumerate(clip)
+    ]
+    compared = [
+        score(network(), [one], "twnet").tally.consistency.compared for one in (clip, as_b)
+    ]
+    assert compared[0] > 2.5 * compared[1] > 0
 
 
 def test_every_labelled_frame_is_timed(network, panning):

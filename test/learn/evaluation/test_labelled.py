@@ -109,7 +109,7 @@ def test_a_sweep_scores_the_same_frames_at_each_distance(clips, model):
     pixels = [int(confusion.counts.sum()) for confusion in found.by_frame]
     assert pixels[2] == 0 and pixels[0] == pixels[1] == pixels[3] > 0
     assert all(np.isfinite(found.context_rms))
-    by_distance = [confusion.miou() for confusion in found.by_distance(4)]
+    by_distance = [confusion.miou() for confusion in found.by_distance(range(4))]
     assert np.isnan(by_distance[2])
     for distance in (0, 1, 3):
         assert by_distance[distance] == found.by_frame[distance].miou()

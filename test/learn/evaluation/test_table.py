@@ -93,12 +93,13 @@ def test_what_a_score_amounts_to(network, panning):
     classes = network().config.classes
     found = score(network(), make_clips(panning(), 1, 6, Coding(gop=3), 0), "twnet")
     found.tally.times_ms[:] = [10, 10, 10, 10, 20, 30]
-    result = summarise(found, "small", "twnet", classes, 3, (2.0, 1.0), SIZE)
+    away = [0, 1, 2, 0, 1, 2]
+    result = summarise(found, "small", "twnet", classes, away, (2.0, 1.0), SIZE)
     assert result.miou == found.total().miou()
     assert list(result.iou) == list(classes)
     np.testing.assert_array_equal(list(result.iou.values()), found.total().iou())
     assert result.categories == {}
-    assert result.by_distance == [confusion.miou() for confusion in found.by_distance(3)]
+    assert result.by_distance == [confusion.miou() for confusion in found.by_distance(away)]
     assert result.temporal_consistency == found.tally.consistency.share()
     assert result.fps == pytest.approx(1e3 / 15)
     assert (result.ms_median, result.ms_p95) == pytest.approx((10, 27.5))

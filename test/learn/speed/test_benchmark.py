@@ -12,6 +12,7 @@ from twnet_ros.codec import Packet, write_clip
 from twnet_ros.learn.speed import benchmark
 from twnet_ros.learn.speed.benchmark import (
     Setting,
+    check,
     easy_rate,
     make_clip,
     measure,
@@ -20,6 +21,7 @@ from twnet_ros.learn.speed.benchmark import (
 )
 from twnet_ros.learn.speed.sheet import markdown, write_json
 from twnet_ros.net import load_checkpoint
+from twnet_ros.segment import Network
 
 OURS = ["per_frame", "layer1", "layer2", "layer3"]
 TINY = {"device": "cpu", "precision": "fp32"}
@@ -118,6 +120,8 @@ def test_markdown_has_a_row_a_path(report):
     assert "FFmpeg's decoder with vectors, 1 thread" in text
     assert f"`layer2`: {report['weights']['layer2']} weights" in text
     assert "the node from" not in text
+    assert "labels meet everywhere" in text
+    assert ("logits fused within" in text) == bool(report["fused"])
     overhead = {"median": 3.0, "p95": 4.0, "frames": 9, "rate_hz": 5.0}
     assert "3.0 / 4.0 ms, 9 frames at 5.0 Hz" in markdown({**report, "node_overhead_ms": overhead})
 
@@ -203,11 +207,34 @@ def test_a_peer_that_fails_in_the_precision_is_named(clip):
 def test_an_engine_that_changed_its_device_is_no_result(clip, monkeypatch):
     def move(packets, codec, segmenter, period_s=0.0):
         segmenter._moved = "out of memory on cuda:0: the network runs on the CPU, in fp32"
+        segmenter._network.device = torch.device("meta")
         return [1.0], 1.0
 
     monkeypatch.setattr(benchmark, "overlapped", move)
     with pytest.raises(ValueError, match="per_frame: out of memory on cuda:0"):
         measure(clip, Setting(frames=4, **TINY))
+
+
+def test_what_is_not_as_it_could_be_is_told_and_is_a_result(clip, monkeypatch):
+    text = "the network runs kernel by kernel"
+    monkeypatch.setattr(Network, "caveat", property(lambda network: text))
+    report = measure(clip, Setting(frames=4, **TINY))
+    assert report["caveats"] == dict.fromkeys(OURS, text)
+    assert f"`layer1`: {text}" in markdown(report)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"backbone": "alexnet"}, "backbone: expected one of .*, mobilenetv1, .*, got 'alexnet'"),
+        ({"device": "tpu"}, "device: expected auto or one of cpu"),
+        ({"against": ["no_such_module:make"]}, "no_such_module:make: expected a factory"),
+    ],
+)
+def test_what_cannot_be_timed_is_refused_at_once(setting, message):
+    check(Setting())
+    with pytest.raises(ValueError, match=message):
+        check(Setting(**setting))
 
 
 def gops(*lengths):

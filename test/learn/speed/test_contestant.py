@@ -224,10 +224,17 @@ def test_a_layer_that_is_not_shipped_gets_random_weights(tmp_path, monkeypatch):
     save_checkpoint(tmp_path / "few-mobilenetv1-layer1.safetensors", TWNet(few))
     entries = our_entries("mobilenetv1", SIZE)
     assert [e.name for e in entries] == ["per_frame", "layer1", "layer2", "layer3"]
-    assert [e.weights for e in entries] == [RANDOM, RANDOM, "ours-mobilenetv1-layer2", RANDOM]
+    ours = "ours-mobilenetv1-layer2"
+    assert [e.weights for e in entries] == [ours, RANDOM, ours, RANDOM]
     assert [e.per_frame for e in entries] == [True, False, False, False]
-    assert [e.network.config.layer for e in entries] == [3, 1, 2, 3]
+    assert [e.network.config.layer for e in entries] == [2, 1, 2, 3]
     assert all(e.network.config.classes == CITYSCAPES.names for e in entries)
+
+
+def test_without_any_trained_layer_the_frames_are_labelled_by_the_third_s(tmp_path, monkeypatch):
+    monkeypatch.setattr(contestant, "MODELS", tmp_path)
+    entries = our_entries("mobilenetv1", SIZE)
+    assert entries[0].network is entries[3].network and entries[0].weights == RANDOM
 
 
 def test_an_unknown_backbone_is_refused():

@@ -1,5 +1,8 @@
 """Streams through the engine: the same labels either way, and errors that come out."""
 
+from fractions import Fraction
+
+import av
 import numpy as np
 import pytest
 
@@ -29,7 +32,12 @@ class Recorder:
         self.reset = segmenter.reset
 
     def step(self, frame):
-        results = self._segmenter.step(frame)
+        return self._keep(self._segmenter.step(frame))
+
+    def flush(self):
+        return self._keep(self._segmenter.flush())
+
+    def _keep(self, results):
         self.labels += [result.labels for result in results]
         return results
 
@@ -46,6 +54,22 @@ def test_both_ways_label_alike(packets, segmenter, period_s):
         np.testing.assert_array_equal(result.labels, labels)
     assert min(*latencies, seconds) > 0
     assert max(latencies) <= longer
+
+
+def test_b_frames_at_the_end_are_labelled_too(panning, segmenter):
+    pictures = [rgb for rgb, _ in panning().clip(np.random.default_rng(0), 7)]
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 96, 64, "yuv420p"
+    encoder.time_base = Fraction(1, 17)
+    encoder.options = {"x264-params": "keyint=99:bframes=3:b-adapt=0:b-pyramid=0:scenecut=0"}
+    frames = [av.VideoFrame.from_ndarray(rgb, "rgb24") for rgb in pictures]
+    for number, frame in enumerate(frames):
+        frame.pts = number
+    coded = [Packet(bytes(p), p.pts, False) for f in (*frames, None) for p in encoder.encode(f)]
+    results = []
+    one_by_one(coded, "h264", segmenter, results.append)
+    latencies, _ = overlapped(coded, "h264", segmenter)
+    assert len(results) == len(latencies) == len(pictures)
 
 
 def test_latency_counts_from_each_packets_own_arrival(packets, segmenter):

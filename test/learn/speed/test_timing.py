@@ -53,6 +53,14 @@ def test_the_slowest_share_is_that_of_the_decoder_or_of_the_engine():
     assert gop(samples)["slowest_share"] == 40.0
 
 
+def test_the_slowest_share_does_not_go_by_a_busy_moment():
+    """One key frame in six, one of the others hindered."""
+    samples = Samples(alone=[30.0], overlapped=[26.0])
+    samples.key = [times(0, 5.0, 65.0)]
+    samples.nonkey = [*4 * [times(0, 5.0, 15.0)], times(0, 5.0, 905.0)]
+    assert gop(samples)["slowest_share"] == round((60 + 5 * 10) / 6, 3)
+
+
 def test_stages_tell_key_from_non_key_steps():
     samples = Samples(key=[times(200.0)], nonkey=[times(50.0), times(70.0)])
     found = stages(samples)

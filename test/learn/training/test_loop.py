@@ -1,5 +1,7 @@
 """What both training steps share."""
 
+import sys
+
 import pytest
 import torch
 
@@ -9,22 +11,63 @@ from twnet_ros.learn.training import loop
 @pytest.mark.parametrize(
     ("device", "instructions", "gain", "expected"),
     [
-        ("cpu", True, 2.0, True),
-        ("cpu", True, 0.7, False),
-        ("cpu", False, 2.0, False),
-        ("cuda", True, 0.7, True),
-        ("cuda", False, 2.0, False),
+        ("cpu", True, 2.0, "bf16"),
+        ("cpu", True, 0.7, "fp32"),
+        ("cpu", False, 2.0, "fp32"),
+        ("cuda", True, 0.7, "bf16"),
+        ("cuda", False, 2.0, "fp32"),
     ],
 )
-def test_training_is_in_bfloat16_on_gpus_and_on_cpus_that_it_makes_faster(
-    monkeypatch, network, device, instructions, gain, expected
+def test_training_is_in_bfloat16_where_that_is_measured_to_be_faster(
+    monkeypatch, network, tmp_path, device, instructions, gain, expected
 ):
     monkeypatch.setattr(loop, "has_bf16", lambda _: instructions)
     monkeypatch.setattr(loop, "_gain", lambda backbone, layer: gain)
-    assert loop.trains_in_bf16(network().config, device) == expected
-    if device == "cpu":
-        with loop.mixed_precision(network().config, device):
-            assert torch.is_autocast_enabled("cpu") == expected
+    config = network().config
+    assert loop.choose_precision("auto", config, device, tmp_path) == expected
+    for named in ("bf16", "fp32"):
+        assert loop.choose_precision(named, config, device, tmp_path) == named
+        with loop.mixed_precision("cpu", named):
+            assert torch.is_autocast_enabled("cpu") == (named == "bf16")
+
+
+def test_a_run_goes_on_in_the_precision_it_began_in(monkeypatch, network, tmp_path):
+    """Whatever would be measured now."""
+    model = network()
+    parameters = list(model.parameters())
+
+    def optimise(precision):
+        schedule = loop.Schedule(1, batch=1, rate=1e-3, precision=precision)
+        loss = {"loss": sum(p.sum() for p in parameters)}
+        batches = lambda start: iter(range(start, 1))  # noqa: E731
+        loop.optimise(model, [(1, parameters)], schedule, batches, lambda _: loss, dict, tmp_path)
+
+    optimise("bf16")
+    monkeypatch.setattr(loop, "_gain", lambda backbone, layer: 0.5)
+    assert loop.choose_precision("auto", model.config, "cpu", tmp_path) == "bf16"
+    optimise("bf16")
+    with pytest.raises(ValueError, match="expected a run with precision fp32 to resume, got bf16"):
+        optimise("fp32")
+
+
+def test_a_training_that_diverges_ends(network, tmp_path):
+    model = network()
+    parameters = list(model.parameters())
+    schedule = loop.Schedule(9, batch=1, rate=1e-3)
+
+    def losses(batch):
+        return {"loss": sum(p.sum() for p in parameters) * (float("inf") if batch == 2 else 1)}
+
+    settings = [(1, parameters)], schedule, lambda start: iter(range(9)), losses, dict, tmp_path
+    with pytest.raises(ValueError, match="iteration 3: expected a finite gradient, got a norm of"):
+        loop.optimise(model, *settings)
+
+
+def test_what_training_needs_is_named(monkeypatch, network, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    schedule = loop.Schedule(1, batch=1, rate=1e-3)
+    with pytest.raises(ImportError, match=r"pip install 'twnet_ros\[train\]'"):
+        loop.optimise(network(), [], schedule, iter, dict, dict, tmp_path)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
@@ -43,6 +86,6 @@ def test_the_gain_is_measured_without_a_trace(monkeypatch, mode):
     expected = torch.rand(3)
     torch.manual_seed(0)
     with mode():  # as the least-squares start and the scoring are
-        assert loop._gain.__wrapped__("mobilenetv1", 1) == 1.5
+        assert loop._gain("mobilenetv1", 1) == 1.5
     assert len(ran) == 2
     assert torch.equal(torch.rand(3), expected)

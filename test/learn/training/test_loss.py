@@ -7,7 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from twnet_ros.learn.training.loss import class_weights, consistency_loss, segmentation_loss
+from twnet_ros.learn.training.loss import (
+    class_weights,
+    consistency_loss,
+    equation_8,
+    segmentation_loss,
+)
 
 
 def test_segmentation_is_the_mean_cross_entropy():
@@ -50,6 +55,15 @@ def test_consistency_is_the_mean_over_all_elements():
     target = torch.zeros(2, 3, 4, 5)
     target[0, 0, 0, 0] = 6.0
     assert float(consistency_loss(context, target)) == pytest.approx(36 / 120)
+
+
+def test_equation_8_by_hand():
+    """Two pixels of two classes, a context of two elements that is 3 and 1 off, lambda 10."""
+    logits = torch.tensor([[[[0.0, 0.0]], [[0.0, 0.0]]]])
+    labels = torch.tensor([[[0, 1]]], dtype=torch.uint8)
+    context, target = torch.tensor([[[[4.0, 1.0]]]]), torch.tensor([[[[1.0, 2.0]]]])
+    both = segmentation_loss(logits, labels), consistency_loss(context, target)
+    assert float(equation_8(*both, 10)) == pytest.approx(math.log(2) + 10 * (9 + 1) / 2)
 
 
 def test_only_the_corrected_context_is_pulled():

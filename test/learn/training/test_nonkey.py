@@ -69,13 +69,12 @@ def test_the_losses_are_those_of_whole_steps(stretch, network):
     assert float(rms) > 0 and not rms.requires_grad
 
 
-def test_head_and_tail_learn_in_half_precision_too(stretch, network, monkeypatch):
+def test_head_and_tail_learn_in_half_precision_too(stretch, network):
     """Autocast must not keep weights that earlier frames have cast without gradient."""
     model = network()
     model.start_finetuning()
     context = model.key(stretch.key)[1].context.detach()
-    monkeypatch.setattr("twnet_ros.learn.training.loop.trains_in_bf16", lambda *_: True)
-    with mixed_precision(model.config, "cpu"):
+    with mixed_precision("cpu", "bf16"):
         losses, _ = rollout_losses(model, stretch, context, torch.ones(3), "cpu")
     losses["segmentation"].backward()
     for part in (model.head, model.tail):

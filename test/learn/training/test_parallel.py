@@ -21,10 +21,9 @@ from twnet_ros.cli import main
 from twnet_ros.learn.training import key, nonkey
 from twnet_ros.net import TWNet
 
-key.mixed_precision = nonkey.mixed_precision = lambda *_: torch.autocast("cpu", enabled=False)
 TWNet.train = lambda model, mode=True: torch.nn.Module.train(model, False)
 fit = nonkey.fit_rectification
-nonkey.fit_rectification = lambda model, stretches, count, device: fit(model, stretches, 3, device)
+nonkey.fit_rectification = lambda model, stretches, count, *rest: fit(model, stretches, 3, *rest)
 """
 RUN = "sys.exit(main(sys.argv[1:]))\n"
 CRASH = """
@@ -46,7 +45,7 @@ def data(still_folder, tmp_path):
     colors = [[1, 1, 1], [2, 2, 2], [3, 3, 3]]
     classes.write_text(json.dumps({"names": ["road", "sky", "car"], "colors": colors}))
     common = ("--data", folder, "--classes", classes, "--clip-size", "96x64", "--device", "cpu")
-    return (*common, "--batch", "4", "--rate", "1e-5")
+    return (*common, "--batch", "4", "--rate", "1e-5", "--precision", "fp32")
 
 
 @pytest.fixture

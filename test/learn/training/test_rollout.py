@@ -36,6 +36,17 @@ def test_stretches_have_their_shapes(lanes):
     assert set(stretch.labels.unique().tolist()) <= {0, 1, 2, 255}
 
 
+def test_clips_are_walked_along_at_the_size_that_the_network_runs_at(source, network):
+    """At half the clips' size, which leaves 48 x 32 of the 64 x 32 pixels that it takes."""
+    walk = Lanes(source, network(input_size=(48, 32)), ROLLOUT, 1, (0, 0))
+    small, whole = (next(iter(w)) for w in (walk, Lanes(source, network(), ROLLOUT, 1, (0, 0))))
+    assert small.key.shape == small.clean.shape == (1, 3, 32, 64)
+    assert small.motion.shape == (1, 2, 2, 2, 4)
+    # Each label is that of the pixel behind its centre; padding has none.
+    assert torch.equal(small.labels[..., :48], whole.labels[..., 1::2, 1::2])
+    assert (small.labels[..., 48:] == 255).all()
+
+
 def test_the_seed_alone_decides(lanes):
     one, two, other = lanes(4), lanes(4), lanes(4, seed=(0, 1))
     for a, b in zip(one, two, strict=True):

@@ -49,10 +49,10 @@ class Drive:
             yield frame, self._truth(frame)
 
     @property
-    def period(self) -> int:
-        """Frames from key frame to key frame, or all, where that varies."""
-        steps = {later - earlier for earlier, later in pairwise(self.keys)}
-        return steps.pop() if len(steps) == 1 else len(self)
+    def distances(self) -> list[int]:
+        """Return how far each frame is from the key frame, or the drive's beginning, before it."""
+        turns = [*sorted({0, *self.keys}), self._length]
+        return [away for start, end in pairwise(turns) for away in range(end - start)]
 
     def _frames(self) -> Iterator[CodedFrame]:
         return (frame for frame in decode(self._path, self._read) if frame.intact)
@@ -81,8 +81,9 @@ def drive_trial(
     if not scored:
         raise DataError(f"--every {every}: expected to meet a labelled frame, which it does not")
     bits_per_pixel = round(total_bits / (len(drive) * info.width * info.height), 3)
-    coding = Coding(info.codec, drive.period, info.fps, bits_per_pixel)
+    gop = 1 + max(drive.distances)
+    coding = Coding(info.codec, gop, info.fps, bits_per_pixel)
     text = f"a drive of {len(drive)} frames, {len(scored)} of which are scored, in {info.codec}, "
     text += f"{len(drive.keys)} I-frames, {bits_per_pixel} bit/pixel"
     shown = [(0, scored[place]) for place in spread(len(scored))]
-    return Trial([drive], coding, every, drive.period, text, shown), (info.width, info.height)
+    return Trial([drive], coding, every, drive.distances, text, shown), (info.width, info.height)

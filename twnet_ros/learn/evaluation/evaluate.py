@@ -1,6 +1,6 @@
 """Accuracy over clips, through the same engine that runs on the robot."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Protocol
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from twnet_ros.codec import BlockMotion, CodedFrame
+from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind
 from twnet_ros.learn.data.cache import ClipCache, StoredClip
 from twnet_ros.learn.data.clip import Coding, transcode
 from twnet_ros.learn.data.source import SnippetSource, Source
@@ -99,12 +99,14 @@ class Score:
         count = len(self.by_frame)
         return self.over(range(count - max(1, count // 4), count))
 
-    def by_distance(self, gop: int) -> list[Confusion]:
-        """Return the confusion at each distance to the key frame, one of which begins each GOP."""
-        count = len(self.by_frame)
-        return [self.over(range(distance, count, gop)) for distance in range(min(gop, count))]
+    def by_distance(self, distances: Sequence[int]) -> list[Confusion]:
+        """Return the confusion at each distance from the key frame, given that of each frame."""
+        frames: list[list[int]] = [[] for _ in range(1 + max(distances))]
+        for number, distance in enumerate(distances):
+            frames[distance].append(number)
+        return [self.over(numbers) for numbers in frames]
 
-    def over(self, frames: range) -> Confusion:
+    def over(self, frames: Iterable[int]) -> Confusion:
         """Return the confusion over some frame numbers."""
         result = Confusion(len(self.by_frame[0].counts))
         for number in frames:
@@ -142,9 +144,13 @@ def score(
         frames: dict[int, tuple[int, BlockMotion | None, NDArray[np.uint8]]] = {}  # by index
         for number, (frame, truth) in enumerate(clip):
             reached[number] += 1
-            frames[frame.index] = number, frame.motion, truth
-            go_on = segmenter.skip if number % every else segmenter.step
-            results = go_on(frame)
+            if number % every:
+                results = segmenter.skip(frame)
+            else:
+                # A B-frame's motion does not lead to the frame that was labelled before it.
+                vectors = None if frame.kind is FrameKind.B else frame.motion
+                frames[frame.index] = number, vectors, truth
+                results = segmenter.step(frame)
             if segmenter.state is not None:
                 square[number] += float(segmenter.state.context.float().square().mean())
             if number == len(clip) - 1:

@@ -59,7 +59,7 @@ def _strips(
     legend = [(classes.names[i], classes.colors[i]) for i in present if i < len(colors)]
     if len(legend) < len(present):
         legend.append(("unlabelled", (0, 0, 0)))
-    columns = [f"distance {number % trial.period}" for _, number in trial.shown]
+    columns = [f"distance {trial.distances[number]}" for _, number in trial.shown]
     plot_strips(rows, columns, legend, path)
 
 

@@ -106,7 +106,7 @@ def report(
             gmacs = method_gmacs(network, method, size)
             scores[name][method] = found
             results.append(
-                summarise(found, name, method, data.classes.names, trial.period, gmacs, size)
+                summarise(found, name, method, data.classes.names, trial.distances, gmacs, size)
             )
     text = _markdown(results, trial, stills)
     print(text)

@@ -43,12 +43,13 @@ def summarise(
     model: str,
     method: str,
     classes: Sequence[str],
-    gop: int,
+    distances: Sequence[int],
     gmacs: tuple[float, float],
     input_size: tuple[int, int],
 ) -> Result:
-    """Return the numbers of a score on clips that have a key frame every ``gop`` frames.
+    """Return the numbers of a score on clips.
 
+    ``distances`` has that of each frame of a clip from its key frame.
     ``gmacs`` are those of the key and the non-key step at ``input_size`` (width, height).
     """
     total = score.total()
@@ -62,7 +63,7 @@ def summarise(
         miou=total.miou(),
         iou=dict(zip(classes, map(float, total.iou()), strict=True)),
         categories=dict(zip(groups, map(float, merged), strict=True)),
-        by_distance=[confusion.miou() for confusion in score.by_distance(gop)],
+        by_distance=[confusion.miou() for confusion in score.by_distance(distances)],
         temporal_consistency=score.tally.consistency.share(),
         gmacs={"key": gmacs[0], "nonkey": gmacs[1]},
         input_size=input_size,

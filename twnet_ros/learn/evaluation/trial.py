@@ -23,14 +23,14 @@ class Trial:
     clips: list[Clip]
     coding: Coding
     every: int  # of so many frames the first is labelled
-    period: int  # frames from key frame to key frame, or all, where there is one
+    distances: list[int]  # of each frame of a clip, from its key frame: alike in all
     text: str  # what they are
     shown: list[tuple[int, int]]  # frames for strips: the clip's number, the frame's in it
 
     @property
     def last(self) -> int:
         """The greatest distance to the key frame at which anything is labelled."""
-        return (self.period - 1) // self.every * self.every
+        return max(self.distances[:: self.every])
 
 
 def make_trial(
@@ -57,7 +57,8 @@ def make_trial(
         period = min(coding.gop, frames)
         shown = [(0, every * step) for step in spread(-(-period // every))]
         text = f"{len(made)} clips of {frames} frames, {text}"
-        return Trial(made, coding, every, period, text, shown)
+        away = [number % period for number in range(frames)]
+        return Trial(made, coding, every, away, text, shown)
     if every > 1 and (not distances or any(d % every for d in distances)):
         raise DataError(f"--every {every}: expected --distance and multiples of {every} there")
     kept = ClipCache(cache, held_out.root) if cache else ClipCache.beside(held_out.root)
@@ -65,7 +66,8 @@ def make_trial(
     # The clips of one labelled frame follow each other.
     shown = [(number, len(made[number]) - 1) for number in spread(len(distances) or len(made))]
     text = f"{len(made)} clips that lead up to the labelled frames of real sequences, {text}"
-    return Trial(made, coding, every, max(len(clip) for clip in made), text, shown)
+    longest = max(len(clip) for clip in made)
+    return Trial(made, coding, every, list(range(longest)), text, shown)
 
 
 def spread(count: int) -> list[int]:

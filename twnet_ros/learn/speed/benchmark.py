@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from twnet_ros.codec import Packet, VideoInfo, read_packets, write_clip
-from twnet_ros.learn.speed.contestant import Entry, Peer, our_entries, peer_entry
+from twnet_ros.learn.speed.contestant import Entry, Peer, find, our_entries, peer_entry
 from twnet_ros.learn.speed.machine import describe, peak_rss_mb
 from twnet_ros.learn.speed.pacing import one_by_one, overlapped
 from twnet_ros.learn.speed.stage import FrontStages
@@ -27,8 +27,9 @@ from twnet_ros.learn.speed.timing import (
 )
 from twnet_ros.learn.streets import Street
 from twnet_ros.net import TWNet, save_checkpoint
+from twnet_ros.net.config import BACKBONES
 from twnet_ros.segment import Segmenter
-from twnet_ros.segment.device import choose
+from twnet_ros.segment.device import choose, find_device
 from twnet_ros.segment.input import Geometry
 
 SEED, GOP, RENDERED = 1_000_003, 12, 36  # of the clip that is made: a street no model has seen
@@ -51,6 +52,16 @@ class Setting:
     frames: int = 36  # of each path, at least: whole GOPs are taken
     threads: int | None = None  # torch's; None leaves them
     against: Sequence[str] = ()  # MODULE:FACTORY
+
+
+def check(setting: Setting) -> None:
+    """Raise the ValueError of what can be told to be wrong before a clip is made."""
+    if setting.backbone not in BACKBONES:
+        names = ", ".join(BACKBONES)
+        raise ValueError(f"backbone: expected one of {names}, got {setting.backbone!r}")
+    find_device(setting.device)
+    for factory in setting.against:
+        find(factory)
 
 
 def make_clip(folder: Path, size: tuple[int, int], codec: str, frames: int) -> Path:
@@ -99,8 +110,14 @@ class _Runner:
 
     entry: Entry
     segmenter: Segmenter
+    device: str
     cuda_mb: float | None
     samples: Samples = field(default_factory=Samples)
+
+    @property
+    def fuses(self) -> bool:
+        """Whether the time of its network has the fusion of logits in it."""
+        return self.entry.network.config.fuses and not self.entry.per_frame
 
     def run(self, packets: Sequence[Packet], codec: str) -> None:
         """Take a round twice: stage after stage, then with the stages overlapped."""
@@ -111,7 +128,7 @@ class _Runner:
         samples.alone.append(1e3 * seconds / (samples.frames - before))
         latencies, seconds = overlapped(packets, codec, self.segmenter)
         samples.overlapped.append(1e3 * seconds / len(latencies))
-        if self.segmenter.caveat:  # out of memory: it is not what was asked for any more
+        if self.segmenter.device != self.device:  # out of memory: not what was asked for any more
             raise ValueError(f"{self.entry.name}: {self.segmenter.caveat}")
 
 
@@ -204,6 +221,7 @@ def _start(
         segmenter = Segmenter(
             network, device, precision, input_size=input_size, per_frame=entry.per_frame
         )
+        segmenter.warm_up()
         one_by_one(packets, codec, segmenter, lambda result: None)
     except Exception as error:
         if isinstance(entry.network, Peer):  # somebody else's code, in this precision
@@ -212,8 +230,8 @@ def _start(
                 f"{type(error).__name__}: {error}"
             ) from error
         raise
-    peak = torch.cuda.max_memory_allocated(device) - before if cuda else None
-    return _Runner(entry, segmenter, None if peak is None else round(peak / MB, 1))
+    peak = (torch.cuda.max_memory_allocated(device) - before) / MB if cuda else None
+    return _Runner(entry, segmenter, segmenter.device, None if peak is None else round(peak, 1))
 
 
 def _report(
@@ -267,6 +285,8 @@ def _report(
         },
         "backbone": setting.backbone,
         "weights": {name: runner.entry.weights for name, runner in ours.items()},
+        "fused": [name for name, runner in ours.items() if runner.fuses],
+        "caveats": {n: r.segmenter.caveat for n, r in runners.items() if r.segmenter.caveat},
         "input_size": list(input_size),
         "frames": len(every),
         "rounds": len(rounds),

@@ -67,15 +67,18 @@ class Entry:
 def our_entries(backbone: str, input_size: tuple[int, int]) -> list[Entry]:
     """Return ``per_frame``, ``layer1``, ``layer2`` and ``layer3`` of a backbone, 19 classes.
 
-    A layer that no shipped model has is given random weights. Per frame, the key-frame CNN is
-    layer 3's: it has nothing in it that only the other layers need.
+    A layer that no shipped model has is given random weights. Per frame, the key-frame CNN is that
+    of a layer with trained weights, if there are any: random ones make labels that meet
+    everywhere, and the output pass takes longer. Else it is layer 3's, which has nothing in it
+    that only the other layers need.
     """
     entries = []
     for layer in LAYERS:
         network, weights = _network(backbone, layer, input_size)
         entries.append(Entry(f"layer{layer}", network, weights, per_frame=False))
-    last = entries[-1]
-    return [Entry("per_frame", last.network, last.weights, per_frame=True), *entries]
+    trained = (entry for entry in entries if entry.weights != RANDOM)
+    best = next(trained, entries[-1])
+    return [Entry("per_frame", best.network, best.weights, per_frame=True), *entries]
 
 
 def _network(backbone: str, layer: int, input_size: tuple[int, int]) -> tuple[TWNet, str]:
@@ -120,7 +123,7 @@ def peer_entry(factory: str, config: Config, size: tuple[int, int]) -> Entry:
     fails, or what it makes does not map an image of ``size`` (width, height in pixels),
     normalised as ``config`` says, to logits.
     """
-    make = _find(factory)
+    make = find(factory)
     try:
         network = make()
     except Exception as error:
@@ -147,7 +150,8 @@ def peer_entry(factory: str, config: Config, size: tuple[int, int]) -> Entry:
     return Entry(factory, Peer(network, config), "its own", per_frame=True)
 
 
-def _find(factory: str) -> Callable[[], object]:
+def find(factory: str) -> Callable[[], object]:
+    """Import ``MODULE:FACTORY``, from the current folder, too; ValueError where that fails."""
     module, colon, name = factory.partition(":")
     if not (module and colon and name):
         raise ValueError(f"expected MODULE:FACTORY, as in networks:make, got {factory!r}")

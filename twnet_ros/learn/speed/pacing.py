@@ -25,6 +25,11 @@ def one_by_one(
         for frame in decoder.decode(packet.data, number):
             for result in segmenter.step(frame):
                 take(result)
+    for frame in decoder.flush():
+        for result in segmenter.step(frame):
+            take(result)
+    for result in segmenter.flush():
+        take(result)
     return time.perf_counter() - start
 
 
@@ -49,17 +54,24 @@ def overlapped(
                     time.sleep(ahead)
                 for frame in decoder.decode(packet.data, number):
                     ready.put(frame)
+            for frame in decoder.flush():
+                ready.put(frame)
         finally:
             ready.put(None)
 
     latencies = []
+
+    def take(results: Sequence[Segmentation]) -> None:
+        for result in results:
+            arrival = start + (result.pts or 0) * period_s
+            latencies.append(time.perf_counter() - arrival)
+
     with ThreadPoolExecutor(1, "decode") as pool:
         decoding = pool.submit(decode)
         try:
             while (frame := ready.get()) is not None:
-                for result in segmenter.step(frame):
-                    arrival = start + (result.pts or 0) * period_s
-                    latencies.append(time.perf_counter() - arrival)
+                take(segmenter.step(frame))
+            take(segmenter.flush())
         except BaseException:
             while ready.get() is not None:  # the other thread waits for room
                 pass

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from twnet_ros.learn.speed.contestant import RANDOM
+
 Rows = list[list[str]]
 
 
@@ -41,8 +43,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         )
     fps, threads = report["decode_fps"], report["threads"]
     front: Rows = [["in front of the network", "ms"], ["---", "---"]]
+    kind = " with vectors" if "vectors" in report["stages_ms"]["front"] else ""
     named = {
-        "ffmpeg": f"FFmpeg's decoder with vectors, {threads['ffmpeg']} thread: {fps:.0f} frames/s",
+        "ffmpeg": f"FFmpeg's decoder{kind}, {threads['ffmpeg']} thread: {fps:.0f} frames/s",
         "vectors": "vectors onto the grid of blocks",
         "preprocess": "planes to the network's input",
         "residual": "motion and compensated residual",
@@ -81,14 +84,24 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
         "`per_frame`: network step against step, and GOP average, packet to labels."
     ]
     for name, gop in report["gop_ms"].items():
+        weights = f"{report['weights'][name]} weights"
+        if name in report["fused"]:
+            weights += ", logits fused within the network's time"
         notes.append(
-            f"- `{name}`: {report['weights'][name]} weights; GOP average {gop['overlapped']:.1f} "
-            f"ms with the stages overlapped, {gop['one_by_one']:.1f} one after another, the "
-            f"slowest alone {gop['slowest_share']:.1f}"
+            f"- `{name}`: {weights}; GOP average {gop['overlapped']:.1f} ms with the stages "
+            f"overlapped, {gop['one_by_one']:.1f} one after another, the slowest alone "
+            f"{gop['slowest_share']:.1f}"
         )
     for name, peer in report["against"].items():
         left = peer["batch_norms_left"]
         notes.append(f"- `{name}`: {left} batch norms left that are in no convolution before them")
+    for name, caveat in report["caveats"].items():
+        notes.append(f"- `{name}`: {caveat}")
+    if RANDOM in report["weights"].values() or report["against"]:
+        notes.append(
+            "- where weights are random, labels meet everywhere, and the output pass takes longer "
+            "than with trained ones"
+        )
     memory = report["peak_memory_mb"]
     notes.append(f"- memory at its peak, all paths loaded: {memory['rss']:.0f} MiB")
     if memory["cuda"]:

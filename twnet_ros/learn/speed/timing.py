@@ -1,6 +1,6 @@
 """What the samples of a benchmark amount to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -78,11 +78,17 @@ def gop(samples: Samples) -> dict[str, float]:
     """Return the GOP average a frame, and what its stages would allow.
 
     ``slowest_share`` is the greater of what decoding and what the engine takes of it when neither
-    disturbs the other: with both at once, each on a core of its own, it cannot be less.
+    disturbs the other: with both at once, each on a core of its own, it cannot be less. Like the
+    others it is of medians, those of key and non-key frames.
     """
-    both = [*samples.key, *samples.nonkey]
-    decode = float(np.mean([times["decode"] for times in both]))
-    engine = float(np.mean([times["total"] - times["decode"] for times in both]))
+    steps = [kind for kind in (samples.key, samples.nonkey) if kind]
+
+    def average(of: Callable[[dict[str, float]], float]) -> float:
+        total = sum(len(kind) * float(np.median([of(times) for times in kind])) for kind in steps)
+        return total / samples.frames
+
+    decode = average(lambda times: times["decode"])
+    engine = average(lambda times: times["total"] - times["decode"])
     values = {
         "overlapped": samples.gop_ms,
         "one_by_one": float(np.median(samples.alone)),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from twnet_ros.net import Config
 from twnet_ros.segment.input import Geometry
+from twnet_ros.segment.palette import UNLABELLED
 
 Picture = NDArray[np.uint8]
 
@@ -31,3 +32,15 @@ def network_image(rgb: Picture, geometry: Geometry, config: Config) -> Tensor:
     right, below = (whole - part for whole, part in sides)
     padded = cv2.copyMakeBorder(rgb, 0, below, 0, right, cv2.BORDER_REPLICATE)
     return normalise(torch.from_numpy(padded)[None], config)
+
+
+def network_labels(labels: Picture, geometry: Geometry) -> Picture:
+    """Return train ids (H, W) of a picture as those of ``network_image``'s pixels (h, w).
+
+    Each is that of the nearest pixel; padding is unlabelled.
+    """
+    sides = zip(geometry.net[::-1], geometry.video[::-1], strict=True)
+    row, column = (((np.arange(net) + 0.5) * video / net).astype(int) for net, video in sides)
+    padded = np.full(geometry.padded[::-1], UNLABELLED, np.uint8)
+    padded[: len(row), : len(column)] = labels[row[:, None], column]
+    return padded

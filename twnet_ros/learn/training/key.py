@@ -105,7 +105,7 @@ def train_key(
     def losses(batch: object) -> Losses:
         rgb, labels = (part.to(device) for part in batch)  # type: ignore[attr-defined]
         model.train()
-        with mixed_precision(model.config, device):
+        with mixed_precision(device, schedule.precision):
             logits, _ = model.key(normalise(rgb, model.config))
         return {"loss": segmentation_loss(logits, labels, weights)}
 

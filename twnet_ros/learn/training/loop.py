@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from twnet_ros.net.config import BACKBONES
 from twnet_ros.segment.device import by_turns, has_bf16
 from twnet_ros.segment.memory import keep_memory
 
+STATE = "state.pt"  # in the folder of a run: what it goes on from
 Group = tuple[float, list[nn.Parameter]]  # share of the schedule's rate, what it is for
 Losses = dict[str, Tensor]  # "loss" is what is minimised, the others are logged beside it
 Scores = dict[str, float]  # mIoU on held-out data; the best "score" is kept; empty without data
@@ -35,30 +36,39 @@ class Schedule:
     clip: float = 5.0  # norm that gradients are clipped to
     validate_every: int = 500  # iterations
     seed: int = 0
+    precision: str = "fp32"  # or bf16
 
 
-def mixed_precision(config: Config, device: str) -> torch.autocast:
-    """Return a context that computes in bfloat16 where the device trains faster in it."""
-    enabled = trains_in_bf16(config, device)
+def mixed_precision(device: str, precision: str) -> torch.autocast:
+    """Return a context that computes in a precision, ``fp32`` or ``bf16``."""
+    enabled = precision == "bf16"
     # Its cache would keep weights that were cast without gradient for a step that has one (PyTorch
     # issue 65766).
     place = torch.device(device).type
     return torch.autocast(place, torch.bfloat16, enabled=enabled, cache_enabled=False)
 
 
-def trains_in_bf16(config: Config, device: str) -> bool:
-    """Say whether the device trains a network faster in bfloat16; of a CPU that is measured.
+def choose_precision(wanted: str, config: Config, device: str, run: Path) -> str:
+    """Resolve ``auto``: that of the run so far, else what the device trains a network faster in.
 
-    Processors that run it faster may train it slower: of two with AVX-512's instructions for
-    bfloat16 one took half as long, the other 1.4 times as long as in float32.
+    Of a CPU that is measured. Processors that run bfloat16 faster may train in it slower: of two
+    with AVX-512's instructions for it one took half as long, the other 1.4 times as long as in
+    float32. Several processes go by the mean of what they measure.
     """
+    if wanted != "auto":
+        return wanted
+    if resumes(run):
+        settings = torch.load(run / STATE, map_location="cpu", weights_only=True)["settings"]
+        return str(settings["precision"])
     place = torch.device(device)
     if not has_bf16(place):
-        return False
-    return place.type == "cuda" or _gain(config.backbone, config.layer) > 1
+        return "fp32"
+    if place.type == "cuda":
+        return "bf16"
+    gain = torch.tensor(_gain(config.backbone, config.layer))
+    return "bf16" if parallel.mean(gain) > 1 else "fp32"
 
 
-@cache
 @torch.inference_mode(False)
 @torch.enable_grad()
 def _gain(backbone: str, layer: int) -> float:
@@ -94,7 +104,12 @@ def optimise(
     ``state.pt`` (to resume) and TensorBoard logs. What training begins with is scored, too. Of
     several processes the first one alone writes, and ``batches`` are each one's own share.
     """
-    from torch.utils.tensorboard import SummaryWriter  # scoring a model does without
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # scoring a model does without
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"training: expected {error.name}: pip install 'twnet_ros[train]'"
+        ) from error
 
     keep_memory()
     run.mkdir(parents=True, exist_ok=True)
@@ -108,13 +123,15 @@ def optimise(
         total_steps=max(1, schedule.iterations),
         pct_start=0.1 if schedule.iterations >= 20 else 0.3,  # the rise must have steps
     )
-    start, best = _resume(run / "state.pt", schedule, model, optimiser, rate)
+    start, best = _resume(run / STATE, schedule, model, optimiser, rate)
     parallel.start_alike(model)  # and no process writes before all have read
     first = parallel.is_first()
     progress = tqdm(
         total=schedule.iterations, initial=start, unit="it", mininterval=5, disable=not first
     )
-    with SummaryWriter(str(run)) if first else nullcontext() as log, progress:
+    # What was logged after the state was stored comes again.
+    log_on = partial(SummaryWriter, str(run), purge_step=start + 1) if first else nullcontext
+    with log_on() as log, progress:
 
         def keep(step: int) -> None:
             nonlocal best
@@ -131,7 +148,7 @@ def optimise(
             if found >= best:
                 save_checkpoint(run / "model.safetensors", model)
                 best = found
-            _store(run / "state.pt", schedule, (step, best), model, optimiser, rate)
+            _store(run / STATE, schedule, (step, best), model, optimiser, rate)
 
         if not start:
             keep(0)
@@ -141,6 +158,11 @@ def optimise(
             values["loss"].backward()  # type: ignore[no-untyped-call]
             parallel.average_gradients(weights)
             norm = nn.utils.clip_grad_norm_(weights, schedule.clip)
+            if not norm.isfinite():
+                raise ValueError(
+                    f"iteration {step}: expected a finite gradient, got a norm of {float(norm)}: "
+                    f"training diverges; {run / 'model.safetensors'} is the best so far"
+                )
             optimiser.step()
             rate.step()
             progress.update()
@@ -156,7 +178,7 @@ def optimise(
 
 def resumes(run: Path) -> bool:
     """Tell whether ``optimise`` would go on in this folder rather than begin."""
-    return (run / "state.pt").is_file()
+    return (run / STATE).is_file()
 
 
 def _settings(schedule: Schedule, model: TWNet) -> dict[str, object]:

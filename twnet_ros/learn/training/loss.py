@@ -35,6 +35,11 @@ def consistency_loss(context: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(context.float(), target.detach().float())
 
 
+def equation_8(segmentation: Tensor, consistency: Tensor, weight: float) -> Tensor:
+    """Return the loss of the second step; ``weight`` is lambda."""
+    return segmentation + weight * consistency
+
+
 def class_weights(histogram: NDArray[np.int64]) -> Tensor:
     """Return the weights ``1 / ln(1.1 + f)`` of classes whose pixel counts are given."""
     frequency = torch.from_numpy(histogram / histogram.sum()).float()

@@ -20,9 +20,13 @@ from twnet_ros.learn.training.loop import (
     mixed_precision,
     optimise,
     resumes,
-    trains_in_bf16,
 )
-from twnet_ros.learn.training.loss import class_weights, consistency_loss, segmentation_loss
+from twnet_ros.learn.training.loss import (
+    class_weights,
+    consistency_loss,
+    equation_8,
+    segmentation_loss,
+)
 from twnet_ros.learn.training.rectify import fit_rectification
 from twnet_ros.learn.training.rollout import Lanes, Rollout, Stretch, restart
 from twnet_ros.net import FeatureState, TWNet
@@ -73,14 +77,14 @@ def train_nonkey(
         if not isinstance(batch, Stretch):
             raise TypeError(f"expected a Stretch, got {type(batch).__name__}")
         model.eval()
-        with mixed_precision(model.config, device):
+        with mixed_precision(device, schedule.precision):
             context = restart(model, batch, context, device)
             total, context = rollout_losses(model, batch, context, weights, device)
-        total["loss"] = total["segmentation"] + rollout.consistency * total["consistency"]
-        return total
+        both = total["segmentation"], total["consistency"]
+        return total | {"loss": equation_8(*both, rollout.consistency)}
 
     def late(method: str) -> Scores:
-        fast = "bf16" if trains_in_bf16(model.config, device) else "fp32"
+        fast = schedule.precision
         scored = {k: score(model, clips, method, device, fast) for k, clips in held_out.items()}
         return {f"{name}_{method}": found.late().seen_miou() for name, found in scored.items()}
 
@@ -96,7 +100,7 @@ def train_nonkey(
         groups.append((1.0, list(model.cfr.parameters())))
         if not resumes(run):
             model.eval()
-            fit_rectification(model, stretches(0), rollout.fit, device)
+            fit_rectification(model, stretches(0), rollout.fit, device, schedule.precision)
     if model.attends:
         groups.append((ATTENTION_SHARE, list(model.rga.parameters())))
     optimise(model, groups, schedule, batches, losses, validate, run)

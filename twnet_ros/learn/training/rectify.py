@@ -67,7 +67,11 @@ class NormalEquations:
 
 @torch.no_grad()
 def fit_rectification(
-    model: TWNet, stretches: Iterable[Stretch], count: int, device: str = "cpu"
+    model: TWNet,
+    stretches: Iterable[Stretch],
+    count: int,
+    device: str = "cpu",
+    precision: str = "fp32",
 ) -> None:
     """Set the weights of CFR to the least-squares solution over ``count`` stretches a round.
 
@@ -84,7 +88,7 @@ def fit_rectification(
     for number in range(1, ROUNDS + 1):
         title = f"least squares {number}/{ROUNDS}"
         for stretch in tqdm(islice(walk, count), title, count, leave=False):
-            with mixed_precision(model.config, device):
+            with mixed_precision(device, precision):
                 context, *row = _walk(model, stretch, context, device)
             equations.add(*(feature.float() for feature in row))
         weight, bias = equations.solve()

@@ -17,11 +17,10 @@ from torch.utils.data import IterableDataset
 from twnet_ros.codec import CodedFrame
 from twnet_ros.learn.data.clip import Coding, transcode
 from twnet_ros.learn.data.source import Picture, Source
-from twnet_ros.learn.training.image import network_image
+from twnet_ros.learn.training.image import network_image, network_labels
 from twnet_ros.net import TWNet
 from twnet_ros.segment.compensation import compensate
 from twnet_ros.segment.input import Geometry, InputPass
-from twnet_ros.segment.palette import UNLABELLED
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Rollout:
     frames: int = 4  # P-frames an iteration, the length of the gradient's way back
     shortest: int = 8  # P-frames of a clip at least
     longest: int = 60  # and at most
-    consistency: float = 10.0  # lambda of equation 8
+    consistency: float = 1.0  # lambda of equation 8
     fit: int = 32  # stretches for each round of the least-squares start
 
 
@@ -48,7 +47,7 @@ class Stretch:
     image: Tensor  # (N, T, 3, H, W)
     motion: Tensor  # (N, T, 2, h, w) feature pixels
     residual: Tensor  # (N, T, 3, h, w) mean magnitude in 8-bit levels
-    labels: Tensor  # (N, T, H, W) train ids
+    labels: Tensor  # (N, T, H, W) train ids; unlabelled where pictures are padded
     clean: Tensor  # (N, 3, H, W) image of the last frame as it was before compression
 
     def frame(self, t: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -95,8 +94,7 @@ class Lanes(IterableDataset[Stretch]):
             pairs = ((rgb, (rgb, labels)) for rgb, labels in clip)
             frames = transcode(pairs, Coding.random(rng, gop=600))
             key, _ = next(frames)
-            size = (key.width, key.height)
-            geometry = Geometry(size, size, Geometry.of(size, size).padded)
+            geometry = Geometry.of((key.width, key.height), self.config.input_size)
             source = InputPass(geometry, self.config, torch.device("cpu"), torch.float32)
             previous, key_image = source.convert(key)
             for stretch in range(length):
@@ -123,10 +121,7 @@ class Lanes(IterableDataset[Stretch]):
         if frame.motion is None:
             raise RuntimeError(f"frame {frame.index} of a training clip is a second key frame")
         motion, error = compensate(picture, previous, source.motion(frame.motion), self.stride)
-        width, height = source.geometry.padded
-        below, right = height - labels.shape[0], width - labels.shape[1]
-        padded = np.pad(labels, ((0, below), (0, right)), constant_values=UNLABELLED)
-        return motion[0], error[0], torch.from_numpy(padded)
+        return motion[0], error[0], torch.from_numpy(network_labels(labels, source.geometry))
 
 
 @torch.no_grad()

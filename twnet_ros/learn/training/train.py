@@ -12,7 +12,7 @@ from twnet_ros.learn.data.still import DataError
 from twnet_ros.learn.evaluation.evaluate import make_clips
 from twnet_ros.learn.training import parallel
 from twnet_ros.learn.training.key import train_key
-from twnet_ros.learn.training.loop import Schedule
+from twnet_ros.learn.training.loop import Schedule, choose_precision
 from twnet_ros.learn.training.nonkey import train_nonkey
 from twnet_ros.learn.training.rollout import Rollout
 from twnet_ros.net import Config, TWNet, load_checkpoint, load_pretrained, publication
@@ -36,6 +36,7 @@ def step_one(
     pretrained: Path | None,
     encoder_rate: float,
     device: str,
+    precision: str,
 ) -> None:
     """Train the key-frame CNN of a backbone.
 
@@ -66,6 +67,7 @@ def step_one(
     source, held_out = data.training(), data.held_out()
     pictures = held_out_pictures(held_out if parallel.is_first() else None)
     place = str(find_device(device))
+    schedule = replace(schedule, precision=choose_precision(precision, config, place, run))
     train_key(model, source, pictures, schedule, crop, run, place, scale, loaded, encoder_rate)
 
 
@@ -79,6 +81,7 @@ def step_two(
     layer: int | None,
     correction: str | None,
     device: str,
+    precision: str,
 ) -> None:
     """Train the non-key-frame CNN beside the key-frame CNN of the checkpoint ``model``.
 
@@ -102,7 +105,10 @@ def step_two(
         near, far = Coding(bits_per_pixel=0.3), Coding(gop=600, bits_per_pixel=0.3)
         clips["gop_12"] = make_clips(held_out, *((12, 12) if real else (6, 24)), near, CHOICE)
         clips["far"] = make_clips(held_out, 4, 101, far, CHOICE + 1)
-    train_nonkey(network, source, clips, schedule, rollout, run, str(find_device(device)))
+    place = str(find_device(device))
+    chosen = choose_precision(precision, network.config, place, run)
+    schedule = replace(schedule, precision=chosen)
+    train_nonkey(network, source, clips, schedule, rollout, run, place)
 
 
 def _start_from(model: TWNet, donor: TWNet) -> None:
