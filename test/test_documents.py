@@ -15,6 +15,7 @@ from twnet_ros.codec import StreamDecoder
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
+CARDS = sorted(ROOT.glob("twnet_ros/models/*.md"))
 LAUNCH = {path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("launch/*.py")}
 
 
@@ -32,8 +33,10 @@ def prose(document):
 
 def lines(document):
     """Return the lines of a document's shell commands, whole where they go on in the next one."""
-    blocks = re.findall(r"```sh\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
-    return "".join(blocks).replace("\\\n", " ").splitlines()
+    text = document.read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    indented = re.findall(r"^    (.*\n)", prose(document), re.MULTILINE)
+    return "".join([*blocks, *indented]).replace("\\\n", " ").splitlines()
 
 
 def anchors(document):
@@ -65,7 +68,7 @@ def test_the_readme_lists_every_sub_command():
     assert {command.__name__.rpartition(".")[2] for command in COMMANDS} <= set(listed)
 
 
-@every_document
+@pytest.mark.parametrize("document", [*DOCUMENTS, *CARDS], ids=name)
 def test_twnet_commands_are_understood(document, tmp_path):
     said = [one for one in lines(document) if re.match(r'twnet |[A-Z]+="', one)]
     # As a shell reads them, with the variables that are set in front of them.

@@ -124,7 +124,7 @@ def describe(commands: Commands) -> None:
         nargs="+",
         default=["per_frame", "twnet", "warping", "repeat"],
         metavar="NAME",
-        help="also nkfc, prop_mv, dff, interp_mv, adaptive; default: %(default)s",
+        help="also unfused, nkfc, prop_mv, dff, interp_mv, adaptive; default: %(default)s",
     )
     scored.add_argument(
         "--every",

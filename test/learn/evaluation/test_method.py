@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from twnet_ros.learn.data.clip import Coding
 from twnet_ros.learn.evaluation.evaluate import make_clips, score
@@ -35,6 +36,17 @@ def test_only_the_model_as_it_runs_fuses_logits(network, panning, monkeypatch):
         monkeypatch.setattr("twnet_ros.segment.segmenter.fuse", note)
         score(network(correction="fusion"), clips, method)
     assert fuses == {"twnet", "adaptive"}
+
+
+def test_without_fusion_a_model_runs_as_one_that_never_had_it(network, panning):
+    (clip,) = make_clips(panning(), 1, 4, FINE, 0)
+    fusing, plain = network(correction="fusion"), network(correction="rga")
+    engines = [engine(fusing, "unfused", "cpu", "fp32"), engine(plain, "twnet", "cpu", "fp32")]
+    for frame, _ in clip:
+        one, other = (segmenter.step(frame)[0] for segmenter in engines)
+        np.testing.assert_array_equal(one.labels, other.labels)
+        assert torch.equal(*(segmenter.state.context for segmenter in engines))
+    assert fusing.config.fuses  # it is as it was
 
 
 def test_an_unknown_method_is_told_the_others(network):

@@ -17,6 +17,14 @@ def uncorrected(network: TWNet) -> TWNet:
     return made
 
 
+def unfused(network: TWNet) -> TWNet:
+    """Return the same weights for an engine that fuses no logits."""
+    made = copy.copy(network)
+    if made.config.fuses:
+        made.config = replace(network.config, correction="rga")
+    return made
+
+
 class CarriedLogits(nn.Module):
     """Warping only: the key frame's logits are carried along and never corrected.
 

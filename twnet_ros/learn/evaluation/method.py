@@ -2,14 +2,14 @@
 
 from torch import nn
 
-from twnet_ros.learn.evaluation.baseline import CarriedFeature, CarriedLogits, uncorrected
+from twnet_ros.learn.evaluation.baseline import CarriedFeature, CarriedLogits, uncorrected, unfused
 from twnet_ros.learn.evaluation.interpolation import Interpolator
 from twnet_ros.net import TWNet
 from twnet_ros.segment import Segmenter, key_policy
 from twnet_ros.segment.flow import NETWORKS
 
 USUAL = ("per_frame", "twnet", "warping", "repeat")
-METHODS = (*USUAL, "nkfc", "prop_mv", "dff", "interp_mv", "adaptive")
+METHODS = (*USUAL, "unfused", "nkfc", "prop_mv", "dff", "interp_mv", "adaptive")
 
 
 def engine(
@@ -18,10 +18,11 @@ def engine(
     """Return the engine for one of METHODS.
 
     ``per_frame`` takes the key step on every frame, ``twnet`` is the model as it runs,
-    ``adaptive`` too, with key steps where a drive changes besides those of the codec. ``nkfc`` is
-    its non-key step without fine-tuning and correction. The others only warp: ``prop_mv`` carries
-    the deepest feature along the motion, ``dff`` along optical flow, ``interp_mv`` from the key
-    frames on both sides, ``warping`` the key frame's logits; ``repeat`` repeats its labels.
+    ``adaptive`` too, with key steps where a drive changes besides those of the codec. ``unfused``
+    is the model without its fusion of logits, if it has that, ``nkfc`` its non-key step without
+    fine-tuning and correction. The others only warp: ``prop_mv`` carries the deepest feature along
+    the motion, ``dff`` along optical flow, ``interp_mv`` from the key frames on both sides,
+    ``warping`` the key frame's logits; ``repeat`` repeats its labels.
     """
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
@@ -41,6 +42,8 @@ def engine(
 
 def arrange(model: TWNet, method: str) -> nn.Module:
     """Return the network that runs in a method's steps."""
+    if method == "unfused":
+        return unfused(model)
     if method == "nkfc":
         return uncorrected(model)
     if method in ("prop_mv", "dff"):
