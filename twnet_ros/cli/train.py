@@ -46,6 +46,7 @@ def _train(options: argparse.Namespace, device: str, first: bool) -> None:
             encoder_rate=options.encoder_rate,
             device=device,
             precision=options.precision,
+            workers=options.workers,
         )
     else:
         rollout = Rollout(consistency=options.consistency)
@@ -59,6 +60,7 @@ def _train(options: argparse.Namespace, device: str, first: bool) -> None:
             correction=options.correction,
             device=device,
             precision=options.precision,
+            workers=options.workers,
         )
 
 
@@ -133,4 +135,6 @@ def _add_training(
         default="auto",
         help="number format; auto: what the device trains faster in, which of a CPU is measured",
     )
+    text = "processes that make pictures or clips, default: %(default)s; a GPU wants more"
+    add("--workers", type=count, default=1, metavar="N", help=text)
     add("--seed", type=int, default=0, help="of data and initialisation")

@@ -113,6 +113,14 @@ def test_a_run_is_repeatable(source, network, tmp_path, pictures):
     assert one.read_bytes() == two.read_bytes()
 
 
+def test_workers_change_nothing(source, network, tmp_path, pictures):
+    for workers in (1, 2):
+        run = tmp_path / str(workers)
+        train_key(network(), source, pictures, schedule(3), CROP, run, workers=workers)
+    one, two = (tmp_path / name / "model.safetensors" for name in ("1", "2"))
+    assert one.read_bytes() == two.read_bytes()
+
+
 def test_what_is_pretrained_learns_at_its_share_of_the_rate(source, network, tmp_path):
     model = network()
     encoder = {f"keyframe.{k}" for k, _ in model.keyframe.named_parameters() if ".stages." in k}

@@ -99,6 +99,17 @@ def test_training_leaves_the_key_frame_cnn_as_it_is(source, network, tmp_path):
             assert torch.equal(buffer, before[f"{copied[part]}.{rest}"]), name
 
 
+def test_workers_change_nothing(source, network, tmp_path):
+    """Three lanes, of which one of two workers has two; clips are gone through to their ends."""
+    rhythm, found = Schedule(5, batch=3, rate=1e-3, validate_every=3), []
+    for workers in (1, 2):
+        model = network()
+        train_nonkey(model, source, {}, rhythm, ROLLOUT, tmp_path / str(workers), workers=workers)
+        found.append(model.state_dict())
+    one, two = found
+    assert all(torch.equal(two[name], tensor) for name, tensor in one.items())
+
+
 def test_every_clip_of_the_training_begins_at_its_key_frame(
     source, network, tmp_path, monkeypatch
 ):

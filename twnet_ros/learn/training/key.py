@@ -80,12 +80,13 @@ def train_key(
     scale: tuple[float, float] = SCALE,
     pretrained: Collection[str] = (),
     encoder_rate: float = 1.0,
+    workers: int = 1,
 ) -> None:
     """Train the key-frame CNN of ``model`` on crops of size (width, height).
 
     Pictures are scaled to fit the network's input size, and by a random factor that ``scale``
     bounds, before they are cropped. The tensors that ``pretrained`` names learn at the share
-    ``encoder_rate`` of the schedule's rate.
+    ``encoder_rate`` of the schedule's rate. So many ``workers`` make crops.
     """
     torch.manual_seed(schedule.seed)
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -100,7 +101,7 @@ def train_key(
             list(range(begin + own.start, begin + own.stop))
             for begin in range(0, len(crops), schedule.batch)
         ]
-        return iter(DataLoader(crops, batch_sampler=shares, num_workers=1))
+        return iter(DataLoader(crops, batch_sampler=shares, num_workers=workers))
 
     def losses(batch: object) -> Losses:
         rgb, labels = (part.to(device) for part in batch)  # type: ignore[attr-defined]

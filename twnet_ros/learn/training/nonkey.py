@@ -5,6 +5,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -42,17 +43,18 @@ def train_nonkey(
     rollout: Rollout,
     run: Path,
     device: str = "cpu",
+    workers: int = 1,
 ) -> None:
     """Fine-tune head, tail, CFR and RGA with equation 8; the key-frame CNN stays as it is.
 
     The consistency term holds the context against the one that the key-frame CNN finds in the
     frame before it was compressed: what is carried along from a better picture is not undone.
 
-    ``schedule.batch`` is the number of lanes. After each validation they begin with new clips, so
-    that a run which is resumed there goes on as if it had not stopped. Batch norms keep the
-    key-frame CNN's statistics: neighbouring frames are no fair sample to estimate them from. CFR
-    starts from its least-squares solution. ``held_out`` holds sets of clips by name; each is
-    scored over the last quarter of its frames.
+    ``schedule.batch`` is the number of lanes, which so many ``workers`` share. After each
+    validation they begin with new clips, so that a run which is resumed there goes on as if it had
+    not stopped. Batch norms keep the key-frame CNN's statistics: neighbouring frames are no fair
+    sample to estimate them from. CFR starts from its least-squares solution. ``held_out`` holds
+    sets of clips by name; each is scored over the last quarter of its frames.
     """
     torch.manual_seed(schedule.seed)
     model.start_finetuning()  # a resumed run's own state then replaces the copies
@@ -61,9 +63,12 @@ def train_nonkey(
     context, own = torch.empty(0), parallel.share(schedule.batch)
 
     def stretches(seed: int) -> Iterator[Stretch]:
-        numbers = (schedule.seed, seed)
-        lanes = Lanes(source, model, rollout, len(own), numbers, own.start)
-        return iter(DataLoader(lanes, batch_size=None, num_workers=1, prefetch_factor=4))
+        loaders = []
+        for share in np.array_split(own, min(workers, len(own))):
+            numbers = (schedule.seed, seed)
+            lanes = Lanes(source, model, rollout, len(share), numbers, int(share[0]))
+            loaders.append(DataLoader(lanes, None, num_workers=1, prefetch_factor=4))
+        return map(Stretch.side_by_side, zip(*loaders, strict=True))
 
     def batches(start: int) -> Iterator[object]:
         every = schedule.validate_every

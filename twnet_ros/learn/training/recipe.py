@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-FREE = {"data", "device", "out"}  # may have changed when a run is resumed
+FREE = {"data", "device", "out", "workers"}  # may have changed when a run is resumed
 HEADER = (
     "# Everything that is in force in this run: `twnet train {} --config FILE` goes on with it.\n"
 )

@@ -6,7 +6,7 @@ and hands its state, without gradient, to the next iteration. States of every ag
 meet are trained on, at the price of a short roll-out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,12 @@ class Stretch:
     residual: Tensor  # (N, T, 3, h, w) mean magnitude in 8-bit levels
     labels: Tensor  # (N, T, H, W) train ids; unlabelled where pictures are padded
     clean: Tensor  # (N, 3, H, W) image of the last frame as it was before compression
+
+    @classmethod
+    def side_by_side(cls, parts: Sequence["Stretch"]) -> "Stretch":
+        """Join the lanes of several."""
+        names = cls.__dataclass_fields__
+        return cls(**{name: torch.cat([getattr(p, name) for p in parts]) for name in names})
 
     def frame(self, t: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
         """Return image, motion and residual of the frame number ``t`` on a device."""

@@ -37,6 +37,7 @@ def step_one(
     encoder_rate: float,
     device: str,
     precision: str,
+    workers: int,
 ) -> None:
     """Train the key-frame CNN of a backbone.
 
@@ -68,7 +69,9 @@ def step_one(
     pictures = held_out_pictures(held_out if parallel.is_first() else None)
     place = str(find_device(device))
     schedule = replace(schedule, precision=choose_precision(precision, config, place, run))
-    train_key(model, source, pictures, schedule, crop, run, place, scale, loaded, encoder_rate)
+    train_key(
+        model, source, pictures, schedule, crop, run, place, scale, loaded, encoder_rate, workers
+    )
 
 
 def step_two(
@@ -82,6 +85,7 @@ def step_two(
     correction: str | None,
     device: str,
     precision: str,
+    workers: int,
 ) -> None:
     """Train the non-key-frame CNN beside the key-frame CNN of the checkpoint ``model``.
 
@@ -108,7 +112,7 @@ def step_two(
     place = str(find_device(device))
     chosen = choose_precision(precision, network.config, place, run)
     schedule = replace(schedule, precision=chosen)
-    train_nonkey(network, source, clips, schedule, rollout, run, place)
+    train_nonkey(network, source, clips, schedule, rollout, run, place, workers)
 
 
 def _start_from(model: TWNet, donor: TWNet) -> None:
