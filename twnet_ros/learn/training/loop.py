@@ -59,7 +59,7 @@ def choose_precision(wanted: str, config: Config, device: str, run: Path) -> str
         return wanted
     if resumes(run):
         settings = torch.load(run / STATE, map_location="cpu", weights_only=True)["settings"]
-        return str(settings["precision"])
+        return str(settings.get("precision"))  # none in runs of old: they are refused
     place = torch.device(device)
     if not has_bf16(place):
         return "fp32"
