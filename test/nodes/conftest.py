@@ -438,7 +438,10 @@ class Sender:
 
     def __init__(self, contexts, namespace, type, reliability):
         self._contexts, self._context = contexts, contexts.take()
-        self._node = Node("sender", context=self._context, namespace=namespace)
+        self._node = node = Node("sender", context=self._context, namespace=namespace)
+        # A publisher that comes while two participants get to know each other may never be seen.
+        others = node.get_node_names_and_namespaces
+        wait_while(lambda: all(s != namespace or n == "sender" for n, s in others()))
         publisher = self._node.create_publisher(
             type, "video", QoSProfile(depth=1000, reliability=reliability)
         )
