@@ -195,14 +195,11 @@ class Network:
     def _compute(
         self, inputs: tuple[Tensor, ...], state: FeatureState | None
     ) -> tuple[Tensor, FeatureState]:
-        found: tuple[Tensor, FeatureState]
         if state is None:
             (image,) = inputs
-            found = self._network.key(image)
-        else:
-            image, motion, residual = inputs
-            found = self._network.nonkey(image, motion, residual, state)
-        return found
+            return self._network.key(image)
+        image, motion, residual = inputs
+        return self._network.nonkey(image, motion, residual, state)
 
     def _compute_tensors(self, image: Tensor, *carried: Tensor) -> tuple[Tensor, Tensor]:
         """Do the same from tensors to tensors: logits and context, from motion to context."""

@@ -81,9 +81,9 @@ def drive_trial(
     if not scored:
         raise DataError(f"--every {every}: expected to meet a labelled frame, which it does not")
     bits_per_pixel = round(total_bits / (len(drive) * info.width * info.height), 3)
-    gop = 1 + max(drive.distances)
-    coding = Coding(info.codec, gop, info.fps, bits_per_pixel)
+    distances = drive.distances
+    coding = Coding(info.codec, 1 + max(distances), info.fps, bits_per_pixel)
     text = f"a drive of {len(drive)} frames, {len(scored)} of which are scored, in {info.codec}, "
     text += f"{len(drive.keys)} I-frames, {bits_per_pixel} bit/pixel"
     shown = [(0, scored[place]) for place in spread(len(scored))]
-    return Trial([drive], coding, every, drive.distances, text, shown), (info.width, info.height)
+    return Trial([drive], coding, every, distances, text, shown), (info.width, info.height)

@@ -16,6 +16,7 @@ from twnet_ros.net import TWNet
 from twnet_ros.segment.compensation import compensate
 from twnet_ros.segment.device import PRECISIONS
 from twnet_ros.segment.input import Geometry, InputPass
+from twnet_ros.segment.moment import Moment
 
 
 class FrontStages:
@@ -78,16 +79,12 @@ class FrontStages:
         decoder, source, last = StreamDecoder(self._codec), self._source, None
         for packet in packets:
             for frame in decoder.decode(packet.data):
-                start = self._now()
+                start = Moment.of(self._device)
                 picture, _ = source.convert(frame)
-                prepared = self._now()
-                self.times_ms["preprocess"].append(1e3 * (prepared - start))
+                prepared = Moment.of(self._device)
+                self.times_ms["preprocess"].append(start.ms_to(prepared))
                 if last is not None and frame.motion is not None:
                     compensate(picture, last, source.motion(frame.motion), self._stride)
-                    self.times_ms["residual"].append(1e3 * (self._now() - prepared))
+                    done = Moment.of(self._device)
+                    self.times_ms["residual"].append(prepared.ms_to(done))
                 last = picture
-
-    def _now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter()
