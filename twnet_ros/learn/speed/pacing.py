@@ -2,13 +2,21 @@
 
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from twnet_ros.codec import CodedFrame, Packet, StreamDecoder
 from twnet_ros.segment import Segmentation, Segmenter
 
 DECODED_LIMIT = 2  # frames that wait for the network, as in the node
+
+
+def decoded(packets: Iterable[Packet], codec: str) -> Iterator[CodedFrame]:
+    """The stream's frames; the number of its packet is a frame's timestamp."""
+    decoder = StreamDecoder(codec)
+    for number, packet in enumerate(packets):
+        yield from decoder.decode(packet.data, number)
+    yield from decoder.flush()
 
 
 def one_by_one(
@@ -18,14 +26,9 @@ def one_by_one(
     take: Callable[[Segmentation], None],
 ) -> float:
     """Decode and label packet after packet; return the seconds it took."""
-    decoder = StreamDecoder(codec)
     segmenter.reset()
     start = time.perf_counter()
-    for number, packet in enumerate(packets):
-        for frame in decoder.decode(packet.data, number):
-            for result in segmenter.step(frame):
-                take(result)
-    for frame in decoder.flush():
+    for frame in decoded(packets, codec):
         for result in segmenter.step(frame):
             take(result)
     for result in segmenter.flush():
@@ -42,19 +45,19 @@ def overlapped(
     the start. Returns for each labelled frame the seconds from its packet's arrival to its
     labels, and the seconds it all took.
     """
-    decoder = StreamDecoder(codec)
     segmenter.reset()
     ready: queue.Queue[CodedFrame | None] = queue.Queue(DECODED_LIMIT)
     start = time.perf_counter()
 
+    def arriving() -> Iterator[Packet]:
+        for number, packet in enumerate(packets):
+            if (ahead := start + number * period_s - time.perf_counter()) > 0:
+                time.sleep(ahead)
+            yield packet
+
     def decode() -> None:
         try:
-            for number, packet in enumerate(packets):
-                if (ahead := start + number * period_s - time.perf_counter()) > 0:
-                    time.sleep(ahead)
-                for frame in decoder.decode(packet.data, number):
-                    ready.put(frame)
-            for frame in decoder.flush():
+            for frame in decoded(arriving(), codec):
                 ready.put(frame)
         finally:
             ready.put(None)
