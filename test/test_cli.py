@@ -114,9 +114,9 @@ def test_encode_inspect_and_segment(twnet, frames, tmp_path, model, codec, suffi
     status, out, _ = twnet("segment", clip, *tiny, "-o", overlay, "--labels", labels)
     assert status == 0
     summary = json.loads(out[-1])
-    timings = ["frames", "key_frames", "fps", "ms_key", "ms_nonkey"]
+    timings = ["frames", "key_steps", "fps", "ms_key", "ms_nonkey"]
     assert list(summary) == [*timings, "device", "precision"]
-    assert (summary["frames"], summary["key_frames"]) == (5, 2)
+    assert (summary["frames"], summary["key_steps"]) == (5, 2)
     segmenter = Segmenter.load(model, "cpu", "fp32")
     expected = [segmenter.step(frame)[0].labels for frame in decode(clip)]
     written = sorted(labels.iterdir())
@@ -220,7 +220,7 @@ def test_segment_per_frame_and_at_another_size(twnet, clip, model):
     )
     assert status == 0
     summary = json.loads(out[-1])
-    assert (summary["frames"], summary["key_frames"], summary["ms_nonkey"]) == (5, 5, None)
+    assert (summary["frames"], summary["key_steps"], summary["ms_nonkey"]) == (5, 5, None)
 
 
 def test_segment_with_more_key_steps(twnet, clip, model):
@@ -228,7 +228,7 @@ def test_segment_with_more_key_steps(twnet, clip, model):
     status, out, _ = twnet("segment", clip, "--model", model, "--device", "cpu", *policy)
     assert status == 0
     summary = json.loads(out[-1])  # I P P I P
-    assert (summary["frames"], summary["key_frames"]) == (5, 3)
+    assert (summary["frames"], summary["key_steps"]) == (5, 3)
 
 
 def test_streets(twnet, tmp_path):

@@ -150,6 +150,11 @@ def test_a_missing_file_is_named(tmp_path):
         read_packets(tmp_path / "none.mp4")
 
 
+def test_a_folder_is_named_as_one(tmp_path):
+    with pytest.raises(CodecError, match="expected a video file, got .* is a folder"):
+        read_packets(tmp_path)
+
+
 def test_a_file_that_is_no_video(tmp_path):
     path = tmp_path / "text.mp4"
     path.write_text("no video\n" * 100)

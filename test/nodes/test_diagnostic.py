@@ -109,7 +109,7 @@ def test_what_becomes_of_packets_arrives(ros, start, arrays):
     ros.spin_until(lambda: arrays)
     tasks = by_task(arrays[-1])
     values = {pair.key: pair.value for status in tasks.values() for pair in status.values}
-    assert values["frames since the key frame"] == "4"
+    assert values["frames since the last key step"] == "4"
     assert values["decoding, p95 (ms)"] == "1.5"
     assert values["inference, p50 (ms)"] == "6.0"
     assert values["latency bound (ms)"] == "200.0"

@@ -128,7 +128,7 @@ def test_a_camera_whose_frames_are_all_labelled_is_well(drive, rate_hz):
         "labelled frames (Hz)": f"{rate_hz:.1f}",
         "age of the newest labels since their stamp (ms)": f"{70 + since_ms:.1f}",
         "age of the newest labels since their packet (ms)": f"{50 + since_ms:.1f}",
-        "frames since the key frame": {10: "79", 30: "238"}[rate_hz],  # one is under way
+        "frames since the last key step": {10: "79", 30: "238"}[rate_hz],  # one is under way
         "reference chain": "intact",
         "packets that waited for a key frame": "0",
         "packets that did not decode": "0",
@@ -243,7 +243,7 @@ def test_a_stream_that_is_joined_midway_is_an_error_only_if_no_key_frame_comes(d
     assert drive.stream().message.endswith(": have key frames sent more often")
     drive.go(10, 1)
     assert drive.levels() == [OK, OK, OK]  # nothing was lost
-    assert drive.stream().values["frames since the key frame"] == "0"
+    assert drive.stream().values["frames since the last key step"] == "0"
 
 
 @pytest.mark.parametrize(("lost", "level"), [(5, WARN), (6, ERROR)])
@@ -254,7 +254,7 @@ def test_packets_lost_on_the_way_are_an_error_above_a_share(drive, lost, level):
     assert drive.levels() == [level, OK, OK]
     assert (
         f"{lost} of 50 packets without labels: {lost} waited for a key frame after a loss, "
-        "0 did not decode: see to the link" in drive.stream().message
+        "0 did not decode: see to the sender and the link" in drive.stream().message
     )
     drive.go(10, lost)
     assert drive.levels() == [OK, OK, OK]
@@ -319,7 +319,7 @@ def test_the_worst_comes_first(drive):
     assert stream.message.split("; ") == [
         f"no labels for 2.4 s: {WAITING['reason']}: have key frames sent more often",
         "10 of 20 packets without labels: 10 waited for a key frame after a loss, "
-        "0 did not decode: see to the link's quality",
+        "0 did not decode: see to the sender and the link",
         "1 frames labelled although their reference chain is broken",
         "4.0 packets a second, fewer than 5: see what slows the camera or the link down",
     ]

@@ -61,6 +61,13 @@ def test_a_value_out_of_range_is_refused_at_start(override, make_node):
         Parameters(node, TABLE)
 
 
+def test_an_empty_list_at_start_is_refused_by_name(ros):
+    node = Node("owner", cli_args=["--ros-args", "-p", "few:=[]"])  # rcl gives it no type
+    with pytest.raises(InvalidParameterValueException, match="at least one element.*few"):
+        Parameters(node, LIVE)
+    node.destroy_node()
+
+
 def test_values_change_until_the_node_works_and_then_say_why_not(make_node):
     node = make_node()
     parameters = Parameters(node, TABLE)

@@ -133,7 +133,7 @@ def test_what_is_no_video_is_reported_and_the_node_stays_up(
     [
         ("model", "/nowhere.safetensors", "model: expected a checkpoint file"),
         ("model", __file__, "expected a safetensors file"),
-        ("mask_classes", ["moon"], "among the model's classes"),
+        ("mask_classes", ["moon"], "among the classes"),
     ],
 )
 def test_a_wrong_setting_is_named_and_can_be_mended(

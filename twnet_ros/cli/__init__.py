@@ -36,7 +36,7 @@ COMMANDS = (
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    root = argparse.ArgumentParser(prog="twnet", description="The ``twnet`` command.")
+    root = argparse.ArgumentParser(prog="twnet", description="Label compressed video.")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for sub in COMMANDS:
         sub.describe(commands)

@@ -149,7 +149,7 @@ def describe(commands: Commands) -> None:
         default="compressed_image",
         help="message type of the video, as in the node's input_type, default: %(default)s",
     )
-    text = "of the video, default: /camera/image/compressed, /ffmpeg or /foxglove"
+    text = "of the video, default: /camera/image/ and compressed, ffmpeg or foxglove"
     add("--topic", default="", metavar="NAME", help=text)
     add("--frame-id", default="camera", metavar="NAME", help="default: %(default)s")
     text = "calibration: YAML of ROS or JSON of Cityscapes; default: what lies beside Cityscapes"

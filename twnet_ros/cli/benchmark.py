@@ -49,10 +49,10 @@ def benchmark(options: argparse.Namespace) -> None:
 def describe(commands: Commands) -> None:
     """Describe the sub-command."""
     made = command(
-        commands, benchmark, "benchmark drive.mp4 --against networks:make --json speed.json"
+        commands, benchmark, "benchmark drive.mp4 --against networks:ddrnet --json speed.json"
     )
     add = made.add_argument
-    add("clip", type=Path, nargs="?", metavar="CLIP", help="video file; default: a street")
+    add("clip", type=Path, nargs="?", metavar="FILE", help="video file; default: a street")
     add("--json", type=Path, metavar="FILE", help="write the report as JSON")
     text = "callable without arguments that returns a torch.nn.Module from a normalised image to "
     text += "logits, timed per frame in the same run; may be given more than once"

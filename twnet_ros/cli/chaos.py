@@ -28,7 +28,7 @@ def describe(commands: Commands) -> None:
     """Describe the sub-command."""
     made = command(commands, chaos, "chaos drive.mp4 --loss 0.05 --flip 0.01 --seed 1")
     add = made.add_argument
-    add("clip", type=Path, metavar="CLIP", help="video file")
+    add("clip", type=Path, metavar="FILE", help="video file")
     for fault, done in (
         ("loss", "never arrives"),
         ("duplicate", "arrives twice"),

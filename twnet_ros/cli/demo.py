@@ -16,5 +16,5 @@ def demo(options: argparse.Namespace) -> None:
 def describe(commands: Commands) -> None:
     """Describe the sub-command."""
     add = command(commands, demo, "demo drive.mp4").add_argument
-    add("video", type=Path, nargs="?", help="video file; without one, a rendered drive")
+    add("video", type=Path, nargs="?", metavar="FILE", help="video; without one, a rendered drive")
     add("--out", type=Path, default=Path("demo"), help="folder to write to, default: demo")

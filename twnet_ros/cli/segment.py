@@ -65,7 +65,8 @@ def describe(commands: Commands) -> None:
         "--key-policy",
         choices=("codec", "interval", "adaptive"),
         default="adaptive",
-        help="frames that take the key step: I-frames, and others by the bounds below (default)",
+        help="frames that take the key step: I-frames alone (codec), or others, too, by the "
+        "bounds below; default: %(default)s",
     )
     add("--key-interval", type=count, default=24, metavar="FRAMES", help="default: %(default)s")
     text = "share of blocks without a vector, default: %(default)s"

@@ -109,7 +109,8 @@ def _filtered(
 
 def _open(path: Path) -> tuple[InputContainer, VideoStream, CodecName]:
     if not path.is_file():
-        raise CodecError(f"expected a video file, got {path}, which does not exist")
+        fault = "is a folder" if path.is_dir() else "does not exist"
+        raise CodecError(f"expected a video file, got {path}, which {fault}")
     try:
         container = av.open(str(path), "r")
     except av.FFmpegError as error:

@@ -47,7 +47,7 @@ def mask_topics(wanted: Sequence[str], classes: Sequence[str]) -> dict[int, str]
     unknown = sorted(set(wanted) - set(classes))
     if unknown:
         raise SegmentError(
-            f"expected mask_classes to be [{ALL_CLASSES}] or among the model's classes "
+            f"expected mask_classes to be [{ALL_CLASSES}] or among the classes "
             f"({', '.join(classes)}), got {', '.join(unknown)}"
         )
     names: dict[str, str] = {}  # by topic token

@@ -67,7 +67,7 @@ def judge_stream(seen: Snapshot, limits: Limits, topic: str, publishers: int = 1
         "labelled frames (Hz)": f"{seen.labelled_hz:.1f}",
         "age of the newest labels since their stamp (ms)": f"{seen.stamp_age_ms:.1f}",
         "age of the newest labels since their packet (ms)": f"{seen.arrival_age_ms:.1f}",
-        "frames since the key frame": _count(seen.frames_since_key),
+        "frames since the last key step": _count(seen.frames_since_key),
         "reference chain": "intact" if seen.intact else "broken",
         "packets that waited for a key frame": str(
             seen.fates[Fate.JOINING] + seen.fates[Fate.WAITING]
@@ -94,7 +94,7 @@ def _stream_findings(
         yield (
             Level.STALE,
             f"no packet on {topic} for {seen.silent_s:.1f} s: "
-            "see whether it is published, and with a QoS that matches",
+            "see whether it is published as video, and with a QoS that matches",
         )
         return  # the rest is of the past
     waits = seen.newest in (Fate.JOINING, Fate.WAITING)
@@ -109,7 +109,7 @@ def _stream_findings(
         text = f"{damaged + waited} of {seen.packets} packets without labels: "
         text += f"{waited} waited for a key frame after a loss, {damaged} did not decode"
         text += f" ({seen.reasons[Fate.DAMAGED]})" if damaged else ""
-        yield _loss(damaged + waited, seen, limits), f"{text}: see to the link's quality"
+        yield _loss(damaged + waited, seen, limits), f"{text}: see to the sender and the link"
     if broken := seen.fates[Fate.BROKEN]:
         yield Level.WARN, f"{broken} frames labelled although their reference chain is broken"
     if seen.settled and seen.arriving_hz < limits.min_rate_hz:

@@ -11,6 +11,7 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
+from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
@@ -84,7 +85,10 @@ class Parameters:
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._make)
         for row in table:
-            node.declare_parameter(row.name, row.default, row.descriptor())
+            declared = node.declare_parameter(row.name, row.default, row.descriptor())
+            if declared.type_ == RosParameter.Type.NOT_SET:  # as rcl reads an empty list
+                reason = "expected at least one element, got an empty list"
+                raise InvalidParameterValueException(row.name, [], reason)
 
     def values(self) -> dict[str, Any]:
         """Return every parameter's value by name."""

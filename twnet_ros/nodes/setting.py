@@ -59,9 +59,9 @@ TABLE = (
         "auto",
         "Where motion comes from: the codec's vectors, and optical flow between the pictures for "
         "frames that have none (auto); the vectors alone, so that frames without take the key "
-        "step (codec); flow alone; from nowhere, so that all is taken from where it was (none); "
-        "or flow by a network of the package ptlflow (flownet2, pwcnet), whose weights are for "
-        "research.",
+        "step (codec); flow alone (flow); no motion, so that each pixel is taken from the same "
+        "place in the last frame (none); or flow by a network of the package ptlflow (flownet2, "
+        "pwcnet), whose weights are for research.",
         choices=MOTION_SOURCES,
         live=True,
     ),
@@ -99,7 +99,7 @@ TABLE = (
     Parameter(
         "class_map",
         "",
-        "Classes that labels, masks and confidence are published in, instead of the model's own: "
+        "Classes that labels and masks are published in, instead of the model's own: "
         "a shipped mapping (driving, cityscapes_categories, mapillary), or the path of one.",
         live=True,
     ),
@@ -166,7 +166,7 @@ TABLE = (
         "input_type",
         AUTO,
         "Message type of the video; auto takes the one that is published, looking once a second. "
-        "One that is set misses nothing of a stream's beginning.",
+        "If it is set, the node subscribes at once and misses nothing of the beginning.",
         choices=(AUTO, *(kind.name for kind in INPUT_TYPES)),
     ),
     Parameter(
@@ -186,7 +186,8 @@ TABLE = (
     Parameter(
         "queue_size",
         30,
-        "Packets that may wait for the decoder; one more drops them all, to the next key frame.",
+        "Packets that may wait for the decoder; one more drops them all, to the next key frame. "
+        "As many may wait in the middleware.",
         range=(1, 1000),
     ),
     Parameter(
@@ -198,8 +199,8 @@ TABLE = (
     Parameter(
         "max_pixels",
         MOST_PIXELS,
-        "Pixels of a picture (width times height, each a multiple of 64) above which the video is "
-        "refused.",
+        "Pixels of a picture above which the video is refused; its sides count in whole blocks, "
+        "of 16 pixels in H.264 and MPEG-4 and up to 64 in others.",
         range=(256, MOST_PIXELS),
     ),
     Parameter("autostart", True, "Configure and activate at start, without a lifecycle manager."),

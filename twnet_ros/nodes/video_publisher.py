@@ -50,7 +50,7 @@ TABLE = (
         "window",
         1,
         "With pace status: packets sent ahead of their status; a stream with n B-frames in a row "
-        "needs n + 3, which is up to 19 of x264's.",
+        "needs n + 3, at most 19 for those of x264.",
         range=(1, STATUS_QOS.depth),  # what is answered at once must fit
     ),
     Parameter(

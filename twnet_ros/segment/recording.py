@@ -34,7 +34,7 @@ def record(
     ``read`` opens the video, as a file unless another is given; ``remapping`` says which classes
     the labels are in, the model's unless another is given.
     ``progress`` is handed the frames and their expected number, and shows how far they are.
-    Returns ``frames`` labelled, ``key_frames`` that took the key step, ``fps`` from packet to
+    Returns ``frames`` labelled, the ``key_steps`` among them, ``fps`` from packet to
     labels, the median milliseconds of both steps (None where there was none), and where it ran.
     """
     info, packets = read(clip)
@@ -64,7 +64,7 @@ def record(
     every = times[Path.KEY] + times[Path.NONKEY]
     return {
         "frames": len(every),
-        "key_frames": len(times[Path.KEY]),
+        "key_steps": len(times[Path.KEY]),
         "fps": round(1e3 * len(every) / sum(every), 2) if every else None,
         "ms_key": _median(times[Path.KEY]),
         "ms_nonkey": _median(times[Path.NONKEY]),

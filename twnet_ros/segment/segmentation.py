@@ -67,7 +67,7 @@ class Segmentation:
     pts: int | None  # the coded frame's
     kind: FrameKind
     path: Path
-    distance: int  # frames since the key frame, 0 at a key frame
+    distance: int  # frames since the last key step, 0 at a key step
     times_ms: dict[str, float]  # of "decode", "input", "network", "output" and "total"
     # Where it is wished for: of the winning class (H, W), 255 times its softmax probability.
     confidence: NDArray[np.uint8] | None = None

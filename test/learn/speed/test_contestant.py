@@ -183,7 +183,7 @@ def test_a_factory_may_lie_within_a_class_of_the_module(module, config):
 @pytest.mark.parametrize(
     "factory, expected",
     [
-        ("peers_of_a_test", "expected MODULE:FACTORY, as in networks:make, got 'peers_of_a_test'"),
+        ("peers_of_a_test", "expected MODULE:FACTORY, as in networks:ddrnet, got 'peers_of_a"),
         ("no_such_module:make", "expected a factory to import, got ModuleNotFoundError"),
         ("peers_of_a_test:none", "expected a factory to import, got AttributeError"),
         ("peers_of_a_test:number", "expected a callable, got int"),

@@ -17,12 +17,12 @@ def engine(
 ) -> Segmenter | Interpolator:
     """Return the engine for one of METHODS.
 
-    ``per_frame`` takes the key step on every frame, ``twnet`` is the model as it runs,
-    ``adaptive`` too, with key steps where a drive changes besides those of the codec. ``unfused``
-    is the model without its fusion of logits, if it has that, ``nkfc`` its non-key step without
-    fine-tuning and correction. The others only warp: ``prop_mv`` carries the deepest feature along
-    the motion, ``dff`` along optical flow, ``interp_mv`` from the key frames on both sides,
-    ``warping`` the key frame's logits; ``repeat`` repeats its labels.
+    ``per_frame`` takes the key step on every frame, ``twnet`` is the model with key steps at
+    I-frames alone, ``adaptive`` with those where a drive changes, too, as the node runs.
+    ``unfused`` is the model without its fusion of logits, if it has that, ``nkfc`` its non-key
+    step without fine-tuning and correction. The others only warp: ``prop_mv`` carries the deepest
+    feature along the motion, ``dff`` along optical flow, ``interp_mv`` from the key frames on both
+    sides, ``warping`` the key frame's logits; ``repeat`` repeats its labels.
     """
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")

@@ -154,7 +154,7 @@ def find(factory: str) -> Callable[[], object]:
     """Import ``MODULE:FACTORY``, from the current folder, too; ValueError where that fails."""
     module, colon, name = factory.partition(":")
     if not (module and colon and name):
-        raise ValueError(f"expected MODULE:FACTORY, as in networks:make, got {factory!r}")
+        raise ValueError(f"expected MODULE:FACTORY, as in networks:ddrnet, got {factory!r}")
     if str(Path.cwd()) not in sys.path:  # a file in the current folder is a module, too
         sys.path.append(str(Path.cwd()))
     try:
