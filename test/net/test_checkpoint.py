@@ -75,6 +75,26 @@ def test_a_second_round_trip_changes_nothing(saved, tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e5])
+def test_what_is_no_finite_number_in_half_precision_is_not_stored(saved, value):
+    path, model = saved
+    before = path.read_bytes()
+    with torch.no_grad():
+        next(model.tail.parameters()).view(-1)[3] = value
+    with pytest.raises(CheckpointError, match=r"tail\..*: expected finite numbers"):
+        save_checkpoint(path, model)
+    assert path.read_bytes() == before
+
+
+def test_what_is_no_finite_number_is_not_loaded(saved, rewrite):
+    path, model = saved
+    tensors = load_file(path)
+    name = next(name for name, _ in model.named_parameters())
+    tensors[name].view(-1)[5] = float("nan")
+    with pytest.raises(CheckpointError, match=f"{name}: expected finite numbers"):
+        load_checkpoint(rewrite(tensors, config=model.config.to_json()))
+
+
 def test_the_same_model_gives_the_same_bytes(saved):
     path, model = saved
     contents = {path.read_bytes()}

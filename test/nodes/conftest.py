@@ -48,6 +48,7 @@ class FakeSegmenter:
     device, precision = "cpu", "fp32"
     label_broken = False
     caveat = ""
+    video = None
     warm = False
     label = None  # of every pixel, instead of its luma
 
@@ -58,7 +59,7 @@ class FakeSegmenter:
         self.stepped, self.skipped = [], []
         self.distance = None
 
-    def warm_up(self):
+    def warm_up(self, video=None):
         self.warm = True
 
     def reset(self):

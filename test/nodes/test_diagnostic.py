@@ -95,7 +95,7 @@ def test_one_message_a_period_holds_all_of_a_node(ros, start, arrays, namespace)
 
 def test_the_topic_is_global(ros):
     diagnostics = Diagnostics(ros.add(Node("other")), "/video", lambda: DEVICE, VALUES)
-    assert diagnostics._publisher.topic_name == "/diagnostics"
+    assert diagnostics._reports._publisher.topic_name == "/diagnostics"
     diagnostics.close()
 
 
@@ -162,7 +162,7 @@ def test_a_device_that_does_not_answer_is_an_error_and_no_end(ros, start, arrays
 
 def test_nothing_is_made_for_nobody(start):
     asked = []
-    start(lambda: asked.append(1) or DEVICE)._publish()
+    start(lambda: asked.append(1) or DEVICE)._reports._publish()
     assert not asked
 
 

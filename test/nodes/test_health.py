@@ -1,6 +1,7 @@
 """Tickets in, judgements out: what an operator is told, and how gravely."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -336,6 +337,12 @@ def test_the_time_from_packet_to_labels_is_judged(drive, latency_ms, level):
     drive.wait(1.2)
     assert drive.load().level is level
     assert drive.load().message.startswith(f"{latency_ms} ms from packet to labels (p95)")
+
+
+def test_an_error_below_the_warning_is_an_error(drive):
+    drive.go(10, 60, latency_ms=250)
+    bounds = replace(LIMITS, latency_error_ms=200.0)
+    assert judge_load(drive.watch.snapshot(drive.now_s), bounds, None).level is ERROR
 
 
 def test_a_few_late_frames_are_no_fault(drive):

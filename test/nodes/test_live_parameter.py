@@ -1,5 +1,6 @@
 """Parameters that change while the node runs: between two frames, whole or not at all."""
 
+import json
 import random
 import threading
 
@@ -134,6 +135,18 @@ def test_a_model_that_will_not_do_leaves_the_present_one_at_work(
     camera.send(mpeg4_packets[1].data, 2)
     ros.spin_until(lambda: len(camera.received["status"]) == 2)
     assert [status.path for status in camera.received["status"]] == [1, 2]
+
+
+def test_files_of_the_look_are_read_when_it_changes_alone(segment, engines, tmp_path):
+    colors = tmp_path / "colors.json"
+    names = ["road", "sky", "traffic light", "person"]
+    colors.write_text(json.dumps({"names": names, "colors": [[9, 9, 9]] * 4}))
+    assert set_all(segment, colors=str(colors)).successful
+    segment.start()
+    colors.unlink()
+    assert set_all(segment, max_latency_ms=50.0).successful
+    refused = set_all(segment, overlay_opacity=0.1)
+    assert not refused.successful and "colors.json" in refused.reason
 
 
 def test_an_inactive_node_takes_changes_too(segment, engines):

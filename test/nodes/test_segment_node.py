@@ -8,6 +8,7 @@ import weakref
 import pytest
 import rclpy
 from cv_bridge import CvBridge
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -239,6 +240,35 @@ def test_a_failed_configuration_says_why_and_leaves_nothing(segment, fake_segmen
     segment.create_publisher = create
     assert segment.trigger_configure() == SUCCESS
     assert segment.trigger_activate() == SUCCESS
+
+
+def test_what_keeps_a_node_from_work_is_on_diagnostics_until_it_works(ros, segment):
+    seen = []
+
+    def take(array):
+        seen.extend(s for s in array.status if s.name.endswith("/segment: stream"))
+
+    watcher = ros.add(Node("watcher"))
+    watcher.create_subscription(DiagnosticArray, "/diagnostics", take, 10)
+    segment.set_parameters([Parameter("mask_classes", value=["moon"])])
+    segment.start()
+    ros.spin_until(lambda: seen)
+    assert seen[-1].level == DiagnosticStatus.ERROR
+    assert "cannot configure" in seen[-1].message and "got moon" in seen[-1].message
+    segment.set_parameters([Parameter("mask_classes", value=["sky"])])
+    assert state_of(segment) == State.PRIMARY_STATE_ACTIVE
+    ros.spin_until(lambda: "waiting for the first packet" in seen[-1].message)
+    assert [p.topic_name for p in segment.publishers].count("/diagnostics") == 1
+
+
+def test_a_node_that_cannot_be_activated_is_tried_again(segment, monkeypatch, capfd):
+    with monkeypatch.context() as patched:
+        patched.setattr(segment_node, "Intake", None)
+        segment.start()
+    assert state_of(segment) == State.PRIMARY_STATE_INACTIVE
+    assert "cannot activate: TypeError" in capfd.readouterr().err
+    segment.set_parameters([Parameter("overlay_opacity", value=0.25)])
+    assert state_of(segment) == State.PRIMARY_STATE_ACTIVE
 
 
 @pytest.fixture

@@ -54,6 +54,17 @@ def test_rates_are_over_the_window_or_since_the_first_packet(watch):
     assert watch.snapshot(112.0).arriving_hz == watch.snapshot(112.25).labelled_hz == 0.0
 
 
+def test_a_flood_that_is_dropped_leaves_nothing_inside(watch):
+    for _ in range(40):
+        watch.arrive(101.0)
+    take(watch, ticket_of(101.0), 101.1)
+    assert watch.snapshot(101.1).inside == 39
+    reason = f"the queue of 30 packets overflowed: {TOO_FAST}"
+    last = {"dropped": True, "fault": True, "reason": reason, "packets_dropped": 37}
+    take(watch, ticket_of(101.0, labelled=False, frames_skipped=1, **last), 101.2)
+    assert watch.snapshot(101.2).inside == 1
+
+
 @pytest.mark.parametrize(
     ("silence_s", "rate_hz", "settled"), [(4.0, 0.2, True), (5.0, 1.0, False)]
 )

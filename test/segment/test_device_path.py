@@ -7,6 +7,7 @@ import torch
 from twnet_ros.segment import Network, Path, Segmenter, Wish, evidence, key_policy, output
 from twnet_ros.segment import network as network_module
 
+TOTAL = ((), torch.float32)  # of the logits, which tells whether they are finite
 META = torch.device("meta")  # refuses to be read, and to be mixed with what is on the CPU
 
 
@@ -46,7 +47,7 @@ def test_only_labels_come_back(network, engine, coded_with_b, pan, settings):
     frames = coded_with_b(pan(7))
     results = [one for frame in frames for one in segmenter.step(frame)]
     assert {one.path for one in results} == {Path.KEY, Path.NONKEY}
-    assert returned == [[((64, 96), torch.uint8)]] * len(results)
+    assert returned == [[((64, 96), torch.uint8), TOTAL]] * len(results)
     assert segmenter.state.context.device == META
 
 
@@ -54,7 +55,7 @@ def test_what_is_wished_for_comes_back_too(network, engine, coded_with_b, pan):
     segmenter, returned = engine(network(), input_size=(64, 64))
     segmenter.wish = Wish(confidence=True, evidence=True, scale=0.5, least_confidence=0.5)
     results = [one for frame in coded_with_b(pan(7)) for one in segmenter.step(frame)]
-    labels = [((32, 48), torch.uint8)] * 2
+    labels = [((32, 48), torch.uint8)] * 2 + [TOTAL]
     pixels = [((43, 64, 2), torch.float32), ((43, 64, 3), torch.float32)]
     carried = sum(one.path is Path.NONKEY for one in results)
     assert returned.count(labels) == len(results) and returned.count(pixels) == carried > 0

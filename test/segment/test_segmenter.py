@@ -13,6 +13,7 @@ from twnet_ros.codec import BlockMotion, CodecError, FrameKind, StreamDecoder
 from twnet_ros.learn.streets import Street
 from twnet_ros.net import residual, residual_magnitude, to_grid
 from twnet_ros.segment import KeyPolicy, Path, Segmenter, SegmentError, find_model, key_policy
+from twnet_ros.segment import segmenter as segmenter_module
 from twnet_ros.segment.fusion import fuse_by_torch
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.network import Network
@@ -295,6 +296,17 @@ def test_both_steps_are_warmed_up(engine, monkeypatch):
         monkeypatch.setattr(Network, name, take)
     segmenter.warm_up()
     assert taken == [("key", (1, 3, 64, 96)), ("nonkey", (1, 3, 64, 96))]
+
+
+def test_a_stream_that_is_known_is_warmed_up_for(engine, coded, pan):
+    segmenter = engine()
+    assert segmenter.video is None
+    frames = coded(pan(2))
+    segmenter.step(frames[0])
+    assert segmenter.video == (frames[0].width, frames[0].height)
+    other = engine(input_size=(64, 64))
+    other.warm_up(segmenter.video)
+    assert other.video == segmenter.video and other.state is None
 
 
 def test_a_missing_model():
@@ -590,6 +602,42 @@ def test_a_device_that_stays_without_memory_is_left_for_the_cpu(engine, coded, p
     same(run(segmenter, frames), expected)
     assert segmenter._network is not scarce
     assert segmenter.caveat == "out of memory on cpu: the network runs on the CPU, in fp32"
+
+
+def test_a_device_without_memory_for_the_first_picture_is_left_for_the_cpu(
+    engine, coded, pan, monkeypatch
+):
+    frames = coded(pan(2))
+    expected = run(engine(), frames)
+    segmenter, failures = engine(), [1, 2]
+
+    def scarce(*args):
+        if failures:
+            failures.pop()
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return InputPass(*args)
+
+    monkeypatch.setattr(segmenter_module, "InputPass", scarce)
+    same(run(segmenter, frames), expected)
+    assert segmenter.caveat.startswith("out of memory on cpu")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_no_numbers_are_no_labels(engine, coded, pan, monkeypatch, value):
+    segmenter, frames = engine(), coded(pan(4))
+    nonkey = Network.nonkey
+
+    def overflow(network, *inputs):
+        logits, state = nonkey(network, *inputs)
+        logits[0, 1, 2, 3] = value
+        return logits, state
+
+    segmenter.step(frames[0])
+    with monkeypatch.context() as patched:
+        patched.setattr(Network, "nonkey", overflow)
+        with pytest.raises(SegmentError, match="expected finite logits of the network, got inf"):
+            segmenter.step(frames[1])
+    assert [r.path for r in run(segmenter, frames[2:])] == [Path.KEY, Path.NONKEY]
 
 
 @pytest.mark.parametrize("times", [0, 99])

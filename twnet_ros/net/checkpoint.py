@@ -23,7 +23,8 @@ class CheckpointError(ValueError):
 def save_checkpoint(path: str | os.PathLike[str], model: TWNet) -> None:
     """Write a checkpoint: parameters in half precision, batch-norm statistics in single.
 
-    The file appears whole or not at all. The same model gives the same bytes.
+    The file appears whole or not at all. The same model gives the same bytes. CheckpointError
+    where a number is not finite, or too large for half precision.
     """
     target = Path(path)
     temporary = target.with_name(target.name + ".part")
@@ -32,6 +33,8 @@ def save_checkpoint(path: str | os.PathLike[str], model: TWNet) -> None:
         name: tensor.detach().cpu().to(torch.float16 if name in half else torch.float32)
         for name, tensor in _tensors(model).items()
     }
+    for name, tensor in tensors.items():
+        _finite(target, name, tensor)
     metadata = {"format": FORMAT, "config": model.config.to_json()}
     try:
         data = save({k: t.contiguous() for k, t in tensors.items()}, metadata)
@@ -45,7 +48,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> TWNet:
     """Read a checkpoint into a float32 network on the CPU, in evaluation mode.
 
     Nothing in the file is executed. CheckpointError where the file is missing or too large, is
-    no TWNet checkpoint, or does not hold exactly the tensors of its configuration.
+    no TWNet checkpoint, or does not hold exactly the tensors of its configuration, all finite.
     """
     source = Path(path)
     if not source.is_file():
@@ -68,7 +71,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> TWNet:
             _compare(source, expected, actual)
             with torch.no_grad():
                 for name, tensor in _tensors(model).items():
-                    tensor.copy_(file.get_tensor(name))
+                    tensor.copy_(_finite(source, name, file.get_tensor(name)))
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{source}: expected a safetensors file ({error})") from error
     return model.eval()
@@ -95,6 +98,12 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return everything that is stored: all but the batch norms' counters."""
     state = model.state_dict()
     return {k: t for k, t in state.items() if not k.endswith("num_batches_tracked")}
+
+
+def _finite(file: Path, name: str, tensor: Tensor) -> Tensor:
+    if not tensor.isfinite().all():
+        raise CheckpointError(f"{file}: {name}: expected finite numbers, got infinite ones or NaN")
+    return tensor
 
 
 def _compare(

@@ -78,12 +78,53 @@ TABLE = (
 )
 
 
+class Reports:
+    """Publishes statuses once a period, if anybody listens, until it is closed.
+
+    ``topic`` is that of the video, and the hardware's id: a camera's is not known.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        topic: str,
+        judge: Callable[[], tuple[Status, ...]],
+        period_s: float = 1.0,
+    ) -> None:
+        self._node, self._topic, self._judge = node, topic, judge
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 1)
+        # Not on the node's clock, which stands still without /clock.
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(period_s, self._publish, clock=clock)
+
+    def use(self, period_s: float) -> None:
+        """Go on with another period."""
+        if self._timer.timer_period_ns != int(period_s * 1e9):
+            self._timer.timer_period_ns = int(period_s * 1e9)
+            self._timer.reset()  # it would wait for the end of the period before
+
+    def close(self) -> None:
+        """Publish no more, and take timer and publisher back."""
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_publisher(self._publisher)
+
+    def _publish(self) -> None:
+        try:
+            if self._publisher.get_subscription_count():
+                name = self._node.get_fully_qualified_name()
+                message = diagnostic_message(self._judge(), name, self._topic)
+                message.header.stamp = self._node.get_clock().now().to_msg()
+                self._publisher.publish(message)
+        except rclpy_implementation.RCLError:
+            if self._node.context.ok():
+                raise  # else the process is on its way out
+
+
 class Diagnostics:
-    """Publishes a node's health once a period, if anybody listens, until it is closed.
+    """Reports a node's health until it is closed.
 
     ``values`` holds the parameters of TABLE, and ``skip`` and ``max_latency_ms``. ``device`` says
-    where the network runs; what it raises is reported, too. ``topic`` is that of the video, and
-    the hardware's id: a camera's is not known.
+    where the network runs; what it raises is reported, too. ``topic`` is that of the video.
     """
 
     def __init__(
@@ -91,13 +132,7 @@ class Diagnostics:
     ) -> None:
         self._node, self._topic, self._device = node, topic, device
         self._watch = Watch(WINDOW_S, time.monotonic())
-        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 1)
-        # Not on the node's clock, which stands still without /clock.
-        self._timer = node.create_timer(
-            values["diagnostic_period"],
-            self._publish,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
+        self._reports = Reports(node, topic, self._judge, values["diagnostic_period"])
         self.use(values)
 
     def use(self, values: dict[str, Any]) -> None:
@@ -113,9 +148,7 @@ class Diagnostics:
         )
         # So that no message misses anything, and that a silence which is none is in the rates.
         self._watch.window_s = max(WINDOW_S, period_s, 2 * stale_s)
-        if self._timer.timer_period_ns != int(period_s * 1e9):
-            self._timer.timer_period_ns = int(period_s * 1e9)
-            self._timer.reset()  # it would wait for the end of the period before
+        self._reports.use(period_s)
 
     def arrive(self) -> None:
         """Note that a packet has come."""
@@ -126,19 +159,10 @@ class Diagnostics:
         self._watch.take(ticket, status, time.monotonic())
 
     def close(self) -> None:
-        """Publish no more, and take timer and publisher back."""
-        self._node.destroy_timer(self._timer)
-        self._node.destroy_publisher(self._publisher)
+        """Report no more."""
+        self._reports.close()
 
-    def _publish(self) -> None:
-        try:
-            if self._publisher.get_subscription_count():
-                self._publisher.publish(self._message())
-        except rclpy_implementation.RCLError:
-            if self._node.context.ok():
-                raise  # else the process is on its way out
-
-    def _message(self) -> DiagnosticArray:
+    def _judge(self) -> tuple[Status, ...]:
         seen = self._watch.snapshot(time.monotonic())
         try:
             device = self._device()
@@ -146,18 +170,11 @@ class Diagnostics:
             fault = f"the device does not answer: {type(error).__name__}: {error}"
             device = DeviceState("", "", "", fault=fault)
         publishers = self._node.count_publishers(self._topic)
-        name = self._node.get_fully_qualified_name()
-        message = diagnostic_message(
-            (
-                judge_stream(seen, self._limits, self._topic, publishers),
-                judge_load(seen, self._limits, self._latency_bound_ms),
-                judge_device(seen, device, resident_bytes()),
-            ),
-            name,
-            self._topic,
+        return (
+            judge_stream(seen, self._limits, self._topic, publishers),
+            judge_load(seen, self._limits, self._latency_bound_ms),
+            judge_device(seen, device, resident_bytes()),
         )
-        message.header.stamp = self._node.get_clock().now().to_msg()
-        return message
 
 
 def diagnostic_message(

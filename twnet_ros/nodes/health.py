@@ -156,7 +156,7 @@ def _load_findings(seen: Snapshot, limits: Limits) -> Iterator[_Finding]:
         text = f"{overflowed} of {seen.packets} packets dropped by a full queue: {RELIEF}"
         yield _loss(overflowed, seen, limits), text
     p95_ms = seen.total_ms[1]
-    if p95_ms > limits.latency_warn_ms:
+    if p95_ms > min(limits.latency_warn_ms, limits.latency_error_ms):
         level = Level.ERROR if p95_ms > limits.latency_error_ms else Level.WARN
         yield level, f"{p95_ms:.0f} ms from packet to labels (p95): {RELIEF}"
     # Where labels are missing for another reason, that is found elsewhere.

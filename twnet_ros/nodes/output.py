@@ -50,6 +50,16 @@ Size = tuple[int, int]  # (width, height) in pixels
 Calibration = Callable[[Header, Size, Size], CameraInfo | None]
 
 
+LOOK = {  # the parameters that it is made of
+    "class_map",
+    "colors",
+    "mask_classes",
+    "overlay_opacity",
+    "output_scale",
+    "confidence_threshold",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """How labels are shown."""

@@ -19,6 +19,7 @@ from twnet_ros.segment import Segmentation, Segmenter, Wish
 DECODED_LIMIT = 2
 # Packets whose pictures the decoder may hold back: 16 B-frames, and the anchors around them.
 PENDING_LIMIT = 18
+TAKE_S = 0.005  # between looks for video while the thread that pushes it waits for a change
 
 NOBODY = "nobody subscribes to what is made of the labels"
 NO_PICTURE = "no picture came out of this packet"
@@ -111,16 +112,26 @@ class Pipeline:
         """Note that packets of the stream were lost before the next one."""
         self._backlog.lose(reason)
 
-    def change(self, work: Callable[[], None]) -> None:
+    def change(self, work: Callable[[], None], meanwhile: Callable[[], None]) -> None:
         """Do something between two frames, on the network's thread, and return when it is done.
 
-        What it raises is raised here. Not to be called once the pipeline has stopped.
+        `meanwhile` is called again and again until then, which takes as long as the frames before
+        it. What `work` raises is raised here. Not to be called once the pipeline has stopped.
         """
         change = _Change(work)
-        self._decoded.put(change)
-        change.done.wait()
+        while not self._offer(change):
+            meanwhile()
+        while not change.done.wait(TAKE_S):
+            meanwhile()
         if change.error:
             raise change.error
+
+    def _offer(self, change: _Change) -> bool:
+        try:
+            self._decoded.put(change, timeout=TAKE_S)
+        except queue.Full:
+            return False
+        return True
 
     def use(self, segmenter: Segmenter) -> None:
         """Go on with another engine, which begins with a key step; called through ``change``.
@@ -179,6 +190,7 @@ class Pipeline:
                     known = isinstance(error, CodecError)
                     if decoder is not None and not (known and decoder.fault):
                         decoder.lose(ticket.reason)
+                    ticket.waiting = decoder is None or not decoder.keeps
                 ticket.caveat = decoder.caveat if decoder else ""
                 self._decoded.put(work)
         finally:

@@ -25,12 +25,12 @@ from twnet_ros.nodes.camera_info import CameraInfoIntake, Size
 from twnet_ros.nodes.context import is_up
 from twnet_ros.nodes.conversion import status_message
 from twnet_ros.nodes.debug_time import DebugTimes
-from twnet_ros.nodes.diagnostic import Diagnostics
-from twnet_ros.nodes.health import DeviceState
+from twnet_ros.nodes.diagnostic import Diagnostics, Reports
+from twnet_ros.nodes.health import DeviceState, Level, Status
 from twnet_ros.nodes.intake import TOPIC, Intake, accepted_types
-from twnet_ros.nodes.output import Look, Outputs
+from twnet_ros.nodes.output import LOOK, Look, Outputs
 from twnet_ros.nodes.parameter import Parameters
-from twnet_ros.nodes.pipeline import SKIPPED, Pipeline
+from twnet_ros.nodes.pipeline import SKIPPED, TAKE_S, Pipeline
 from twnet_ros.nodes.setting import ENGINE, TABLE, latency_bound_ms, load_segmenter, policy
 from twnet_ros.nodes.ticket import Ticket
 from twnet_ros.segment import Segmenter, Wish
@@ -39,7 +39,6 @@ from twnet_ros.segment.device import free_memory, memory_bytes
 NAME = "segment"
 NAMES = {row.name for row in TABLE}  # of the parameters
 THROTTLE_S = 5.0
-TAKE_S = 0.005  # between looks for video while the executor is busy
 LOOK_UP_S = 0.5  # how long a signal to end may go unseen
 
 
@@ -49,11 +48,12 @@ class SegmentNode(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         """Take what rclpy's Node takes beside a name."""
         super().__init__(NAME, **options)
-        self._unstarted = False  # it was to start itself, and could not configure
+        self._unstarted = False  # it was to start itself, and could not
         self._outputs: Outputs | None = None  # while it is configured
         self._pipeline: Pipeline | None = None  # while it is active
         self._intake: Intake | None = None
         self._active = ExitStack()  # what to close when it is not any more
+        self._failed = ExitStack()  # what to close when it does again what it could not
         self._topic = self.resolve_topic_name(TOPIC)
         self._caveat = ""  # of the stream, as it was logged last
         self._logged: dict[str, float] = {}  # when each reason was, time.monotonic()
@@ -65,9 +65,9 @@ class SegmentNode(LifecycleNode):
         if not self._settings.values()["autostart"]:
             return
         self._unstarted = False  # for as long as it is tried
-        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
-        else:
+        done = TransitionCallbackReturn.SUCCESS
+        configured = self._outputs is not None or self.trigger_configure() == done
+        if not (configured and self.trigger_activate() == done):
             self._unstarted = True
             self.get_logger().info("it is tried again as soon as a parameter is set")
 
@@ -86,10 +86,11 @@ class SegmentNode(LifecycleNode):
             segmenter = load_segmenter(values)
             self._outputs = Outputs(self, Look.of(values, segmenter), self._calibrate)
         except Exception as error:  # rclpy would say nothing
-            self.get_logger().error(
+            self._fail(
                 f"cannot configure, and stays unconfigured: {type(error).__name__}: {error}"
             )
             return TransitionCallbackReturn.FAILURE
+        self._failed.close()
         self._segmenter, self._unstarted = segmenter, False
         self._say_model(values["model"])
         self._settings.working = True
@@ -103,9 +104,18 @@ class SegmentNode(LifecycleNode):
                 self._active = parts.pop_all()
         except Exception as error:  # rclpy would say nothing
             self._pipeline = self._intake = None
-            self.get_logger().error(f"cannot activate: {type(error).__name__}: {error}")
+            self._fail(f"cannot activate: {type(error).__name__}: {error}")
             return TransitionCallbackReturn.FAILURE
+        self._failed.close()
+        self._unstarted = False
         return super().on_activate(state)
+
+    def _fail(self, reason: str) -> None:
+        """Say in the log and on /diagnostics why the node does not work, until it does."""
+        self.get_logger().error(reason)
+        self._failed.close()
+        status = Status("stream", Level.ERROR, reason, {})
+        self._failed.callback(Reports(self, self._topic, lambda: (status,)).close)
 
     def _listen(self, values: dict[str, Any], parts: ExitStack) -> None:
         """Make everything that works while the node is active; ``parts`` closes it, last first."""
@@ -150,6 +160,7 @@ class SegmentNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give the model and the publishers back; every parameter may change again."""
+        self._failed.close()
         self._release()
         return super().on_cleanup(state)
 
@@ -165,6 +176,7 @@ class SegmentNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop the threads, and give the model and the publishers back."""
         self._unstarted = False
+        self._failed.close()
         self._stop()
         self._release()
         return super().on_shutdown(state)
@@ -186,13 +198,15 @@ class SegmentNode(LifecycleNode):
         A model that does not load, or has not the classes that are asked for, refuses it.
         """
         segmenter = self._load(values) if changed & ENGINE else self._segmenter
-        look = Look.of(values, segmenter)
+        look = Look.of(values, segmenter) if changed & (ENGINE | LOOK) else None
 
         def change() -> None:
             if self._pipeline is None:
                 self._use(values, segmenter, look)
             else:
-                self._pipeline.change(lambda: self._use(values, segmenter, look))
+                self._pipeline.change(
+                    lambda: self._use(values, segmenter, look), self._take_waiting
+                )
             if changed & ENGINE:
                 free_memory()  # of the engine before
                 self._say_model(values["model"])
@@ -204,15 +218,18 @@ class SegmentNode(LifecycleNode):
 
         This one is the executor's, which takes no messages before it returns.
         """
-        intake = self._intake
         with ThreadPoolExecutor(1) as loader:
-            loading = loader.submit(load_segmenter, values)
+            loading = loader.submit(load_segmenter, values, self._segmenter.video)
             while not wait([loading], TAKE_S).done:
-                if intake is not None:
-                    intake.take_waiting()
+                self._take_waiting()
         return loading.result()
 
-    def _use(self, values: dict[str, Any], segmenter: Segmenter, look: Look) -> None:
+    def _take_waiting(self) -> None:
+        """Take what video has come, while the executor is at work on something else."""
+        if self._intake is not None:
+            self._intake.take_waiting()
+
+    def _use(self, values: dict[str, Any], segmenter: Segmenter, look: Look | None) -> None:
         """Go on with these settings from the next frame on."""
         if self._pipeline is not None:
             if segmenter is not self._segmenter:
@@ -221,7 +238,7 @@ class SegmentNode(LifecycleNode):
             self._diagnostics.use(values)
         segmenter.policy = policy(values)
         self._segmenter = segmenter
-        if self._outputs is not None:
+        if self._outputs is not None and look is not None:
             self._outputs.show(look)
 
     def _say_model(self, model: str) -> None:

@@ -209,8 +209,11 @@ TABLE = (
 ENGINE = {"model", "device", "precision", "input_size", "motion"}  # a new engine for each change
 
 
-def load_segmenter(values: dict[str, Any]) -> Segmenter:
-    """Return a new engine as the parameters say, warmed up; SegmentError where it cannot be."""
+def load_segmenter(values: dict[str, Any], video: tuple[int, int] | None = None) -> Segmenter:
+    """Return a new engine as the parameters say; SegmentError where it cannot be.
+
+    It is warmed up for a size of ``video``, if that is known.
+    """
     segmenter = Segmenter.load(
         values["model"],
         values["device"],
@@ -220,7 +223,7 @@ def load_segmenter(values: dict[str, Any]) -> Segmenter:
         motion=values["motion"],
         label_broken=values["label_broken"],
     )
-    segmenter.warm_up()
+    segmenter.warm_up(video)
     return segmenter
 
 

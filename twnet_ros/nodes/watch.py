@@ -90,7 +90,7 @@ class Watch:
         self._seen: deque[_Seen] = deque()
         self._newest: _Seen | None = None
         self._labelled: _Seen | None = None
-        self._inside = 0
+        self._inside = self._arrived = self._segmented = 0
         self._joined = False  # an intact frame has come since the stream began
         self._unlabelled_s: float | None = None  # since when
 
@@ -102,6 +102,7 @@ class Watch:
                 self._joined, self._unlabelled_s = False, None
             self._arrived_s = now_s
             self._arrivals.append(now_s)
+            self._arrived += 1
             self._inside += 1
             self._forget(now_s)
 
@@ -111,7 +112,10 @@ class Watch:
             self._joined = self._joined or ticket.intact
             seen = _Seen(now_s, _fate(ticket, self._joined), status)
             self._newest, self._handed_back_s = seen, now_s
-            self._inside -= 1
+            self._segmented += seen.fate in LABELLED
+            # Of a flood that is dropped not every packet has a ticket, but every one is counted.
+            handed_back = self._segmented + ticket.packets_dropped + ticket.frames_skipped
+            self._inside = self._arrived - handed_back
             if seen.fate in LABELLED:
                 self._labelled = seen
             if seen.fate in (*LABELLED, Fate.UNWANTED):

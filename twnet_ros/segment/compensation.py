@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from twnet_ros.net import residual, residual_magnitude, to_grid
 from twnet_ros.segment.band import over_bands
+from twnet_ros.segment.compiled import compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _cut(index: Tensor, stride: int) -> Cut:
     return np.append(starts, len(block)), block[starts]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fused(
     current: NDArray[np.float32],
     past: NDArray[np.float32],
@@ -157,7 +157,7 @@ def _fused(
                     error[cell[0], cell[1], c] += sums[3 * x + c]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_run(
     current: NDArray[np.float32],
     source: NDArray[np.float32],

@@ -1,10 +1,10 @@
 """How sure the network is: winning classes and their probabilities, in one pass on the CPU."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from twnet_ros.segment.band import over_bands
+from twnet_ros.segment.compiled import compiled
 from twnet_ros.segment.palette import UNLABELLED
 
 # For each pixel of a row or column the two logits beside it, (n,), and the second's weight, (n,).
@@ -31,7 +31,7 @@ def rate(
     return labels, confidence
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rate(
     grid: NDArray[np.float32],
     top: NDArray[np.int64],
@@ -77,7 +77,7 @@ def _rate(
                     winners[x] = UNLABELLED
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _stretch(row: NDArray[np.float32], taps: Taps, wide: NDArray[np.float32]) -> None:
     """Interpolate a row (w, C) of the grid at the taps, class by class (C, n)."""
     left, right, across = taps
@@ -88,7 +88,7 @@ def _stretch(row: NDArray[np.float32], taps: Taps, wide: NDArray[np.float32]) ->
             line[x] = a + (row[right[x], c] - a) * across[x]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _blend(
     upper: NDArray[np.float32],
     lower: NDArray[np.float32],
@@ -110,7 +110,7 @@ def _blend(
             best[x] = value if better else best[x]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sum_up(
     values: NDArray[np.float32], best: NDArray[np.float32], total: NDArray[np.float32]
 ) -> None:

@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from twnet_ros.net import warp
 from twnet_ros.segment.band import over_bands
 from twnet_ros.segment.compensation import Field
+from twnet_ros.segment.compiled import compiled
 from twnet_ros.segment.output import pixels
 
 # Measured on streets and CamVid clips (docs/RESULTS.md); both are flat about their best.
@@ -60,7 +60,7 @@ def fuse_by_torch(
     return torch.lerp(logits.float(), seen, F.interpolate(share, size, mode="nearest-exact"))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fused(
     fresh: NDArray[np.float32],
     past: NDArray[np.float32],

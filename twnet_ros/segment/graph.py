@@ -14,7 +14,7 @@ Tensors = tuple[Tensor, ...]
 Step = Callable[..., Tensors]  # of tensors on a GPU, which it does not read back
 Record = Callable[[Step, Tensors], tuple[Callable[[], None], Tensors]]
 WARM_UP = 3  # runs before one is recorded, in which libraries choose their kernels
-MOST = 16  # graphs of a network: both steps, of several sizes of video and numbers of streams
+MOST = 64  # graphs of a network: both steps, of several sizes of video and numbers of streams
 
 
 class RecordError(RuntimeError):
@@ -24,8 +24,8 @@ class RecordError(RuntimeError):
 class Graphs:
     """A step, recorded at its first time for each shape of its inputs, and replayed then.
 
-    One call at a time. What comes after the first MOST shapes runs kernel by kernel; so does all
-    that is new where CUDA could not record one, and ``caveat`` says so.
+    One call at a time. What comes after the first MOST shapes runs kernel by kernel, as does all
+    that is new where CUDA could not record one; ``caveat`` then says so.
     """
 
     def __init__(self, record: Record) -> None:
@@ -36,8 +36,12 @@ class Graphs:
     def run(self, step: Step, inputs: Tensors) -> Tensors:
         """Return what the step, which is always the same, returns for these inputs."""
         shapes = tuple(part.shape for part in inputs)
-        if shapes not in self._graphs and len(self._graphs) < MOST and not self.caveat:
+        if shapes not in self._graphs and not self.caveat:
             try:
+                if len(self._graphs) == MOST:
+                    raise RecordError(
+                        f"there are {MOST} already, of other sizes of video and batch"
+                    )
                 self._graphs[shapes] = Graph(self._record, step, inputs)
             except RecordError as error:
                 self.caveat = f"the network runs kernel by kernel: CUDA recorded no graph: {error}"

@@ -64,6 +64,8 @@ class Network:
         self.config = model.config
         self.device, self.precision = choose(model, device, precision)
         self.dtype = PRECISIONS[self.precision]
+        if self.precision == "fp32" and self.device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False  # ten bits: who wants that asks for fp16
         self._network = place(model, self.device, self.dtype)
         self._model = None if self.device.type == "cpu" else model  # for a CPU to fall back on
         self._on_cpu: weakref.ref[Network] | None = None

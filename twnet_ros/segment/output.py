@@ -1,16 +1,18 @@
 """The pass out: logits to train ids at the video's size, or a fraction of it."""
 
+from typing import Any
+
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from twnet_ros.segment.band import over_bands
+from twnet_ros.segment.compiled import compiled
 from twnet_ros.segment.confidence import Taps, rate
 from twnet_ros.segment.input import Geometry
 from twnet_ros.segment.palette import UNLABELLED
-from twnet_ros.segment.segmentation import Wish
+from twnet_ros.segment.segmentation import SegmentError, Wish
 from twnet_ros.segment.transfer import download
 
 
@@ -28,20 +30,27 @@ def classify(
     the largest; padding is cropped by it. One fused loop on the CPU, torch on other devices. The
     logits may be at any stride that divides the padded picture. With them comes the confidence
     (H, W) where it is wished for: 255 times the softmax probability of the interpolated logits.
+    SegmentError where logits are infinite or NaN: which class is the largest would be chance.
     """
     size, least = wish.size(geometry.video), wish.least_confidence
     plain = not wish.confidence and least == 0
+    total = logits.sum(dtype=torch.float32)
+    found: tuple[NDArray[Any], ...]  # labels, confidence if it is needed, and the sum
     if logits.device.type != "cpu":
         if plain:
-            return download(label_by_torch(logits, geometry, size))[0], None
-        labels, confidence = download(*rate_by_torch(logits, geometry, size, least))
-        return labels, confidence if wish.confidence else None
-    columns = _taps(geometry, size, 0, logits.shape[3])
-    rows = _taps(geometry, size, 1, logits.shape[2])
-    if plain:
-        return _label_fused(logits, rows, columns), None
-    labels, confidence = rate(pixels(logits), rows, columns, least)
-    return labels, confidence if wish.confidence else None
+            found = download(label_by_torch(logits, geometry, size), total)
+        else:
+            found = download(*rate_by_torch(logits, geometry, size, least), total)
+    else:
+        columns = _taps(geometry, size, 0, logits.shape[3])
+        rows = _taps(geometry, size, 1, logits.shape[2])
+        if plain:
+            found = _label_fused(logits, rows, columns), total.numpy()
+        else:
+            found = *rate(pixels(logits), rows, columns, least), total.numpy()
+    if not np.isfinite(found[-1]):
+        raise SegmentError("expected finite logits of the network, got infinite ones or NaN")
+    return found[0], found[1] if wish.confidence else None
 
 
 def _taps(geometry: Geometry, size: tuple[int, int], axis: int, grid: int) -> Taps:
@@ -103,7 +112,7 @@ def _label_fused(logits: Tensor, rows: Taps, columns: Taps) -> NDArray[np.uint8]
     return labels
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _win(grid: NDArray[np.float32], winners: NDArray[np.uint8]) -> None:
     """Fill ``winners`` (h, w) with the class of the largest of the logits (h, w, C)."""
     for y in range(grid.shape[0]):
@@ -111,7 +120,7 @@ def _win(grid: NDArray[np.float32], winners: NDArray[np.uint8]) -> None:
             winners[y, x] = _largest(grid[y, x])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _largest(values: NDArray[np.float32]) -> int:
     best, winner = values[0], 0
     for c in range(1, len(values)):
@@ -120,7 +129,7 @@ def _largest(values: NDArray[np.float32]) -> int:
     return winner
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fused(
     grid: NDArray[np.float32],
     winners: NDArray[np.uint8],

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from twnet_ros.segment.band import over_bands
+from twnet_ros.segment.compiled import compiled
 
 # For each pixel of a row or column of the network's input: the first pixel of the plane that it is
 # made of, (n,), and the weights of that one and those after it, (count, n).
@@ -59,7 +59,7 @@ def resample(
     return torch.from_numpy(picture).permute(2, 0, 1)[None], image.permute(2, 0, 1)[None]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fused(
     y: NDArray[np.uint8],
     u: NDArray[np.uint8],
@@ -98,7 +98,7 @@ def _fused(
                 there[i] = (as_bits[i] + 0x7FFF + ((as_bits[i] >> 16) & 1)) >> 16
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sample(
     plane: NDArray[np.uint8],
     taps: tuple[Taps, Taps],

@@ -128,14 +128,19 @@ class Segmenter:
         """What the next non-key frame starts from, for watching; None before a key frame."""
         return self._anchor.state if self._anchor else None
 
-    def warm_up(self) -> None:
-        """Take both steps of a grey picture, of the size that videos are scaled to fit.
+    @property
+    def video(self) -> tuple[int, int] | None:
+        """Width and height of the video so far, in pixels; None before its first frame."""
+        return self._input.geometry.video if self._input else None
+
+    def warm_up(self, video: tuple[int, int] | None = None) -> None:
+        """Take both steps of a grey picture of a video's size, else of that it is scaled to fit.
 
         The first of a kind takes longer: its kernels are chosen, and on a GPU loaded. Where a GPU
         has no room now, beside an engine that is still at work, the first frame finds out.
         """
         with suppress(torch.cuda.OutOfMemoryError):
-            for frame in grey_frames(self.input_size):
+            for frame in grey_frames(video or self.input_size):
                 self._step(frame)
         self.reset()
 
@@ -174,9 +179,10 @@ class Segmenter:
     def _move_to_cpu(self) -> None:
         left = self.device
         self._network = self._network.on_cpu()
-        self._prepare(self._source.geometry)
-        free_memory()
         self._moved = f"out of memory on {left}: the network runs on the CPU, in {self.precision}"
+        if self._input is not None:
+            self._prepare(self._input.geometry)
+        free_memory()
 
     @torch.inference_mode()
     def _step(self, frame: CodedFrame) -> list[Segmentation]:
