@@ -462,6 +462,7 @@ def sliced(frames, parameters="bframes=0"):
 def test_frames_held_back_outlive_a_broken_packet(pan, encode_reordered, decode_all):
     packets = encode_reordered("h264", noisy(pan(24, dx=1)))
     whole = decode_all("h264", list(enumerate(packets)))
+    rescued = []
     for broken in range(6, 12):
         decoder = StreamDecoder("h264")
         frames = []
@@ -472,11 +473,13 @@ def test_frames_held_back_outlive_a_broken_packet(pan, encode_reordered, decode_
             decoder.decode(packets[broken][: len(packets[broken]) // 2], broken)
         frames += decoder.flush()
         intact = [frame for frame in frames if frame.intact]
-        assert len(intact) > before
         assert {frame.pts for frame in intact} < set(range(broken + 1))
-        # FFmpeg itself drops the one that it would have shown with the broken packet.
-        assert len(intact) >= broken - 1
         assert all(frame.y.tobytes() == whole[frame.pts][1] for frame in intact)
+        rescued.append((broken % 3, len(intact) - before))
+    # FFmpeg itself drops the one that it would have shown with the broken packet: where that is an
+    # anchor, nobody knows whether the B-frames around it are whole.
+    assert {place for place, count in rescued if not count} == {2}
+    assert max(count for _, count in rescued) == 2
 
 
 def without_a_slice(data, number):
@@ -508,6 +511,24 @@ def test_b_frames_of_an_anchor_that_lost_a_slice_are_not_taken_for_whole(
         assert all(found[pts][1] == whole[pts][1] for pts in intact)
         assert len(intact) >= 8
         assert lost not in intact
+
+
+@pytest.mark.parametrize("second", [b"", b"\xff\xd8\xff\xe0", None])
+def test_b_frames_of_a_damaged_anchor_are_not_rescued_from_a_broken_packet(
+    second, pan, decode_all
+):
+    """The anchor is still in FFmpeg, and may never come out, when a later packet is broken."""
+    packets = sliced(noisy(pan(16, dx=1)), "bframes=2:b-adapt=0")
+    whole = decode_all("h264", list(enumerate(packets)))
+    for lost in range(3, 12):
+        for broken in range(lost + 1, lost + 4):
+            damaged = list(enumerate(packets))
+            damaged[lost] = (lost, without_a_slice(packets[lost], 1))
+            cut = packets[broken][: len(packets[broken]) // 2] if second is None else second
+            damaged[broken] = (broken, cut)
+            found = decode_all("h264", damaged)
+            intact = [pts for pts, (frame, _) in found.items() if frame.intact]
+            assert all(found[pts][1] == whole[pts][1] for pts in intact)
 
 
 @pytest.mark.parametrize("number", [1, 12])

@@ -250,9 +250,9 @@ REFRESH = {
 }
 
 
-def recover(packets, first, skip=()):
+def recover(packets, first, skip=(), keep_broken=False):
     """Decode from `first` on, after the headers; return the frames by number."""
-    decoder = StreamDecoder("h264")
+    decoder = StreamDecoder("h264", keep_broken)
     decoder.decode(headers_of("h264", packets[0]))
     frames = []
     for number in range(first, len(packets)):
@@ -296,15 +296,37 @@ def test_intra_refresh_is_whole_when_its_recovery_is_complete(case, noisy_pan):
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_the_first_frame_after_a_recovery_says_that_it_does_not_follow(damaged, noisy_pan):
+def test_a_recovery_follows_nothing_and_is_whole_when_it_is_complete(damaged, noisy_pan):
     packets = x264(noisy_pan(72), REFRESH["one reference"][0], gop=20)
     ((_, count), *_) = announced(packets).items()
     if damaged:
         packets[5] = packets[5][: len(packets[5]) // 2]
     frames = recover(packets, 0, () if damaged else (5,))
-    assert list(frames) == [*range(5), *range(20 + count, 72)]
-    assert all(frame.intact for frame in frames.values())
-    assert [pts for pts, frame in frames.items() if not frame.follows] == [0, 20 + count]
+    assert list(frames) == [*range(5), *range(20, 72)]
+    broken = [pts for pts, frame in frames.items() if not frame.intact]
+    assert broken == list(range(20, 20 + count))
+    assert [pts for pts, frame in frames.items() if not frame.follows] == [0, 20]
+
+
+@pytest.mark.parametrize("keep_broken", [False, True])
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_a_slice_that_is_lost_during_a_recovery_is_noticed(b_frames, keep_broken, noisy_pan):
+    """FFmpeg puts out nothing of one by itself, and so would not tell."""
+    parameters = f"intra-refresh=1:keyint=12:bframes={b_frames}:b-adapt=0:ref=1:slices=3"
+    packets = x264(noisy_pan(90), parameters, bf=b_frames, gop=12)
+    whole, recovered = recover(packets, 0), 0
+    first = min(
+        pts for pts, frame in recover(packets, 0, (5,)).items() if pts > 5 and frame.intact
+    )
+    for damaged in range(6, first + 1):
+        slices = [at for at, byte in units(packets[damaged]) if byte & 0x1F in (1, 5)]
+        lacking = list(packets)
+        lacking[damaged] = packets[damaged][: slices[1]] + packets[damaged][slices[2] :]
+        frames = recover(lacking, 0, (5,), keep_broken)
+        intact = [pts for pts, frame in frames.items() if frame.intact]
+        assert all(frames[pts].y.tobytes() == whole[pts].y.tobytes() for pts in intact)
+        recovered += max(intact) > first
+    assert recovered > (first - 6) / 2
 
 
 def test_a_frame_whose_i_picture_was_held_back_says_that_it_does_not_follow(noisy_pan):

@@ -267,3 +267,26 @@ def test_larger_pictures_than_allowed_are_refused(stream):
     assert decoder.fault
     decoder = StreamDecoder(codec, limit=Limit(pixels=192 * 192))
     assert len(decode(codec, packets, decoder)) == FRAMES
+
+
+def test_damage_shows_where_pictures_of_hevc_have_a_hash(pan_over):
+    encoder = av.CodecContext.create("libx265", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 192, 160, "yuv420p"
+    encoder.time_base, encoder.framerate = Fraction(1, 17), 17
+    encoder.options = {"x265-params": f"{X265}0:hash=1"}
+    packets = []
+    for number, rgb in enumerate(pan_over(6, width=192, height=160, square=4, blur=4)):
+        picture = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="yuv420p")
+        picture.pts = number
+        packets += [bytes(packet) for packet in encoder.encode(picture)]
+    packets += [bytes(packet) for packet in encoder.encode(None)]
+    assert all(frame.intact for frame in decode("hevc", packets))
+    slice_at = packets[3].rindex(b"\x00\x00\x01\x02") + 30  # a trailing picture
+    for at in range(slice_at, slice_at + 40, 4):
+        decoder = StreamDecoder("hevc")
+        for data in packets[:3]:
+            decoder.decode(data)
+        flipped = bytearray(packets[3])
+        flipped[at] ^= 0x10
+        with pytest.raises(CodecError, match="decode error"):
+            decoder.decode(bytes(flipped))

@@ -233,6 +233,12 @@ def reordered_packets():
 
 
 @pytest.fixture(scope="session")
+def reordered_packets_as():
+    """Make packets as x264's parameters say."""
+    return reorder
+
+
+@pytest.fixture(scope="session")
 def reordered_packets_of():
     """Make packets with as many B-frames in a row."""
     return lambda count: reorder(60, f"keyint=60:bframes={count}:b-adapt=0:scenecut=0")

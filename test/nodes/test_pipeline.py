@@ -728,6 +728,27 @@ def test_b_frames_that_wait_come_out_when_the_stream_is_interrupted(
     assert last.header == "last" and last.fault
 
 
+@pytest.mark.parametrize("structure", ["", "open-gop=1:min-keyint=12:"])
+def test_every_sound_frame_is_labelled_whatever_is_lost_before_it(
+    structure, start, sink, reordered_packets_as
+):
+    """A picture may be held back when its packet ends a fault, or tells of a loss."""
+    parameters = f"keyint=12:{structure}bframes=2:b-adapt=0:b-pyramid=none:ref=1:scenecut=0"
+    packets = reordered_packets_as(36, parameters)
+    for lost in range(1, 15):
+        left = packets[:lost] + packets[lost + 1 :]
+        decoder = StreamDecoder("h264")
+        sound = {f.pts for time, data in left for f in decoder.decode(data, time) if f.intact}
+        pipeline = start()
+        for time, data in left:
+            pipeline.push(data, "h264", time, SECOND_NS + time)
+        pipeline.interrupt("the end")
+        pipeline.push(b"\0", "h264", "last", SECOND_NS)
+        tickets = sink.take(len(left) + 1)
+        assert {t.header for t in tickets if t.segmentation is not None} == sound
+        assert len(sound) > 12
+
+
 def test_frames_that_the_decoder_reorders_keep_their_own_headers(start, sink, reordered_packets):
     """With B-frames, pictures come out later than their packets and in another order."""
     pipeline = start()

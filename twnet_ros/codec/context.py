@@ -19,7 +19,9 @@ def open_context(codec: CodecName, limit: Limit) -> VideoCodecContext:
     context = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
     context.options = {
         "flags2": "+export_mvs",
-        "err_detect": "explode+aggressive",
+        # Of HEVC the hash that a picture may have with it, as well: without it nothing tells of
+        # most damage.
+        "err_detect": "explode+aggressive" + ("+crccheck" if codec == "hevc" else ""),
         # It counts a width in its own alignment; where headers are read here, that is not needed.
         "max_pixels": str(MOST_PIXELS if codec in ("h264", "mpeg4") else limit.pixels),
         "ec": "favor_inter",  # the quickest: what had to be concealed is refused

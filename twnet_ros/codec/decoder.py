@@ -13,6 +13,7 @@ from twnet_ros.codec.bitstream import NAMES, CodecName, Content, headers_of, ins
 from twnet_ros.codec.discontinuity import Discontinuity
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.frame import CodedFrame, FrameKind
+from twnet_ros.codec.h264_recovery import completed_at_once
 from twnet_ros.codec.limit import NO_FURTHER_LIMIT, Limit
 from twnet_ros.codec.motion import read_motion
 from twnet_ros.codec.picture import Picture, PictureDecoder
@@ -51,7 +52,8 @@ class StreamDecoder:
     Pictures held back for reordering come out with later packets, the last ones with `flush`; B
     pictures not before the later one that they may be predicted from, which may be damaged.
     Where a fault ends without a key picture, FFmpeg may have put out nothing since it began: the
-    first frame after one says that it does not follow the frame that came out before.
+    first frame after one says that it does not follow the frame that came out before. While a
+    recovery point is under way, frames come out that are not intact.
 
     With `keep_broken`, the pictures after a fault come out, too, as far as FFmpeg makes something
     of them and marked as not intact, once a stream has begun with a key picture.
@@ -72,7 +74,7 @@ class StreamDecoder:
         self._sequence: PacketSequence
         self._fault: str
         self._follows: bool  # nothing was lost since the last frame came out
-        self._notice = ""
+        self._notice, self._left_out = "", False
         self._configured: bool  # the decoder has seen an SPS or a video object layer
         self._headers: bytes  # headers that wait for the next picture
         self._known_headers: bytes  # those of the last key picture, b'' after a fault
@@ -105,6 +107,16 @@ class StreamDecoder:
         return self._notice
 
     @property
+    def left_out(self) -> bool:
+        """Whether the last packet was not decoded, for what `notice` says."""
+        return self._left_out
+
+    @property
+    def recovers(self) -> bool:
+        """Whether a picture that ends the fault is held back."""
+        return self._pictures.awaits_whole()
+
+    @property
     def caveat(self) -> str:
         """
         What of this stream is only approximate or costs more, as text for a person; '' if nothing.
@@ -133,7 +145,7 @@ class StreamDecoder:
         before this one, or the last one was broken, the frames held back from before come first.
         """
         started = time.perf_counter()
-        self._notice = ""
+        self._notice, self._left_out = "", False
         self._damaged = None
         sent = self._pictures.count
         frames, self._rescued = self._rescued, []
@@ -165,14 +177,16 @@ class StreamDecoder:
             if gap is not None:
                 self._heed(gap, started, frames)
                 if gap.superfluous:
+                    self._left_out = True
                     return frames
             frames += self._renew(content, started)
             try:
                 self._collect(self._send(data, pts), started, frames)
                 return frames
-            except CodecError:
+            except CodecError as error:
                 if not (headers and goes_on):
                     raise
+                self._notice = str(error)
             # It needs nothing from before, so that what is left of it in FFmpeg was the reason.
             frames += self._rescue(sent, started)
             self._begin(headers)
@@ -268,7 +282,7 @@ class StreamDecoder:
     def _is_recovering(self) -> bool:
         """Tell whether no frame is to come that is intact; never so of MPEG-4."""
         recovers = self._codec == "h264" and bool(self._fault)
-        return recovers and not self._pictures.awaits_whole()
+        return recovers and not self.recovers
 
     def _begin(self, headers: bytes) -> None:
         """
@@ -297,8 +311,15 @@ class StreamDecoder:
         frames: list[CodedFrame] = []
         with suppress(CodecError):  # the packet's own error is the one to tell
             pictures = self._pictures.rest()
-            end = sent if self._damaged is None else min(sent, self._damaged)
-            whole = [one for one in pictures if 0 <= one.number < end and not one.concealed]
+            # What was decoded after a picture that is damaged, or that FFmpeg keeps to itself
+            # now, may be predicted from it.
+            doubtful = [one.number for one in pictures if one.concealed and one.number >= 0]
+            if self._codec == "h264":
+                doubtful += self._pictures.missing
+            if self._damaged is not None:
+                doubtful.append(self._damaged)
+            end = min([sent, *doubtful])
+            whole = [one for one in pictures if 0 <= one.number < end]
             self._collect(whole, started, frames)
         return frames
 
@@ -315,7 +336,10 @@ class StreamDecoder:
         self._interrupt(self._fault or f"{WAITING}: {gap.reason}")
 
     def _send(self, data: bytes, pts: int | None) -> list[Picture]:
-        return self._pictures.send(data, pts, self._sequence.traits)
+        traits = self._sequence.traits
+        if self._fault and traits.announces:
+            data = completed_at_once(data)
+        return self._pictures.send(data, pts, traits)
 
     def _collect(self, pictures: list[Picture], started: float, frames: list[CodedFrame]) -> None:
         """Add the pictures' frames up to one that is refused, for which there is a CodecError."""

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from twnet_ros.codec.bitstream import units
 from twnet_ros.codec.frame import FrameKind
-from twnet_ros.codec.h264 import Picture
+from twnet_ros.codec.h264 import SLICES, Picture
 from twnet_ros.codec.h264_parameter import Sequence
+
+# SEI with a recovery point (D.1.8): recovery_frame_cnt 0, exact_match_flag 1.
+_COMPLETE = b"\x00\x00\x01\x06\x06\x01\xc4\x80"
+
+
+def completed_at_once(data: bytes) -> bytes:
+    """
+    Have the recovery point that a packet announces end with its own picture.
+
+    FFmpeg puts out nothing before a recovery is complete, so that what it has to conceal until
+    then would not show. Which pictures are whole is for `Recovery` to say.
+    """
+    slices = (offset for offset, byte in units(data) if byte & 0x1F in SLICES)
+    first = next(slices, len(data))
+    return data[:first] + _COMPLETE + data[first:]
 
 
 class Recovery:

@@ -147,6 +147,7 @@ class H264Sequence:
                 kind=_most_predicted(traits.kind or FrameKind.I for _, traits in taken),
                 whole=all(traits.whole for _, traits in taken),
                 motion=len(taken) == 1 and taken[0][1].motion,
+                announces=announced is not None,
             )
         return worst([gap for gap, _ in taken if gap is not None], len(taken))
 

@@ -99,6 +99,11 @@ class PictureDecoder:
         self._sent = {number: sent.marked(**traits) for number, sent in self._sent.items()}
         self._held = [replace(one, sent=one.sent.marked(**traits)) for one in self._held]
 
+    @property
+    def missing(self) -> list[int]:
+        """Numbers of the packets whose pictures have not come out of FFmpeg."""
+        return list(self._sent)
+
     def awaits_whole(self) -> bool:
         """Tell whether a picture that has not come out ends a fault."""
         waiting = [*self._sent.values(), *(picture.sent for picture in self._held)]

@@ -17,3 +17,5 @@ class Traits:
     whole: bool | None = None
     # FFmpeg's vectors point to the pictures that they are taken to point to.
     motion: bool = True
+    # A recovery point came with it.
+    announces: bool = False

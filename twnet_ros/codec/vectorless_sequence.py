@@ -12,8 +12,8 @@ class VectorlessSequence:
     Tells key pictures of HEVC and VP9 apart; the rest is left to their decoders.
 
     HEVC's pictures name those they refer to (H.265 8.3.2), so that its decoder notices what is
-    missing. Those of VP9 refer to places that always hold some picture: a lost packet is not
-    noticed.
+    missing, unless that is all from one IDR picture to the next or so: numbers begin anew with
+    each. Those of VP9 refer to places that always hold some picture: a lost packet is not noticed.
     """
 
     def __init__(self, codec: CodecName) -> None:
@@ -25,7 +25,8 @@ class VectorlessSequence:
     def caveat(self) -> str:
         """What of the stream is approximate or costs more, as text for a person."""
         without = f"{NAMES[self._codec]}: frames come without motion vectors"
-        return without if self._codec == "hevc" else f"{without}, and lost packets may not show"
+        hidden = "damage" if self._codec == "hevc" else "lost and damaged packets"
+        return f"{without}, and {hidden} may not show"
 
     @property
     def traits(self) -> Traits:

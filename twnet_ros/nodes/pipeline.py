@@ -52,6 +52,7 @@ class _Decoded:
     gap: str
     lost: list[Ticket]  # to be handed back before this one
     forgotten: int  # lost without a ticket
+    notice: str = ""  # what the packet told about those before it
     frames: list[CodedFrame] = field(default_factory=list)
 
 
@@ -88,6 +89,7 @@ class Pipeline:
         self._backlog = Backlog(queue_size)
         self._decoded: queue.Queue[_Decoded | _Change | None] = queue.Queue(DECODED_LIMIT)
         self._pending: dict[int, Ticket] = {}
+        self._notice = ""  # what packets since the last I or P frame told about those before
         self._behind = False  # newer frames have waited since one was late
         self._catch_up_to = 0  # the packet before whose frames all are skipped
         self._step_s = {True: 0.0, False: 0.0}  # what one takes, by whether it is for an I-frame
@@ -177,12 +179,13 @@ class Pipeline:
                         key_sent = False
                     key_sent = key_sent or _sends_key_picture(decoder, data)
                     # With a key frame sent, the decoder merely holds the pictures for reordering.
-                    waits = decoder.fault and not key_sent and not decoder.keeps
+                    waits = decoder.fault and not (key_sent or decoder.recovers or decoder.keeps)
                     if not work.frames and waits:
                         ticket.reason = decoder.fault
                         ticket.waiting = True
-                    elif not work.frames and decoder.notice:  # the packet was left out
+                    elif decoder.left_out:
                         ticket.reason = decoder.notice
+                    work.notice = decoder.notice
                 except Exception as error:
                     key_sent = False
                     ticket.drop(_describe(error))
@@ -213,6 +216,7 @@ class Pipeline:
     def _segment_work(self, work: _Decoded) -> None:
         if work.gap:
             self._begin_anew(work.gap)
+        self._notice = work.notice or self._notice
         self._packets_dropped += work.forgotten
         for ticket in work.lost:
             self._hand_back(ticket)
@@ -241,8 +245,10 @@ class Pipeline:
         Whatever is decoded before an I or P frame is also shown before it.
         """
         seen = frame.pts or 0
+        reason = f"{NO_PICTURE}: {self._notice}" if self._notice else NO_PICTURE
+        self._notice = ""
         for number in [n for n, t in self._pending.items() if n < seen and t.kind is None]:
-            self._finish(number, NO_PICTURE)
+            self._finish(number, reason)
 
     def _segment(self, frame: CodedFrame, work: _Decoded) -> None:
         """Label or skip a frame that came out of the decoder with the packet of `work`."""
