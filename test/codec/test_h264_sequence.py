@@ -282,6 +282,8 @@ def test_a_number_that_was_missing_comes_back_with_another_picture():
     packets = [headers(gaps=1) + picture(0, 0, idr=True), picture(2, 4, named=[(0, 1)])]
     packets += [picture(n % 16, 2 * n) for n in range(3, 19)]
     assert not any(follow(packets))
+    behind_another_gap = [picture(1, 34, named=[(0, 1)]), picture(2, 36)]  # the numbers 17 and 18
+    assert not any(follow(packets[:15] + behind_another_gap))
 
 
 @pytest.mark.parametrize(

@@ -242,14 +242,13 @@ class H264Sequence:
         if ahead == 0 and not (same and sequence.order_type == 0):
             if picture.reference:
                 self._reference = picture.frame_num
-                self._missing = deque(
-                    (n for n in self._missing if n != picture.frame_num), _MOST_REFERENCES
-                )
+            self._find(picture)
             reason = self._order.add(picture, sequence)
             return Discontinuity(reason) if reason else None
         if sequence.gaps_allowed and 0 < ahead < values - 1:
             left_out = range(max(0, ahead - _MOST_REFERENCES), ahead)
             self._missing.extend((expected + n) % values for n in left_out)
+            self._find(picture)
             self._anchor(picture, sequence)
             return None
         numbers = f"expected frame_num {expected}, got {picture.frame_num}"
@@ -264,6 +263,12 @@ class H264Sequence:
                 return Discontinuity(reason, superfluous=True)
         self._anchor(picture, sequence)
         return Discontinuity(reason, breaks=True)
+
+    def _find(self, picture: Picture) -> None:
+        """Take a picture's frame_num from those that are missing, maybe of one long ago."""
+        if picture.reference:
+            rest = (number for number in self._missing if number != picture.frame_num)
+            self._missing = deque(rest, _MOST_REFERENCES)
 
     def _lack(self, coded: _Coded) -> Discontinuity | None:
         """Break the chain where a picture refers to one that is missing, if it tells to which."""
