@@ -14,8 +14,8 @@ README = Path(__file__).parents[1] / "README.md"
 IN = {
     "video": "The compressed video. `format` or `encoding` names the codec: `h264`, `libx264`, "
     "`h264_nvenc`, `h264;yuv420p;bgr8;bgr8`, `mpeg4`, `hevc`, `vp9`, `av1`, …",
-    "camera_info": "The camera's calibration: beside the image, where image_transport has it, "
-    "unless remapped.",
+    "camera_info": "The camera's calibration. Default topic: `camera_info` beside the image's "
+    "(`/camera/image/compressed` has `/camera/camera_info`); remap it for another.",
 }
 OUT = {
     "~/labels": "`mono8`, a class id a pixel; 255 is unlabelled.",

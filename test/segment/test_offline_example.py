@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from twnet_ros.codec import CodecError, StreamDecoder, write_clip
-from twnet_ros.segment import Segmenter
+from twnet_ros.segment import Segmenter, key_policy
 from twnet_ros.segment.picture import read_labels, write_png
 from twnet_ros.segment.replay import replay
 
@@ -44,7 +44,7 @@ def pictures(pan_over):
 
 def expected(clip, model):
     """Return what the engine says of a clip, by the name of the file."""
-    segmenter = Segmenter.load(model)
+    segmenter = Segmenter.load(model, policy=key_policy("adaptive"))
     return {f"{frame.index:05d}.png": found.labels for frame, found in replay(clip, segmenter)}
 
 

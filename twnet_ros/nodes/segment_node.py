@@ -114,8 +114,9 @@ class SegmentNode(LifecycleNode):
         """Say in the log and on /diagnostics why the node does not work, until it does."""
         self.get_logger().error(reason)
         self._failed.close()
-        status = Status("stream", Level.ERROR, reason, {})
-        self._failed.callback(Reports(self, self._topic, lambda: (status,)).close)
+        if is_up(self):
+            status = Status("stream", Level.ERROR, reason, {})
+            self._failed.callback(Reports(self, self._topic, lambda: (status,)).close)
 
     def _listen(self, values: dict[str, Any], parts: ExitStack) -> None:
         """Make everything that works while the node is active; ``parts`` closes it, last first."""

@@ -49,8 +49,8 @@ TABLE = (
     Parameter(
         "input_size",
         [0, 0],
-        "Width and height, in pixels, that the video is scaled to fit for the network; [0, 0] is "
-        "the model's own.",
+        "Width and height, 32 to 8192 pixels each, that the video is scaled to fit for the "
+        "network; [0, 0] is the model's own.",
         check=_input_size,
         live=True,
     ),
