@@ -578,11 +578,17 @@ def test_what_waits_for_a_change_goes_on_with_something_else(
 
     fake_segmenter.step = wait
     pipeline = start()
-    push_all(pipeline, mpeg4_packets[:8])  # more than wait between the two threads
+    push_all(pipeline, mpeg4_packets)
     entered.wait()
-    pipeline.change(lambda: changed.append(len(fake_segmenter.stepped)), gate.set)
-    assert len(changed) == 1 and changed[0] >= 1
-    assert len(sink.take(8)) == 8
+
+    def meanwhile():
+        if len(pipeline._decoded.not_full._waiters) == 2:  # the decode thread, and the change
+            gate.set()
+
+    pipeline.change(lambda: changed.append(len(fake_segmenter.stepped)), meanwhile)
+    # After the one in work, two that are decoded, and the one that the decode thread has.
+    assert changed == [4]
+    assert len(sink.take(len(mpeg4_packets))) == len(mpeg4_packets)
 
 
 def test_what_is_late_is_skipped_for_the_newest(start, sink, fake_segmenter, busy, mpeg4_packets):

@@ -262,6 +262,7 @@ def test_what_keeps_a_node_from_work_is_on_diagnostics_until_it_works(ros, segme
 
 
 def test_a_node_that_cannot_be_activated_is_tried_again(segment, monkeypatch, capfd):
+    segment.set_parameters([Parameter("input_type", value="compressed_image")])
     with monkeypatch.context() as patched:
         patched.setattr(segment_node, "Intake", None)
         segment.start()
@@ -269,6 +270,17 @@ def test_a_node_that_cannot_be_activated_is_tried_again(segment, monkeypatch, ca
     assert "cannot activate: TypeError" in capfd.readouterr().err
     segment.set_parameters([Parameter("overlay_opacity", value=0.25)])
     assert state_of(segment) == State.PRIMARY_STATE_ACTIVE
+    assert segment._outputs._look.opacity == 0.25
+
+
+def test_a_node_that_is_cleaned_up_waits_for_who_did_it(segment, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(segment_node, "Intake", None)
+        segment.start()
+    assert segment.trigger_cleanup() == SUCCESS
+    for name, value in {"queue_size": 7, "parse": True}.items():
+        assert segment.set_parameters([Parameter(name, value=value)])[0].successful
+    assert state_of(segment) == State.PRIMARY_STATE_UNCONFIGURED
 
 
 @pytest.fixture

@@ -65,6 +65,12 @@ def test_a_flood_that_is_dropped_leaves_nothing_inside(watch):
     assert watch.snapshot(101.2).inside == 1
 
 
+def test_frames_that_are_labelled_and_not_published_are_not_inside(watch):
+    watch.arrive(101.0)
+    take(watch, ticket_of(101.0, fault=True, reason="not all was published"), 101.1)
+    assert watch.snapshot(101.1).inside == 0
+
+
 @pytest.mark.parametrize(
     ("silence_s", "rate_hz", "settled"), [(4.0, 0.2, True), (5.0, 1.0, False)]
 )

@@ -35,18 +35,18 @@ def test_the_summary(clip, recorded):
         return frames
 
     summary = recorded(clip(5, gop=3), progress=progress)
-    timings = {"frames", "key_frames", "fps", "ms_key", "ms_nonkey"}
+    timings = {"frames", "key_steps", "fps", "ms_key", "ms_nonkey"}
     assert set(summary) == timings | {"device", "precision"}
-    assert (summary["frames"], summary["key_frames"]) == (5, 2)
+    assert (summary["frames"], summary["key_steps"]) == (5, 2)
     assert summary["fps"] > 0
     assert summary["ms_key"] > 0
     assert summary["ms_nonkey"] > 0
     assert totals == [5]
 
 
-def test_the_summary_of_key_frames_alone(clip, recorded):
+def test_the_summary_of_key_steps_alone(clip, recorded):
     summary = recorded(clip(3, gop=12), per_frame=True)
-    assert (summary["frames"], summary["key_frames"], summary["ms_nonkey"]) == (3, 3, None)
+    assert (summary["frames"], summary["key_steps"], summary["ms_nonkey"]) == (3, 3, None)
 
 
 def test_the_labels_are_the_engine_s(clip, recorded, model, tmp_path):

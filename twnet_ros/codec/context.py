@@ -19,8 +19,8 @@ def open_context(codec: CodecName, limit: Limit) -> VideoCodecContext:
     context = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
     context.options = {
         "flags2": "+export_mvs",
-        # Of HEVC the hash that a picture may have with it, as well: without it nothing tells of
-        # most damage.
+        # Of HEVC the MD5 that a picture may have with it, as well: without it nothing tells of
+        # most damage. (A CRC or checksum in its place FFmpeg does not look at.)
         "err_detect": "explode+aggressive" + ("+crccheck" if codec == "hevc" else ""),
         # It counts a width in its own alignment; where headers are read here, that is not needed.
         "max_pixels": str(MOST_PIXELS if codec in ("h264", "mpeg4") else limit.pixels),

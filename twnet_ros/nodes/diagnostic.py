@@ -89,7 +89,7 @@ class Reports:
         node: Node,
         topic: str,
         judge: Callable[[], tuple[Status, ...]],
-        period_s: float = 1.0,
+        period_s: float,
     ) -> None:
         self._node, self._topic, self._judge = node, topic, judge
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 1)

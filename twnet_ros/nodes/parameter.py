@@ -98,8 +98,10 @@ class Parameters:
         }
 
     def _check(self, parameters: list[RosParameter]) -> SetParametersResult:
-        self._change = None
         known = [p for p in parameters if p.name in self._table]  # use_sim_time is not
+        if not known:
+            return SetParametersResult(successful=True)
+        self._change = None
         reason = next(filter(None, map(self._refuse, known)), "")
         if self.working and not reason:
             present = self.values()

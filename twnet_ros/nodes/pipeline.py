@@ -121,19 +121,16 @@ class Pipeline:
         it. What `work` raises is raised here. Not to be called once the pipeline has stopped.
         """
         change = _Change(work)
-        while not self._offer(change):
-            meanwhile()
+        # On a thread of its own, which waits for its turn: of one that tries now and then, the
+        # decode thread would take every turn.
+        put = threading.Thread(
+            target=self._decoded.put, args=(change,), name="change", daemon=True
+        )
+        put.start()
         while not change.done.wait(TAKE_S):
             meanwhile()
         if change.error:
             raise change.error
-
-    def _offer(self, change: _Change) -> bool:
-        try:
-            self._decoded.put(change, timeout=TAKE_S)
-        except queue.Full:
-            return False
-        return True
 
     def use(self, segmenter: Segmenter) -> None:
         """Go on with another engine, which begins with a key step; called through ``change``.
@@ -185,7 +182,8 @@ class Pipeline:
                         ticket.waiting = True
                     elif decoder.left_out:
                         ticket.reason = decoder.notice
-                    work.notice = decoder.notice
+                    else:
+                        work.notice = decoder.notice
                 except Exception as error:
                     key_sent = False
                     ticket.drop(_describe(error))
@@ -236,6 +234,7 @@ class Pipeline:
     def _begin_anew(self, reason: str) -> None:
         self._hand_on(self._attempt(self._segmenter.flush))
         self._segmenter.reset()
+        self._notice = ""
         for number in list(self._pending):
             self._finish(number, f"{NO_PICTURE}: {reason}")
 

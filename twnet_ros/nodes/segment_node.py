@@ -57,8 +57,8 @@ class SegmentNode(LifecycleNode):
         self._topic = self.resolve_topic_name(TOPIC)
         self._caveat = ""  # of the stream, as it was logged last
         self._logged: dict[str, float] = {}  # when each reason was, time.monotonic()
+        self.add_post_set_parameters_callback(self._start_again)  # the one added last is first
         self._settings = Parameters(self, TABLE, self._prepare_change)
-        self.add_post_set_parameters_callback(self._start_again)
 
     def start(self) -> None:
         """Configure and activate, if the parameters say so."""
@@ -116,7 +116,8 @@ class SegmentNode(LifecycleNode):
         self._failed.close()
         if is_up(self):
             status = Status("stream", Level.ERROR, reason, {})
-            self._failed.callback(Reports(self, self._topic, lambda: (status,)).close)
+            period_s = self._settings.values()["diagnostic_period"]
+            self._failed.callback(Reports(self, self._topic, lambda: (status,), period_s).close)
 
     def _listen(self, values: dict[str, Any], parts: ExitStack) -> None:
         """Make everything that works while the node is active; ``parts`` closes it, last first."""
@@ -161,6 +162,7 @@ class SegmentNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give the model and the publishers back; every parameter may change again."""
+        self._unstarted = False
         self._failed.close()
         self._release()
         return super().on_cleanup(state)

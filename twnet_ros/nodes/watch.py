@@ -112,7 +112,7 @@ class Watch:
             self._joined = self._joined or ticket.intact
             seen = _Seen(now_s, _fate(ticket, self._joined), status)
             self._newest, self._handed_back_s = seen, now_s
-            self._segmented += seen.fate in LABELLED
+            self._segmented += ticket.segmentation is not None
             # Of a flood that is dropped not every packet has a ticket, but every one is counted.
             handed_back = self._segmented + ticket.packets_dropped + ticket.frames_skipped
             self._inside = self._arrived - handed_back

@@ -172,7 +172,7 @@ class _Account:
         elif self.sent[at].fate == "":
             if decoder.fault:
                 self.sent[at].fate = "waiting_for_key_frame"
-            elif decoder.notice:
+            elif decoder.left_out:
                 self.sent[at].fate = "left_out"
         if decoder.fault:
             self._faults.append(at)

@@ -37,16 +37,23 @@ class Graphs:
         """Return what the step, which is always the same, returns for these inputs."""
         shapes = tuple(part.shape for part in inputs)
         if shapes not in self._graphs and not self.caveat:
-            try:
-                if len(self._graphs) == MOST:
-                    raise RecordError(
-                        f"there are {MOST} already, of other sizes of video and batch"
-                    )
-                self._graphs[shapes] = Graph(self._record, step, inputs)
-            except RecordError as error:
-                self.caveat = f"the network runs kernel by kernel: CUDA recorded no graph: {error}"
-                logger.warning(self.caveat)
+            if len(self._graphs) < MOST:
+                self._record_for(shapes, step, inputs)
+            else:
+                self._say(
+                    f"new sizes run kernel by kernel: {MOST} CUDA graphs are recorded already"
+                )
         return self._graphs.get(shapes, step)(*inputs)
+
+    def _record_for(self, shapes: tuple[torch.Size, ...], step: Step, inputs: Tensors) -> None:
+        try:
+            self._graphs[shapes] = Graph(self._record, step, inputs)
+        except RecordError as error:
+            self._say(f"the network runs kernel by kernel: CUDA recorded no graph: {error}")
+
+    def _say(self, caveat: str) -> None:
+        self.caveat = caveat
+        logger.warning(caveat)
 
 
 class Graph:

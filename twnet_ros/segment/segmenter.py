@@ -69,6 +69,7 @@ class Segmenter:
             model = Network(model, device, precision)
         self._network = model
         self._input: InputPass | None = None  # made for a size of video
+        self._video: tuple[int, int] | None = None
         self.config = model.config
         self.classes = model.config.classes
         self.colors: NDArray[np.uint8] = np.array(model.config.colors, np.uint8)
@@ -130,8 +131,8 @@ class Segmenter:
 
     @property
     def video(self) -> tuple[int, int] | None:
-        """Width and height of the video so far, in pixels; None before its first frame."""
-        return self._input.geometry.video if self._input else None
+        """Width and height of the last frame, in pixels; None before the first."""
+        return self._video
 
     def warm_up(self, video: tuple[int, int] | None = None) -> None:
         """Take both steps of a grey picture of a video's size, else of that it is scaled to fit.
@@ -166,6 +167,7 @@ class Segmenter:
         A GPU that is out of memory is tried once more with all that can be freed; then the engine
         goes on on the CPU, by the key step, and ``caveat`` says so.
         """
+        self._video = (frame.width, frame.height)
         held = list(self._held)
         for make_room in (free_memory, self._move_to_cpu):
             try:
