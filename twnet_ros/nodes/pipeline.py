@@ -4,7 +4,9 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -88,6 +90,7 @@ class Pipeline:
         self.max_latency_ms = max_latency_ms
         self._backlog = Backlog(queue_size)
         self._decoded: queue.Queue[_Decoded | _Change | None] = queue.Queue(DECODED_LIMIT)
+        self._changes: deque[_Change] = deque()  # to be made before the next frame
         self._pending: dict[int, Ticket] = {}
         self._notice = ""  # what packets since the last I or P frame told about those before
         self._behind = False  # newer frames have waited since one was late
@@ -117,16 +120,13 @@ class Pipeline:
     def change(self, work: Callable[[], None], meanwhile: Callable[[], None]) -> None:
         """Do something between two frames, on the network's thread, and return when it is done.
 
-        `meanwhile` is called again and again until then, which takes as long as the frames before
-        it. What `work` raises is raised here. Not to be called once the pipeline has stopped.
+        `meanwhile` is called again and again until then, which takes as long as the frame in work.
+        What `work` raises is raised here. Not to be called once the pipeline has stopped.
         """
         change = _Change(work)
-        # On a thread of its own, which waits for its turn: of one that tries now and then, the
-        # decode thread would take every turn.
-        put = threading.Thread(
-            target=self._decoded.put, args=(change,), name="change", daemon=True
-        )
-        put.start()
+        self._changes.append(change)
+        with suppress(queue.Full):
+            self._decoded.put_nowait(change)  # to wake the thread, should it wait for a frame
         while not change.done.wait(TAKE_S):
             meanwhile()
         if change.error:
@@ -201,8 +201,9 @@ class Pipeline:
 
     def _segment_all(self) -> None:
         while (work := self._decoded.get()) is not None:
+            while self._changes:
+                self._changes.popleft().make()
             if isinstance(work, _Change):
-                work.make()
                 continue
             if self._backlog.closed:
                 continue
