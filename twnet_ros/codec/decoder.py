@@ -281,8 +281,7 @@ class StreamDecoder:
 
     def _is_recovering(self) -> bool:
         """Tell whether no frame is to come that is intact; never so of MPEG-4."""
-        recovers = self._codec == "h264" and bool(self._fault)
-        return recovers and not self.recovers
+        return self._codec == "h264" and bool(self._fault) and not self.recovers
 
     def _begin(self, headers: bytes) -> None:
         """
@@ -313,7 +312,7 @@ class StreamDecoder:
             pictures = self._pictures.rest()
             # What was decoded after a picture that is damaged, or that FFmpeg keeps to itself
             # now, may be predicted from it.
-            doubtful = [one.number for one in pictures if one.concealed and one.number >= 0]
+            doubtful = _concealed(pictures)
             if self._codec == "h264":
                 doubtful += self._pictures.missing
             if self._damaged is not None:
@@ -343,7 +342,7 @@ class StreamDecoder:
 
     def _collect(self, pictures: list[Picture], started: float, frames: list[CodedFrame]) -> None:
         """Add the pictures' frames up to one that is refused, for which there is a CodecError."""
-        concealed = [one.number for one in pictures if one.concealed and one.number >= 0]
+        concealed = _concealed(pictures)
         self._damaged = min(concealed, default=self._damaged)
         spoiled = False  # what FFmpeg held when a picture was damaged does not end that fault
         for picture in pictures:
@@ -430,3 +429,8 @@ class StreamDecoder:
     def _forget(self) -> None:
         self._pictures.forget()
         self._stale = False
+
+
+def _concealed(pictures: list[Picture]) -> list[int]:
+    """Return the numbers of those that FFmpeg made up a part of."""
+    return [one.number for one in pictures if one.concealed and one.number >= 0]

@@ -69,7 +69,7 @@ class Segmenter:
             model = Network(model, device, precision)
         self._network = model
         self._input: InputPass | None = None  # made for a size of video
-        self._video: tuple[int, int] | None = None
+        self.video: tuple[int, int] | None = None  # size of the last frame; None before the first
         self.config = model.config
         self.classes = model.config.classes
         self.colors: NDArray[np.uint8] = np.array(model.config.colors, np.uint8)
@@ -129,11 +129,6 @@ class Segmenter:
         """What the next non-key frame starts from, for watching; None before a key frame."""
         return self._anchor.state if self._anchor else None
 
-    @property
-    def video(self) -> tuple[int, int] | None:
-        """Width and height of the last frame, in pixels; None before the first."""
-        return self._video
-
     def warm_up(self, video: tuple[int, int] | None = None) -> None:
         """Take both steps of a grey picture of a video's size, else of that it is scaled to fit.
 
@@ -167,7 +162,7 @@ class Segmenter:
         A GPU that is out of memory is tried once more with all that can be freed; then the engine
         goes on on the CPU, by the key step, and ``caveat`` says so.
         """
-        self._video = (frame.width, frame.height)
+        self.video = (frame.width, frame.height)
         held = list(self._held)
         for make_room in (free_memory, self._move_to_cpu):
             try:
