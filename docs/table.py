@@ -1,4 +1,4 @@
-"""Writes the tables of parameters and topics in README.md from the code: `make tables`."""
+"""Writes the tables of parameters and topics in README.md from the code: ``make tables``."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence

@@ -22,7 +22,7 @@ CONFIG = PathJoinSubstitution([FindPackageShare("twnet_ros"), "config"])
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return the process with its arguments; `ros2 launch -s` lists them."""
+    """Return the process with its arguments; ``ros2 launch -s`` lists them."""
     shipped = PathJoinSubstitution([CONFIG, "fastdds.xml"])
     own = EnvironmentVariable(OLD_PROFILES, default_value=shipped)
     arguments = (

@@ -14,7 +14,7 @@ from launch_ros.substitutions import FindPackageShare
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return the node and the player with their arguments; `ros2 launch -s` lists them.
+    """Return the node and the player with their arguments; ``ros2 launch -s`` lists them.
 
     What else segment.launch.py takes, as device and params_file, is handed on to it.
     """

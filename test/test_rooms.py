@@ -46,7 +46,7 @@ ALLOWED = {
 
 
 def imports(file: Path):
-    """Every module a file imports: `twnet_ros.<room>` for ours, the top-level name for others."""
+    """Every module a file imports: ``twnet_ros.<room>`` for ours, else the top-level name."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -63,7 +63,7 @@ def imports(file: Path):
 
 
 def third_party(file: Path):
-    """`imports` without the standard library and numpy."""
+    """``imports`` without the standard library and numpy."""
     return {name for name in imports(file) if name not in {*sys.stdlib_module_names, "numpy"}}
 
 
@@ -88,7 +88,7 @@ def test_top_level_package_holds_no_code():
 
 
 def run_python(code: str, path: Path):
-    """Run code in a fresh interpreter that finds twnet_ros in `path` only."""
+    """Run code in a fresh interpreter that finds twnet_ros in ``path`` only."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment["PYTHONPATH"] = str(path)
     return subprocess.run(

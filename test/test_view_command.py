@@ -1,4 +1,4 @@
-"""`twnet view` of a clip: four panes as a video, as a picture, or in a window."""
+"""``twnet view`` of a clip: four panes as a video, as a picture, or in a window."""
 
 import os
 import textwrap
@@ -43,7 +43,7 @@ def expected(clip, model):
 
 @pytest.fixture
 def view(clip, model, capfd):
-    """Run `twnet view` on the clip; return its exit status and its last line on stderr."""
+    """Run ``twnet view`` on the clip; return its exit status and its last line on stderr."""
 
     def run(*arguments):
         settings = ["--model", str(model), "--device", "cpu", "--precision", "fp32"]

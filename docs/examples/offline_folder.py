@@ -4,7 +4,7 @@
     python3 docs/examples/offline_folder.py frames/ labels/
     python3 docs/examples/offline_folder.py drive.mp4 labels/ --model model.safetensors
 
-`twnet segment` does this for files, and more; here is how the engine is used from Python. The
+``twnet segment`` does this for files, and more; here is how the engine is used from Python. The
 packets of a video are decoded as they are. Frames are encoded first, in memory: the encoder finds
 the motion that the network works with.
 """

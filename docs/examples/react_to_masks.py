@@ -6,7 +6,7 @@ Run it beside a segment node, in a shell that has the workspace sourced:
     python3 docs/examples/react_to_masks.py --ros-args -r masks:=/segment/masks -p share:=0.05
 
 Masks are small on the wire (runs of pixels) and come by name, so that it does not matter which
-model, or which `class_map`, the segment node has.
+model, or which ``class_map``, the segment node has.
 """
 
 import sys
@@ -37,7 +37,7 @@ class Watcher(Node):
 
     def __init__(self) -> None:
         super().__init__("watcher")
-        # As Cityscapes, CamVid and `class_map: driving` name them.
+        # As Cityscapes, CamVid and ``class_map: driving`` name them.
         self.declare_parameter("classes", ["person", "rider", "pedestrian", "cyclist"])
         self.declare_parameter("share", 0.02)
         self._ahead = False

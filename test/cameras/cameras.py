@@ -1,5 +1,4 @@
-"""
-Compare the nodes of several cameras in one process with a process for each, and with one camera.
+"""Compare several cameras' nodes in one process with a process for each, and with one camera.
 
     python test/cameras/cameras.py --cameras 4 --rounds 5 --seconds 20
 

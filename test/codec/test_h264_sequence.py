@@ -123,10 +123,9 @@ def picture(
     redundant=0,
     weights=(),
 ):
-    """
-    One slice; frame_num of 4 bits, order of 6 or None, `field` 0 top, 1 bottom.
+    """One slice; frame_num of 4 bits, order of 6 or None, ``field`` 0 top, 1 bottom.
 
-    `active` and `named`, (modification_of_pic_nums_idc, value) pairs, are those of list 0.
+    ``active`` and ``named``, (modification_of_pic_nums_idc, value) pairs, are those of list 0.
     """
     bits = Bits().ue(0, kind, 0).u(4, frame_num)
     if field is not None:

@@ -109,8 +109,7 @@ def test_vectors_equal_the_exported_ones_block_for_block(codec, pan, encode, raw
 
 
 def errors_beside_a_past_of_zero(packets, raw_decode):
-    """
-    Return errors of blocks that FFmpeg says come from the same place before, and from elsewhere.
+    """Return errors of blocks that FFmpeg says come from the same place, and from elsewhere.
 
     They are mean levels (0 to 255) of prediction from that place in the frame before, and by the
     motion that is taken, for all blocks of which it is the future's.

@@ -251,7 +251,7 @@ REFRESH = {
 
 
 def recover(packets, first, skip=(), keep_broken=False):
-    """Decode from `first` on, after the headers; return the frames by number."""
+    """Decode from ``first`` on, after the headers; return the frames by number."""
     decoder = StreamDecoder("h264", keep_broken)
     decoder.decode(headers_of("h264", packets[0]))
     frames = []

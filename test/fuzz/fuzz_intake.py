@@ -1,5 +1,4 @@
-"""
-Damage packets of both codecs by the thousand and have the intake take them in.
+"""Damage packets of both codecs by the thousand and have the intake take them in.
 
     python test/fuzz/fuzz_intake.py --packets 100000 --seed 0
     python test/fuzz/fuzz_intake.py --replay build/fuzz/h264_hang_0_17.steps
@@ -189,7 +188,7 @@ def work(connection: Connection, seed: int) -> None:
 
 
 def outcome(material: Material, codec: str, steps: list[Step], *, alone: bool) -> str:
-    """Return what kind of finding a stream is, '' if none; `alone` in a process of its own."""
+    """Return what kind of finding a stream is, '' if none; ``alone`` in a process of its own."""
     if not alone:
         return _outcome(material, codec, steps)
     mine, theirs = _PROCESSES.Pipe(duplex=False)
@@ -236,7 +235,7 @@ def _too_long(*_: object) -> None:
 
 
 def _limit() -> None:
-    """Bound a process' memory, and have the watch of `session` end it."""
+    """Bound a process' memory, and have the watch of ``session`` end it."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))

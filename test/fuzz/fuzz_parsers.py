@@ -1,5 +1,4 @@
-"""
-Fuzz what reads headers in Python, guided by the code that is reached.
+"""Fuzz what reads headers in Python, guided by the code that is reached.
 
     pip install atheris
     python test/fuzz/fuzz_parsers.py build/fuzz/parsers -max_total_time=600

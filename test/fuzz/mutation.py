@@ -31,7 +31,7 @@ Donors = dict[str, list[bytes]]  # whole packets of each codec
 
 
 class Mutator:
-    """Changes packets of one codec; the same `draw` changes them in the same way."""
+    """Changes packets of one codec; the same ``draw`` changes them in the same way."""
 
     def __init__(self, codec: str, draw: random.Random, donors: Donors) -> None:
         self._codec, self._draw, self._donors = codec, draw, donors

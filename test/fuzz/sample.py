@@ -1,9 +1,8 @@
-"""
-Streams to start from, and how they were made.
+"""Streams to start from, and how they were made.
 
-`python test/fuzz/sample.py` encodes the seeds of the corpus anew. A file holds steps: a letter, a
-size of four bytes and as many bytes. `P` is a packet, `C` a chunk of a byte stream, `L` headers of
-packets that were lost, `S` stands for packets of a sound stream.
+``python test/fuzz/sample.py`` encodes the seeds of the corpus anew. A file holds steps: a letter,
+a size of four bytes and as many bytes. ``P`` is a packet, ``C`` a chunk of a byte stream, ``L``
+headers of packets that were lost, ``S`` stands for packets of a sound stream.
 """
 
 import struct

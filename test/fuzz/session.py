@@ -36,7 +36,7 @@ _LARGE_PX = 1 << 20
 
 
 class Finding(Exception):  # noqa: N818
-    """Something that must not happen; `kind` groups those of one cause."""
+    """Something that must not happen; ``kind`` groups those of one cause."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}")
@@ -156,7 +156,7 @@ class _Session:
         self._right: set[int] = set()  # numbers of those that came out right
 
     def decode(self, data: bytes, expected: str = "", must: bool = False) -> None:
-        """Do with a packet what the node's pipeline does; `must` it be decoded?"""
+        """Do with a packet what the node's pipeline does; ``must`` it be decoded?"""
         self._number += 1
         if expected:
             self._expected[self._number] = expected
@@ -178,7 +178,7 @@ class _Session:
         self._take(frames)
 
     def push(self, data: bytes) -> None:
-        """Take a piece of a byte stream, as the node does with `parse`."""
+        """Take a piece of a byte stream, as the node does with ``parse``."""
         with self._watched():
             units = self._assembler.push(data, self._number)
         for unit, _ in units:

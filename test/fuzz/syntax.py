@@ -89,7 +89,7 @@ class Tape:
 
 
 def tape_of(data: bytes, read: Callable[..., Any], *known: Any) -> tuple[Tape, Any]:
-    """Read a header; return its fields as far as they go, and what `read` made of it."""
+    """Read a header; return its fields as far as they go, and what ``read`` made of it."""
     tape = Tape(format(int.from_bytes(data, "big"), f"0{8 * len(data)}b") if data else "")
     try:
         return tape, read(tape, *known)
@@ -232,7 +232,7 @@ def read_pps(t: Tape) -> dict[str, int]:
 
 
 def read_slice(t: Tape, header: int, s: dict[str, int], p: dict[str, int]) -> None:
-    """7.3.3, from the byte after the NAL unit header, which is `header`."""
+    """7.3.3, from the byte after the NAL unit header, which is ``header``."""
     t.ue("first_mb_in_slice")
     kind = t.ue("slice_type") % 5
     t.ue("slice_pps_id")

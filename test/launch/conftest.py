@@ -277,10 +277,10 @@ def load(file):
 
 @pytest.fixture
 def launch(monkeypatch):
-    """Evaluate a launch file, of the package unless it is a path: `launch(name, **arguments)`.
+    """Evaluate a launch file, of the package unless it is a path: ``launch(name, **arguments)``.
 
-    What it returns has the `arguments` that the file declares, by name, their `values`, and the
-    processes that it `started`.
+    What it returns has the ``arguments`` that the file declares, by name, their ``values``, and
+    the processes that it ``started``.
     """
     base = Action
     if UPSTREAM:

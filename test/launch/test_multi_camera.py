@@ -12,7 +12,7 @@ from twnet_ros.nodes.segment_node import TABLE
 SHARE = get_package_share_directory("twnet_ros")
 
 # What the process makes of its arguments, as short as it can be: the cameras are the parameters
-# `input.<name>` of a node of its own, below whose namespace each camera's node has its name's.
+# ``input.<name>`` of a node of its own, below whose namespace each camera's node has its name's.
 CAMERAS = """
 import sys
 import rclpy

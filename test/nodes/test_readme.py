@@ -47,7 +47,7 @@ def test_a_table_without_a_place_is_an_error(table):
 
 
 def listed(direction):
-    """Return README's topics, in or out, with their types; one for each name of `…`."""
+    """Return README's topics, in or out, with their types; one for each name of ``…``."""
     found = {}
     for topic, types, text in rows("topics"):
         name = topic.partition("`")[2].partition("`")[0]
@@ -82,6 +82,6 @@ def test_the_topics_are_those_of_a_node_that_runs(ros, segment, namespace):
         lambda: of_graph(segment.get_publisher_names_and_types_by_node).keys() >= out.keys()
     )
     assert of_graph(segment.get_publisher_names_and_types_by_node) == out
-    # Which of its types `video` has depends on who publishes it: without anybody there is none.
+    # Which of its types ``video`` has depends on who publishes it: without anybody there is none.
     heard = of_graph(segment.get_subscriber_names_and_types_by_node)
     assert {"video": listed("in")["video"], **heard} == listed("in")

@@ -68,7 +68,7 @@ class Camera(Node):
 
 @pytest.fixture
 def start_cameras(start, checkpoint, tmp_path):
-    """Start the process for cameras; `parameters` are of nodes by name, as YAML has them."""
+    """Start the process for cameras; ``parameters`` are of nodes by name, as YAML has them."""
 
     def start_cameras(*names, parameters=""):
         inputs = ", ".join(f"{name}: image/compressed" for name in names)
@@ -224,7 +224,7 @@ def test_what_is_wrong_with_the_cameras_ends_the_process(arguments, expected, st
 
 @pytest.fixture
 def two_nodes(ros):
-    """Two nodes of this process, which `run` or the test ends."""
+    """Two nodes of this process, which ``run`` or the test ends."""
     return [
         SegmentNode(cli_args=["--ros-args", "-r", f"__ns:={ros.namespace}/{name}"])
         for name in ("front", "rear")

@@ -31,7 +31,6 @@ def clip(tmp_path, mpeg4_packets):
 @pytest.fixture
 def play(ros, clip):
     """Play the clip on a thread of its own, to a subscriber, up to some number of packets."""
-
     threads, publishers = [], []
 
     def start(**parameters):

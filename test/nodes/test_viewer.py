@@ -1,4 +1,4 @@
-"""`twnet view` of a node: the pictures of a frame found together, and shown as four panes."""
+"""``twnet view`` of a node: the pictures of a frame found together, and shown as four panes."""
 
 import itertools
 import os
@@ -46,7 +46,7 @@ def middle(panes, name):
 
 
 class FakeSegment:
-    """Publishes pictures of one colour as a segment node called `name` would."""
+    """Publishes pictures of one colour as a segment node called ``name`` would."""
 
     def __init__(self, name):
         self._context = rclpy.Context()

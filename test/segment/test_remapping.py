@@ -23,7 +23,7 @@ FILE = {
 
 @pytest.fixture
 def write(tmp_path):
-    """Write a file like `FILE`, with other values for some keys; None leaves one out."""
+    """Write a file like ``FILE``, with other values for some keys; None leaves one out."""
 
     def write(**changes):
         content = {key: value for key, value in {**FILE, **changes}.items() if value is not None}

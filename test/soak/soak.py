@@ -1,5 +1,4 @@
-"""
-Send a looped video with losses through a segment node for a long time, and watch it.
+"""Send a looped video with losses through a segment node for a long time, and watch it.
 
     python test/soak/soak.py --minutes 30 --rate 8 --loss 0.01
 
@@ -202,7 +201,7 @@ def by_minute(samples_mb: list[float]) -> list[float]:
 
 
 def summarise(soak: Soak, rss_mb: list[float]) -> dict[str, object]:
-    """Return what happened, and whether it should have; `rss_mb` is by minute."""
+    """Return what happened, and whether it should have; ``rss_mb`` is by minute."""
     every = list(soak.sent.values())
     # The video may find the node before the node finds who takes its labels.
     begin = next((n for n, one in enumerate(every) if not _is_unseen(one)), len(every))

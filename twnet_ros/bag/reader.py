@@ -40,13 +40,12 @@ class _Message(NamedTuple):
 def read_packets(
     path: str | os.PathLike[str], topic: str = ""
 ) -> tuple[VideoInfo, Generator[Packet, None, None]]:
-    """
-    Return what a bag's video is and an iterator over its packets, in the order of recording.
+    """Return what a bag's video is and an iterator over its packets, in the order of recording.
 
-    It is what `codec.read_packets` returns of a file; `pts_ns` are the stamps of the messages. The
-    bag is a folder with metadata.yaml or one file, .mcap or .db3; the video is on `topic`, else on
-    the only topic that has any. BagError for no or several of them, and for a bag that is damaged
-    or cut; the iterator raises it, too.
+    It is what ``codec.read_packets`` returns of a file; ``pts_ns`` are the stamps of the messages.
+    The bag is a folder with metadata.yaml or one file, .mcap or .db3; the video is on ``topic``,
+    else on the only topic that has any. BagError for no or several of them, and for a bag that is
+    damaged or cut; the iterator raises it, too.
     """
     path = Path(path)
     with _open(path) as bag:
@@ -71,10 +70,9 @@ def read_packets(
 def read_labels(
     path: str | os.PathLike[str], topic: str = ""
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """
-    Yield the stamps, in nanoseconds, and the label images (H, W) of a bag.
+    """Yield the stamps, in nanoseconds, and the label images (H, W) of a bag.
 
-    They are on `topic`, else on the only one of mono8 images that is called `labels`.
+    They are on ``topic``, else on the only one of mono8 images that is called ``labels``.
     """
     path = Path(path)
     with _open(path) as bag:

@@ -88,7 +88,7 @@ def add_topic(made: argparse.ArgumentParser) -> None:
 
 
 def opener(options: argparse.Namespace) -> OpenVideo:
-    """Return what opens the video of `add_clip`; rosbags is needed for bags alone."""
+    """Return what opens the video of ``add_clip``; rosbags is needed for bags alone."""
     if options.clip.is_dir() or options.clip.suffix in BAGS:
         from twnet_ros import bag
 

@@ -137,10 +137,9 @@ def _read_operating_points(bits: BitReader) -> tuple[Timing | None, int]:
 
 
 def read_frame_header(payload: bytes, sequence: SequenceHeader, layer: int) -> FrameHeader:
-    """
-    Read uncompressed_header() up to the size of a picture that is not predicted (5.9.2).
+    """Read uncompressed_header() up to the size of a picture that is not predicted (5.9.2).
 
-    `layer` is temporal_id and spatial_id of its unit. CodecError where the header ends early.
+    ``layer`` is temporal_id and spatial_id of its unit. CodecError where the header ends early.
     """
     bits = BitReader(payload)
     timing = sequence.timing

@@ -32,8 +32,7 @@ class _Kept:
 
 
 class Av1Sequence:
-    """
-    Follows the order hints of shown pictures (AV1 bitstream specification, 5.9.2 and 7.20).
+    """Follows the order hints of shown pictures (AV1 bitstream specification, 5.9.2 and 7.20).
 
     Pictures are numbered as they are shown, and each packet shows one: those that are decoded
     before they are shown come with another one. Slots always hold some picture, so that what is
@@ -70,8 +69,7 @@ class Av1Sequence:
 
     @property
     def pixels(self) -> int:
-        """
-        Size of the last packet's key pictures, or of those before; 0 before any.
+        """Size of the last packet's key pictures, or of those before; 0 before any.
 
         A sequence header may well allow far larger ones than there are.
         """
@@ -94,8 +92,7 @@ class Av1Sequence:
         return header is not None and header.order_hint_bits > 0 and not header.layered
 
     def follow(self, data: bytes) -> Discontinuity | None:
-        """
-        Compare a packet, headers included, with those before; None when it follows them.
+        """Compare a packet, headers included, with those before; None when it follows them.
 
         CodecError for a packet or a frame's header that is not whole.
         """

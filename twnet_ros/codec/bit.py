@@ -16,7 +16,7 @@ class BitReader:
         self._left = 8 * len(data)
 
     def read(self, count: int) -> int:
-        """Return the next `count` bits as an unsigned number, u(n)."""
+        """Return the next ``count`` bits as an unsigned number, u(n)."""
         if count > self._left:
             raise CodecError(
                 f"expected a whole header, got one that ends after {self._bytes} bytes"

@@ -50,8 +50,7 @@ class Content:
 
 
 def inspect_packet(codec: CodecName, data: bytes, most_bytes: int = MOST_BYTES) -> Content:
-    """
-    Tell whether a packet has headers, where its picture starts, and whether that is a key picture.
+    """Tell whether a packet has headers, where its picture starts, and whether it is a key.
 
     CodecError for a packet that is empty, too large, of another codec, or holds a unit that is
     neither a picture nor anything that may precede one.
@@ -128,7 +127,7 @@ def _is_key_picture(codec: CodecName, data: bytes, offset: int) -> bool:
 
 
 def headers_of(codec: CodecName, data: bytes) -> bytes:
-    """Return the headers in front of the first picture, b'' unless `Content.header`."""
+    """Return the headers in front of the first picture, b'' unless ``Content.header``."""
     content = inspect_packet(codec, data)
     if not content.header:
         return b""
@@ -156,8 +155,7 @@ def _is_parameter_set(codec: CodecName, unit: int) -> bool:
 
 
 def stream_headers(codec: CodecName, extradata: bytes) -> bytes:
-    """
-    Return the headers that a container has of a stream, as they stand in its packets.
+    """Return the headers that a container has of a stream, as they stand in its packets.
 
     H.264's avcC record (ISO/IEC 14496-15) and AV1's av1C are unpacked; of HEVC's hvcC nothing is
     taken, as FFmpeg puts what it has into the packets.

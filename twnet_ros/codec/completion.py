@@ -21,8 +21,7 @@ class RawPacket(NamedTuple):
 def with_headers(
     codec: CodecName, packets: Iterable[RawPacket], headers: bytes = b""
 ) -> Iterator[Packet]:
-    """
-    Put the latest headers, at first `headers`, in front of each key picture that lacks its own.
+    """Put the latest headers, at first ``headers``, in front of key pictures without their own.
 
     What is a key picture is read from the stream; recovery points, which H.264 marks in an SEI,
     are taken from the source's mark.

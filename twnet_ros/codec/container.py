@@ -40,18 +40,17 @@ class VideoInfo:
     reorders: bool  # B-frames may make a picture wait for later packets
 
 
-# Opens a video by its path: `read_packets`, or what reads another kind of file as that does.
+# Opens a video by its path: ``read_packets``, or what reads another kind of file as that does.
 OpenVideo = Callable[[str | os.PathLike[str]], tuple[VideoInfo, Generator[Packet, None, None]]]
 
 
 def read_packets(
     path: str | os.PathLike[str],
 ) -> tuple[VideoInfo, Generator[Packet, None, None]]:
-    """
-    Return what a file holds and an iterator over its packets, in decoding order.
+    """Return what a file holds and an iterator over its packets, in decoding order.
 
     H.264 and HEVC come as Annex B, MPEG-4 with its start codes (packed B-frames unpacked); headers
-    stand in front of every key picture, and the coded data is unchanged. `pts_ns` is the
+    stand in front of every key picture, and the coded data is unchanged. ``pts_ns`` is the
     container's own presentation time; where there is none (AVI) its decoding time, which is the
     same without B-frames, and where there is neither it is counted from 0 at the file's frame
     rate. The file is closed when the iterator is exhausted or closed.

@@ -30,14 +30,13 @@ _HEADERS_KEPT_BYTES = 1 << 16
 
 
 class StreamDecoder:
-    """
-    Decode one stream, packet by packet, in order; each packet is one access unit.
+    """Decode one stream, packet by packet, in order; each packet is one access unit.
 
     Without B-frames every packet gives its frame at once. The picture type is read from the
     stream; the caller's pts is carried along and never interpreted. A frame is intact from a key
     picture on, until a packet cannot be decoded without concealment, the size changes without
     one, or a packet does not follow the one before (see the sequence of its codec). Damage that
-    still decodes cannot be noticed here: `lose` tells of it. A fault ends in MPEG-4 with any I
+    still decodes cannot be noticed here: ``lose`` tells of it. A fault ends in MPEG-4 with any I
     picture, in H.264 where nothing refers to what is missing (see Recovery): with an IDR picture
     or a completed recovery point, which may be a P picture; in HEVC, VP9 and AV1 with what
     decoding can begin with.
@@ -45,18 +44,18 @@ class StreamDecoder:
     A frame comes without motion where FFmpeg gives no vectors (HEVC, VP9, AV1, B pictures of
     MPEG-4 and what is held back at its end), and where they would not mean what BlockMotion says:
     interlaced and GMC pictures, H.264 that is cropped at the left or top or refers past the
-    picture before (see References). `caveat` tells of it, and of what is approximate. What FFmpeg
-    would decode wrongly is refused, as is what is beyond the limit: packets before they are looked
-    at, and pictures before they are decoded.
+    picture before (see References). ``caveat`` tells of it, and of what is approximate. What
+    FFmpeg would decode wrongly is refused, as is what is beyond the limit: packets before they are
+    looked at, and pictures before they are decoded.
 
-    Pictures held back for reordering come out with later packets, the last ones with `flush`; B
+    Pictures held back for reordering come out with later packets, the last ones with ``flush``; B
     pictures not before the later one that they may be predicted from, which may be damaged.
     Where a fault ends without a key picture, FFmpeg may have put out nothing since it began: the
     first frame after one says that it does not follow the frame that came out before. While a
     recovery point is under way, frames come out that are not intact.
 
-    With `keep_broken`, the pictures after a fault come out, too, as far as FFmpeg makes something
-    of them and marked as not intact, once a stream has begun with a key picture.
+    With ``keep_broken``, the pictures after a fault come out, too, as far as FFmpeg makes
+    something of them and marked as not intact, once a stream has begun with a key picture.
 
     Planes and colours are those of the stream (see plane.py).
     """
@@ -98,8 +97,7 @@ class StreamDecoder:
 
     @property
     def notice(self) -> str:
-        """
-        What the last packet told about those before it; '' when it follows them.
+        """What the last packet told about those before it; '' when it follows them.
 
         It need not be a fault: repeated packets, and late ones that nothing refers to, are left
         out, and nothing refers to what was lost before a key frame.
@@ -108,7 +106,7 @@ class StreamDecoder:
 
     @property
     def left_out(self) -> bool:
-        """Whether the last packet was not decoded, for what `notice` says."""
+        """Whether the last packet was not decoded, for what ``notice`` says."""
         return self._left_out
 
     @property
@@ -118,8 +116,7 @@ class StreamDecoder:
 
     @property
     def caveat(self) -> str:
-        """
-        What of this stream is only approximate or costs more, as text for a person; '' if nothing.
+        """What of this stream is only approximate or costs more, for a person; '' if nothing.
 
         It tells of what has come so far, and anew after other headers.
         """
@@ -136,13 +133,13 @@ class StreamDecoder:
         return self._configured
 
     def decode(self, data: bytes, pts: int | None = None) -> list[CodedFrame]:
-        """
-        Decode one packet and return the frames that are ready, in display order.
+        """Decode one packet and return the frames that are ready, in display order.
 
         CodecError for a packet that is empty, of another format, broken, truncated or not
         supported; the chain is then broken until the next key frame. Packets before the first
-        headers give nothing, nor do those that repeat another (`notice`). When packets are missing
-        before this one, or the last one was broken, the frames held back from before come first.
+        headers give nothing, nor do those that repeat another (``notice``). When packets are
+        missing before this one, or the last one was broken, the frames held back from before come
+        first.
         """
         started = time.perf_counter()
         self._notice, self._left_out = "", False
@@ -198,8 +195,7 @@ class StreamDecoder:
             raise
 
     def flush(self) -> list[CodedFrame]:
-        """
-        Return the frames still held back; the next packet must be a key frame's.
+        """Return the frames still held back; the next packet must be a key frame's.
 
         CodecError where one of them cannot be decoded; those before it come with the next call.
         """
@@ -213,21 +209,19 @@ class StreamDecoder:
         return frames
 
     def lose(self, reason: str, headers: bytes = b"") -> None:
-        """
-        Wait for the next key frame: packets were lost before the next one, for this reason.
+        """Wait for the next key frame: packets were lost before the next one, for this reason.
 
         Pictures held back are lost with them. Headers are kept, so that a key frame without any
-        will do; `headers` are those found in what was lost.
+        will do; ``headers`` are those found in what was lost.
         """
         self._lose(f"{WAITING}: {reason}")
         self._configured = self._configured or bool(headers)
         self._headers = (self._headers + headers)[-_HEADERS_KEPT_BYTES:]
 
     def miss(self, reason: str) -> None:
-        """
-        Go on as after a broken packet: some were lost before the next one, for this reason.
+        """Go on as after a broken packet: some were lost before the next one, for this reason.
 
-        Other than with `lose`, pictures of the broken chain come out where they are kept.
+        Other than with ``lose``, pictures of the broken chain come out where they are kept.
         """
         self._damaged = None
         self._fail(reason, self._rescued, self._pictures.count, time.perf_counter())
@@ -247,7 +241,7 @@ class StreamDecoder:
         self._damaged = None
 
     def _fail(self, reason: str, frames: list[CodedFrame], sent: int, started: float) -> None:
-        """Break the chain; `frames`, and what FFmpeg had of `sent` packets, come out next."""
+        """Break the chain; ``frames``, and what FFmpeg had of ``sent`` packets, come out next."""
         fault = f"{WAITING}: {reason}"
         if self._is_recovering():
             # FFmpeg keeps its references: a recovery point does without I pictures, not
@@ -284,8 +278,7 @@ class StreamDecoder:
         return self._codec == "h264" and bool(self._fault) and not self.recovers
 
     def _begin(self, headers: bytes) -> None:
-        """
-        Have the key picture with these headers decoded as if it were the first.
+        """Have the key picture with these headers decoded as if it were the first.
 
         FFmpeg's decoders keep more than references and parameter sets: after errors, or user data
         of another MPEG-4 encoder, sound pictures were refused, or came out with wrong samples. So
@@ -304,7 +297,7 @@ class StreamDecoder:
         return frames
 
     def _rescue(self, sent: int, started: float) -> list[CodedFrame]:
-        """Return the frames held back of the first `sent` packets; MPEG-4's are not told apart."""
+        """Return frames held back of the first ``sent`` packets; MPEG-4's are not told apart."""
         if self._codec == "mpeg4" or self.keeps:
             return []
         frames: list[CodedFrame] = []

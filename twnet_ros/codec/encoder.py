@@ -32,11 +32,10 @@ _LIMITED_RANGE = 1
 
 
 class ClipEncoder:
-    """
-    Encode RGB frames with one reference, no B-frames and an I frame exactly every `gop` frames.
+    """Encode RGB frames, one reference, no B-frames, an I-frame exactly every ``gop`` frames.
 
-    MPEG-4 Simple Profile takes `bitrate` (bit/s; 0.2 bit a pixel when not given); H.264 takes
-    `bitrate` or `crf` (20 when neither is given), never both. The picture is BT.601 limited
+    MPEG-4 Simple Profile takes ``bitrate`` (bit/s; 0.2 bit a pixel when not given); H.264 takes
+    ``bitrate`` or ``crf`` (20 when neither is given), never both. The picture is BT.601 limited
     range, 4:2:0, so width and height must be even. Every frame gives its packet at once.
     """
 
@@ -86,8 +85,7 @@ def write_clip(
     bitrate: float | None = None,
     crf: float | None = None,
 ) -> None:
-    """
-    Encode (H, W, 3) uint8 frames into an .mp4, .avi or .mkv file, settings as in ClipEncoder.
+    """Encode (H, W, 3) uint8 frames into an .mp4, .avi or .mkv file, settings as in ClipEncoder.
 
     The file appears whole or, when anything fails or is interrupted, not at all.
     """
@@ -213,7 +211,7 @@ def _configure(
             bitrate = _MPEG4_BITS_PER_PIXEL * width * height * float(rate)
         context.bit_rate = round(bitrate)
         context.bit_rate_tolerance = _MPEG4_TOLERANCE
-        # An I frame where the scene changes would break the fixed GOP.
+        # An I-frame where the scene changes would break the fixed GOP.
         context.options = {"sc_threshold": "1000000000"}
         return
     context.colorspace = _SMPTE170M

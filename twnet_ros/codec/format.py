@@ -43,11 +43,10 @@ _LONGEST_CHARACTERS = 256
 
 
 def codec_of_format(text: str) -> CodecName:
-    """
-    Return the codec that a `format` or `encoding` field names.
+    """Return the codec that a ``format`` or ``encoding`` field names.
 
     The name of a codec or of an encoder is a word of the text, in any case, in front of the first
-    `;` ('h264;yuv420p;bgr8;bgr8', 'H.264 baseline'). Anything else is a CodecError.
+    ``;`` ('h264;yuv420p;bgr8;bgr8', 'H.264 baseline'). Anything else is a CodecError.
     """
     text = text[:_LONGEST_CHARACTERS]
     head = text.split(";", 1)[0].lower()

@@ -25,12 +25,11 @@ class FrameKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class BlockMotion:
-    """
-    Backward motion on a grid of 8x8 blocks: source = position + displacement.
+    """Backward motion on a grid of 8x8 blocks: source = position + displacement.
 
-    `displacement` is (rows, cols, 2) float32, (dx, dy) in luma pixels, 0 where a block has no
-    vector (intra). `reference` is (rows, cols) int8: -1 past, +1 future, 0 none.
-    `rows = ceil(height / 8)`, `cols = ceil(width / 8)`.
+    ``displacement`` is (rows, cols, 2) float32, (dx, dy) in luma pixels, 0 where a block has no
+    vector (intra). ``reference`` is (rows, cols) int8: -1 past, +1 future, 0 none.
+    ``rows = ceil(height / 8)``, ``cols = ceil(width / 8)``.
     """
 
     displacement: npt.NDArray[np.float32]
@@ -66,8 +65,7 @@ class BlockMotion:
 
 @dataclass(frozen=True, slots=True)
 class CodedFrame:
-    """
-    One decoded picture with what the bitstream said about it.
+    """One decoded picture with what the bitstream said about it.
 
     The planes are 8-bit 4:2:0, most often views on the decoder's own picture, which later
     pictures are predicted from: read them, never write to them.

@@ -51,10 +51,9 @@ class Picture:
 
 
 def read_recovery(unit: bytes) -> int | None:
-    """
-    Return recovery_frame_cnt of an SEI unit's recovery point (D.1.8), None without one.
+    """Return recovery_frame_cnt of an SEI unit's recovery point (D.1.8), None without one.
 
-    `unit` begins after the NAL unit header; what lies behind its end is not read.
+    ``unit`` begins after the NAL unit header; what lies behind its end is not read.
     """
     data = unescape(unit)
     offset = 0
@@ -76,15 +75,14 @@ def read_recovery(unit: bytes) -> int | None:
 
 
 def read_parameters_id(unit: bytes) -> int:
-    """Read which picture parameter set a slice refers to; `unit` as for `read_slice`."""
+    """Read which picture parameter set a slice refers to; ``unit`` as for ``read_slice``."""
     bits = BitReader(unescape(unit[1:]))
     bits.unsigned(), bits.unsigned()  # first_mb_in_slice, slice_type
     return bits.unsigned()
 
 
 def read_slice(unit: bytes, sequence: Sequence, parameters: Parameters) -> Picture:
-    """
-    Read a slice header (7.3.3) as far as its references; `unit` is the whole NAL unit.
+    """Read a slice header (7.3.3) as far as its references; ``unit`` is the whole NAL unit.
 
     CodecError for a slice that FFmpeg would decode wrongly: SP and SI ones.
     """

@@ -162,8 +162,7 @@ def _skip_scaling_list(bits: BitReader, size: int) -> None:
 
 
 def _read_reordered(bits: BitReader) -> int:
-    """
-    Read max_num_reorder_frames out of the VUI (E.1.1); without it, anything goes (E.2.1).
+    """Read max_num_reorder_frames out of the VUI (E.1.1); without it, anything goes (E.2.1).
 
     As for FFmpeg, a VUI that ends too early, as some senders write, says no more than it has.
     """

@@ -12,11 +12,10 @@ _COMPLETE = b"\x00\x00\x01\x06\x06\x01\xc4\x80"
 
 
 def completed_at_once(data: bytes) -> bytes:
-    """
-    Have the recovery point that a packet announces end with its own picture.
+    """Have the recovery point that a packet announces end with its own picture.
 
     FFmpeg puts out nothing before a recovery is complete, so that what it has to conceal until
-    then would not show. Which pictures are whole is for `Recovery` to say.
+    then would not show. Which pictures are whole is for ``Recovery`` to say.
     """
     slices = (offset for offset, byte in units(data) if byte & 0x1F in SLICES)
     first = next(slices, len(data))
@@ -24,8 +23,7 @@ def completed_at_once(data: bytes) -> bytes:
 
 
 class Recovery:
-    """
-    Finds the picture from which on nothing refers to what is missing.
+    """Finds the picture from which on nothing refers to what is missing.
 
     That is an IDR picture, the end of what a recovery point SEI announces (ITU-T H.264 clause
     D.2.8), or another I picture where only one reference picture is kept.
@@ -42,10 +40,9 @@ class Recovery:
         self._end = self._resumed = None
 
     def add(self, picture: Picture, sequence: Sequence, announced: int | None) -> bool:
-        """
-        Take the next picture in; tell whether it is whole.
+        """Take the next picture in; tell whether it is whole.
 
-        `announced` is the recovery_frame_cnt that came with it.
+        ``announced`` is the recovery_frame_cnt that came with it.
         """
         if picture.idr:
             self._broken = False
@@ -62,8 +59,7 @@ class Recovery:
         return not self._broken
 
     def wants(self, picture: Picture, sequence: Sequence) -> bool:
-        """
-        Tell whether a picture is of use.
+        """Tell whether a picture is of use.
 
         Those shown before the I picture that ended the fault may need what was before it.
         """

@@ -8,8 +8,7 @@ from twnet_ros.codec.h264_parameter import Sequence
 
 
 class References:
-    """
-    Tells which pictures' vectors can be used, from their slice headers.
+    """Tells which pictures' vectors can be used, from their slice headers.
 
     FFmpeg says of a vector that it points to the past or to the future. That is taken for the
     anchor (I or P picture) before, and for the one after a B picture. It is exact where one

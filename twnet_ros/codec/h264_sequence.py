@@ -60,14 +60,13 @@ _LARGEST_PICTURE = 1 << 18  # macroblocks
 
 
 class H264Sequence:
-    """
-    Follows frame_num (ITU-T H.264 clause 7.4.3) and, for pictures that nothing refers to, the
-    picture order count of type 0 (8.2.1.1).
+    """Follows frame_num, and the order of pictures that nothing refers to.
 
-    What goes missing directly before an IDR picture cannot be told, nor can as many consecutive
-    packets as a key picture's distance to the next one or as frame_num has values. Where gaps in
-    frame_num are allowed, as for layers that are left out, a loss shows only in a P picture of one
-    reference that is missing: none refers to what was left out on purpose (8.2.5.2).
+    ITU-T H.264, clauses 7.4.3 and 8.2.1.1 (picture order count of type 0). What goes missing
+    directly before an IDR picture cannot be told, nor can as many consecutive packets as a key
+    picture's distance to the next one or as frame_num has values. Where gaps in frame_num are
+    allowed, as for layers that are left out, a loss shows only in a P picture of one reference
+    that is missing: none refers to what was left out on purpose (8.2.5.2).
     memory_management_control_operation 5, which sets frame_num back without an IDR picture, is
     taken for a loss.
     """
@@ -112,8 +111,7 @@ class H264Sequence:
         self._references.forget()
 
     def follow(self, data: bytes) -> Discontinuity | None:
-        """
-        Compare a packet, headers included, with those before; None when it follows them.
+        """Compare a packet, headers included, with those before; None when it follows them.
 
         CodecError for a picture that FFmpeg would decode wrongly, that is too large, or that would
         take seconds, by its number of parameter sets or slices.
@@ -170,7 +168,7 @@ class H264Sequence:
             self._parameters[parameters.id] = parameters
 
     def _keep_slice(self, unit: bytes, pictures: list[_Coded], count: int) -> None:
-        """Add a packet's slice, the `count`th, to its picture."""
+        """Add a packet's slice, the ``count``th, to its picture."""
         parameters = self._parameters.get(read_parameters_id(unit))
         sequence = None if parameters is None else self._sequences.get(parameters.sequence)
         size = _LARGEST_PICTURE if sequence is None else sequence.macroblocks

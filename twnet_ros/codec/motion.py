@@ -38,8 +38,7 @@ def read_motion(picture: VideoFrame, codec: CodecName) -> BlockMotion | None:
 
 
 def fill_blocks(vectors: npt.NDArray[Any] | None, height: int, width: int) -> BlockMotion:
-    """
-    Put AVMotionVector records onto the block grid of a height x width px picture.
+    """Put AVMotionVector records onto the block grid of a height x width px picture.
 
     Each record covers w x h px (8 or 16) centred at (dst_x, dst_y); what lies outside the picture
     is clipped away. The displacement is motion / motion_scale: sub-pel is kept (src_x and
@@ -73,13 +72,12 @@ def fill_blocks(vectors: npt.NDArray[Any] | None, height: int, width: int) -> Bl
 
 
 def compose(later: BlockMotion, earlier: BlockMotion) -> BlockMotion:
-    """
-    Return the motion of two successive frames as one, past the frame between them.
+    """Return the motion of two successive frames as one, past the frame between them.
 
-    `later` points from frame t to t - 1 and `earlier` from t - 1 to t - 2; the result points from
-    t to t - 2. The centre of each block is followed to the block that it comes from, at the
+    ``later`` points from frame t to t - 1 and ``earlier`` from t - 1 to t - 2; the result points
+    from t to t - 2. The centre of each block is followed to the block that it comes from, at the
     picture's border to the outermost. A chain through an intra block has no vector. What of
-    `later` points ahead stays as it is.
+    ``later`` points ahead stays as it is.
     """
     rows, cols = later.reference.shape
     if earlier.reference.shape != (rows, cols):

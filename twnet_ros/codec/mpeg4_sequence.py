@@ -16,8 +16,7 @@ _UNIT_BYTES = 64  # of headers
 
 
 class Mpeg4Sequence:
-    """
-    Follows the times of VOPs (ISO/IEC 14496-2 clause 6.3.5) at the cadence they have.
+    """Follows the times of VOPs (ISO/IEC 14496-2 clause 6.3.5) at the cadence they have.
 
     Pictures are not numbered: what is lost shows only as a gap in a constant cadence, and a
     sender that leaves a picture out of one looks the same. Where B-VOPs may come, times are
@@ -72,8 +71,7 @@ class Mpeg4Sequence:
         self._before: int | None = None  # the anchor before the last one
 
     def follow(self, data: bytes) -> Discontinuity | None:
-        """
-        Compare a packet, headers included, with those before; None when it follows them.
+        """Compare a packet, headers included, with those before; None when it follows them.
 
         CodecError for a picture that FFmpeg would decode wrongly.
         """
@@ -180,8 +178,7 @@ class Mpeg4Sequence:
 
 
 class Cadence:
-    """
-    The shortest interval that occurs, in ticks, while it is more than half of the last ones.
+    """The shortest interval that occurs, in ticks, while it is more than half of the last ones.
 
     Two intervals show it if one is a multiple of the other; a layer of fixed rate says it. There
     is none where intervals vary otherwise or come in turns.
@@ -201,8 +198,7 @@ class Cadence:
         return interval > 0 and (not self._recent or interval in self._recent)
 
     def missing_before(self, interval: int, key: bool) -> int:
-        """
-        Take in the interval up to the next picture; return how many pictures are missing.
+        """Take in the interval up to the next picture; return how many pictures are missing.
 
         When the step shows itself only now, those missing since the last key picture count too.
         """

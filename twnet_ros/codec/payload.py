@@ -23,8 +23,7 @@ _LONGEST_UNIT_BYTES = 1 << 24
 
 
 def annexb_payload(codec: CodecName, data: bytes) -> bytes:
-    """
-    Return a packet with start codes, whose units of H.264 or HEVC may be length-prefixed.
+    """Return a packet with start codes, whose units of H.264 or HEVC may be length-prefixed.
 
     Length-prefixed (ISO/IEC 14496-15, 5.3.2 with sizes of 4 bytes) is what is that to the last
     byte: no start code of 4 bytes in front, sizes that add up exactly, and in every place where
@@ -79,8 +78,7 @@ def _unit_starts(data: bytes, is_header: Callable[[bytes], bool]) -> list[int]:
 
 
 class Assembler(Generic[Tag]):
-    """
-    Put access units together from a byte stream with start codes that was cut anywhere.
+    """Put access units together from a byte stream with start codes that was cut anywhere.
 
     A unit has the tag of the chunk in which its first start code begins. It comes out when the
     next unit begins, so one unit late. Bytes in which no unit ends come out as they are once they

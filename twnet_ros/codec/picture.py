@@ -68,8 +68,7 @@ class Picture:
 
 
 class PictureDecoder:
-    """
-    Decode the packets of one stream, in order.
+    """Decode the packets of one stream, in order.
 
     B pictures are held back until what they may be predicted from is out, too: that FFmpeg had to
     conceal a part of a picture shows only when that comes out.
@@ -110,8 +109,7 @@ class PictureDecoder:
         return any(sent.traits.whole for sent in waiting)
 
     def send(self, data: bytes, pts: int | None, traits: Traits) -> list[Picture]:
-        """
-        Decode a packet and return the pictures that are ready, in display order.
+        """Decode a packet and return the pictures that are ready, in display order.
 
         CodecError where FFmpeg refuses it.
         """

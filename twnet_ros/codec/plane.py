@@ -28,8 +28,7 @@ _COLORSPACES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709}
 def read_planes(
     picture: VideoFrame, matrix: ColorMatrix, full_range: bool, reformatter: VideoReformatter
 ) -> list[npt.NDArray[np.uint8]]:
-    """
-    Return luma, Cb and Cr, (H, W) and twice (ceil(H/2), ceil(W/2)): 8-bit 4:2:0.
+    """Return luma, Cb and Cr, (H, W) and twice (ceil(H/2), ceil(W/2)): 8-bit 4:2:0.
 
     Where the decoder has that, they are views on its picture. 4:2:2, 4:4:4, RGB, grey and more
     than 8 bits are converted, in the matrix and range given; CodecError for anything else.
@@ -83,8 +82,7 @@ def is_full_range(picture: VideoFrame) -> bool:
 
 
 def color_matrix(picture: VideoFrame, codec: CodecName) -> ColorMatrix:
-    """
-    Return the matrix of the planes: the stream's where signalled, BT.709 for those made of RGB.
+    """Return the matrix of the planes: the stream's where signalled, BT.709 for those made of RGB.
 
     Otherwise BT.601 for MPEG-4 and for fewer than 720 rows, BT.709 above. CodecError for others.
     """

@@ -8,8 +8,7 @@ from twnet_ros.codec.trait import Traits
 
 
 class VectorlessSequence:
-    """
-    Tells key pictures of HEVC and VP9 apart; the rest is left to their decoders.
+    """Tells key pictures of HEVC and VP9 apart; the rest is left to their decoders.
 
     HEVC's pictures name those they refer to (H.265 8.3.2), so that its decoder notices what is
     missing, unless that is all from one IDR picture to the next or so: numbers begin anew with

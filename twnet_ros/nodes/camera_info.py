@@ -27,7 +27,7 @@ def camera_info_topic(video_topic: str) -> str:
 
     It is the sibling of the image, whose topic is the video's without its last part where that
     names a transport: /camera/image/compressed and /camera/image_compressed both have
-    /camera/camera_info. `video_topic` is absolute.
+    /camera/camera_info. ``video_topic`` is absolute.
     """
     image_topic = _TRANSPORT.sub("", video_topic)
     return f"{image_topic.rpartition('/')[0]}/{TOPIC}"
@@ -36,9 +36,9 @@ def camera_info_topic(video_topic: str) -> str:
 def scale_camera_info(info: CameraInfo, video: Size, picture: Size, header: Header) -> CameraInfo:
     """Return the calibration of pictures that a camera's video is scaled to.
 
-    `info` is the camera's, `video` and `picture` are (width, height) in pixels. What is returned
-    describes the picture itself: its size, no binning, no region of interest. Distortion and R
-    are free of pixels and stay.
+    ``info`` is the camera's, ``video`` and ``picture`` are (width, height) in pixels. What is
+    returned describes the picture itself: its size, no binning, no region of interest. Distortion
+    and R are free of pixels and stay.
 
     Pixel centres lie at whole coordinates, as OpenCV and ROS have it, and a picture scaled by s
     has at (u + 0.5) * s - 0.5 what the video has at u: so are focal lengths, Tx and Ty scaled,
@@ -78,10 +78,10 @@ def scale_camera_info(info: CameraInfo, video: Size, picture: Size, header: Head
 
 
 class CameraInfoIntake:
-    """Follows the camera's own `camera_info` and scales the newest to the pictures that go out.
+    """Follows the camera's own ``camera_info`` and scales the newest to the pictures that go out.
 
     Calibrations hardly change, so that the newest is that of every frame, whatever its stamp. The
-    topic is the video's sibling (`camera_info_topic`) unless `camera_info` is remapped. The
+    topic is the video's sibling (``camera_info_topic``) unless ``camera_info`` is remapped. The
     executor's thread receives; any other may ask.
     """
 

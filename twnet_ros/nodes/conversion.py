@@ -33,12 +33,12 @@ _bridge = CvBridge()
 
 
 def topic_token(class_name: str) -> str:
-    """Return a class name as the last part of a topic name: `traffic_light`."""
+    """Return a class name as the last part of a topic name: ``traffic_light``."""
     return re.sub(r"\W+", "_", class_name.strip(), flags=re.ASCII)
 
 
 def mask_topics(wanted: Sequence[str], classes: Sequence[str]) -> dict[int, str]:
-    """Return the topic of each wanted class's mask by train id; `[all]` wants every class.
+    """Return the topic of each wanted class's mask by train id; ``[all]`` wants every class.
 
     SegmentError if a name is no class's, or no topic can be named after it.
     """
@@ -74,7 +74,7 @@ def image_message(image: NDArray[np.uint8], header: Header) -> Image:
 
 
 def compressed_message(rgb: NDArray[np.uint8], header: Header) -> CompressedImage:
-    """Return RGB (H, W, 3) as JPEG, in the format that image_transport's `compressed` has."""
+    """Return RGB (H, W, 3) as JPEG, in the format that image_transport's ``compressed`` has."""
     _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     message = CompressedImage(header=header, format="rgb8; jpeg compressed bgr8")
     message.data.frombytes(data.tobytes())
@@ -89,9 +89,9 @@ def class_image(labels: Labels, class_id: int) -> Labels:
 def encode_masks(
     labels: Labels, names: Sequence[str], wanted: Collection[int], header: Header
 ) -> ClassMasks:
-    """Return the run-length encoded masks of the wanted classes that are present in `labels`.
+    """Return the run-length encoded masks of the wanted classes that are present in ``labels``.
 
-    `names` holds the class names by train id. One pass over the picture finds the runs of all
+    ``names`` holds the class names by train id. One pass over the picture finds the runs of all
     classes; the rest is work on runs.
     """
     height, width = labels.shape
@@ -135,7 +135,7 @@ def _encode(starts: NDArray[np.intp], ends: NDArray[np.intp], width: int) -> Cla
 
 
 def decode_mask(mask: ClassMask, height: int, width: int) -> NDArray[np.bool_]:
-    """Return where the full image of `height` x `width` pixels has the mask's class, (H, W).
+    """Return where the full image of ``height`` x ``width`` pixels has the mask's class, (H, W).
 
     ValueError if the region of interest, the runs and the pixel count do not fit together.
     """
@@ -160,7 +160,7 @@ def decode_mask(mask: ClassMask, height: int, width: int) -> NDArray[np.bool_]:
 
 
 def status_message(ticket: Ticket, now_ns: int, now_s: float) -> FrameStatus:
-    """Return what became of a packet; `now_ns` is on the stamps' clock, `now_s` monotonic."""
+    """Return what became of a packet; ``now_ns`` is on the stamps' clock, ``now_s`` monotonic."""
     message = FrameStatus(
         header=ticket.header,
         frame_type=_FRAME_TYPES[ticket.kind],

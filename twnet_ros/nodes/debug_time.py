@@ -42,7 +42,7 @@ class DebugTimes:
         }
 
     def publish(self, ticket: Ticket, status: FrameStatus) -> None:
-        """Publish the times of a packet's frame, if it was labelled; `status` was made now."""
+        """Publish the times of a packet's frame, if it was labelled; ``status`` was made now."""
         segmentation = ticket.segmentation
         if segmentation is None or not self._publishers:
             return

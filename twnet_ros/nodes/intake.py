@@ -79,7 +79,7 @@ INPUT_TYPES = (
 def accepted_types(input_type: str) -> tuple[InputType, ...]:
     """Return what a value of the parameter accepts; ImportError where that is not installed.
 
-    For `auto`, what is not installed is an error only when somebody publishes it.
+    For ``auto``, what is not installed is an error only when somebody publishes it.
     """
     if input_type == AUTO:
         return INPUT_TYPES
@@ -119,12 +119,12 @@ class Intake:
 
     As long as no publisher is matched, and when one was refused or has left, the graph is looked
     at once a second: for the type that is published, for the reliability that is offered where
-    that is asked for (`auto`), or for why nothing arrives. What it finds is logged once. With
-    `parse`, messages are pieces of a byte stream, if of a codec with start codes; an access unit
-    has the header of the message in which it begins. `changed` is called, with the reason, where
-    another type of message replaces one before it, or another publisher, and `lost` where messages
-    of a publisher did not come: what a middleware knows of that, which a stream alone need not
-    show.
+    that is asked for (``auto``), or for why nothing arrives. What it finds is logged once. With
+    ``parse``, messages are pieces of a byte stream, if of a codec with start codes; an access unit
+    has the header of the message in which it begins. ``changed`` is called, with the reason, where
+    another type of message replaces one before it, or another publisher, and ``lost`` where
+    messages of a publisher did not come: what a middleware knows of that, which a stream alone
+    need not show.
     """
 
     def __init__(
@@ -293,7 +293,7 @@ class Intake:
         codec: CodecName | None
         try:
             codec = codec_of_format(format)
-        except CodecError:  # whoever takes it says so, as without `parse`
+        except CodecError:  # whoever takes it says so, as without ``parse``
             codec = None
         if codec is None or codec in WITHOUT_START_CODES:
             self._take(data, format, header, stamp_ns(header))

@@ -23,12 +23,12 @@ def load() -> type:
 def label_info_message(names: Sequence[str], threshold: float, header: Header) -> Any:
     """Return the classes by their values in the label image, the unlabelled one last.
 
-    `names` holds up to 255 distinct names by train id; `threshold` is the confidence, from 0 to 1,
-    below which a pixel is left unlabelled. ImportError as from `load`.
+    ``names`` holds up to 255 distinct names by train id; ``threshold`` is the confidence, from 0
+    to 1, below which a pixel is left unlabelled. ImportError as from ``load``.
 
-    Nav2's `semantic_segmentation_layer` takes `class_id` for the value of a mono8 mask and finds
-    `class_name` among the classes of its configuration; one that is not there, it reports as an
-    error and ignores. Every name thus belongs there, UNLABELED too.
+    Nav2's ``semantic_segmentation_layer`` takes ``class_id`` for the value of a mono8 mask and
+    finds ``class_name`` among the classes of its configuration; one that is not there, it reports
+    as an error and ignores. Every name thus belongs there, UNLABELED too.
     """
     vision_class = load_message(PACKAGE, "VisionClass")
     classes = [vision_class(class_id=i, class_name=name) for i, name in enumerate(names)]

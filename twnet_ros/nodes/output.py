@@ -120,7 +120,7 @@ TOPICS = {
 class Outputs:
     """Publishes one frame after the other, in the look that is asked for now.
 
-    What nobody subscribes to is neither computed nor published. `calibration` returns that of a
+    What nobody subscribes to is neither computed nor published. ``calibration`` returns that of a
     picture of the video, given a header and the sizes (width, height) of both, or None.
     """
 

@@ -33,7 +33,7 @@ class Parameter:
     live: bool = False  # changes while the node works
 
     def descriptor(self) -> ParameterDescriptor:
-        """Return what `ros2 param describe` shows."""
+        """Return what ``ros2 param describe`` shows."""
         descriptor = ParameterDescriptor(description=self.description)
         if self.choices:
             descriptor.additional_constraints = f"one of {', '.join(self.choices)}"

@@ -61,15 +61,15 @@ class _Decoded:
 class Pipeline:
     """Decodes every packet in order and segments its frame, away from the thread that pushes.
 
-    `sink` gets each packet's ticket back once, with what became of it, from the network's thread
+    ``sink`` gets each packet's ticket back once, with what became of it, from the network's thread
     and in the order of the frames; of packets dropped in a row those of the last MOST_TICKETS,
-    with the others counted. `wanted`, on the same thread, says what anybody wants of the next
-    frame; where it returns None, frames are decoded only. What `sink` raises is logged.
+    with the others counted. ``wanted``, on the same thread, says what anybody wants of the next
+    frame; where it returns None, frames are decoded only. What ``sink`` raises is logged.
 
-    With `max_latency_ms`, a frame that could not be labelled within that time of its packet's
+    With ``max_latency_ms``, a frame that could not be labelled within that time of its packet's
     arrival is skipped for the newest there is, which then takes one step: its motion is composed
-    with theirs. None never skips. What waits is bounded by Backlog; packets beyond `limit` are not
-    decoded.
+    with theirs. None never skips. What waits is bounded by Backlog; packets beyond ``limit`` are
+    not decoded.
 
     Without more packets, the last pictures of a stream with B-frames stay in the decoder.
     """
@@ -120,8 +120,8 @@ class Pipeline:
     def change(self, work: Callable[[], None], meanwhile: Callable[[], None]) -> None:
         """Do something between two frames, on the network's thread, and return when it is done.
 
-        `meanwhile` is called again and again until then, which takes as long as the frame in work.
-        What `work` raises is raised here. Not to be called once the pipeline has stopped.
+        ``meanwhile`` is called again and again until then, which takes as long as the frame in
+        work. What ``work`` raises is raised here. Not to be called once the pipeline has stopped.
         """
         change = _Change(work)
         self._changes.append(change)
@@ -251,7 +251,7 @@ class Pipeline:
             self._finish(number, reason)
 
     def _segment(self, frame: CodedFrame, work: _Decoded) -> None:
-        """Label or skip a frame that came out of the decoder with the packet of `work`."""
+        """Label or skip a frame that came out of the decoder with the packet of ``work``."""
         number = frame.pts
         ticket = None if number is None else self._pending.get(number)
         if number is None or ticket is None:  # of a packet that was given up

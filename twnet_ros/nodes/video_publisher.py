@@ -60,7 +60,7 @@ TABLE = (
 
 
 class VideoPublisher(Node):
-    """Plays one file; `play` runs outside the executor, which only takes statuses in."""
+    """Plays one file; ``play`` runs outside the executor, which only takes statuses in."""
 
     def __init__(self, parameter_overrides: Sequence[RosParameter] = ()) -> None:
         super().__init__("video_publisher", parameter_overrides=list(parameter_overrides))
@@ -79,7 +79,7 @@ class VideoPublisher(Node):
         self._publisher = self.create_publisher(CompressedImage, "video", QoSProfile(depth=100))
 
     def play(self) -> int:
-        """Publish the whole file, or for ever with `loop`, and return the number of packets."""
+        """Publish the whole file, or for ever with ``loop``, and return the number of packets."""
         self._wait_for_others()
         self._wait_for_clock()
         start = self.get_clock().now()
@@ -117,7 +117,7 @@ class VideoPublisher(Node):
             begin_ns = end_ns + self._period_ns
 
     def _ranks(self) -> list[int]:
-        """Return the place of each packet's picture in the order they are shown, for a `rate`."""
+        """Return the place of each picture in the order they are shown, for a ``rate``."""
         if not self._values["rate"]:
             return []
         _, packets = read_packets(self._values["file"])

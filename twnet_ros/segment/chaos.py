@@ -50,10 +50,9 @@ class _Original:
 def damage(
     packets: Sequence[tuple[bytes, bool]], rates: Mapping[str, float], seed: int
 ) -> list[Sent]:
-    """
-    Return packets (data, key) as a bad network would send them on, lost ones still in place.
+    """Return packets (data, key) as a bad network would send them on, lost ones still in place.
 
-    `rates` are the probabilities of `FAULTS` per packet: never to arrive; to arrive twice; to
+    ``rates`` are the probabilities of ``FAULTS`` per packet: never to arrive; to arrive twice; to
     change places with the next; to be cut anywhere; to have one bit inverted anywhere. The same
     seed damages the same packets in the same way.
     """
@@ -98,10 +97,9 @@ def run(
     precision: str = "auto",
     input_size: tuple[int, int] | None = None,
 ) -> dict[str, object]:
-    """
-    Send a video file through `damage` and the decoder, and account for every packet.
+    """Send a video file through ``damage`` and the decoder, and account for every packet.
 
-    A frame is published when the decoder hands it on as intact. With `labels` the network labels
+    A frame is published when the decoder hands it on as intact. With ``labels`` the network labels
     it, and its train ids are written there by the frame's number in the undamaged file, as
     ``twnet segment --labels`` names them; the settings are those of ``Segmenter.load``.
 
@@ -178,7 +176,7 @@ class _Account:
             self._faults.append(at)
 
     def frame(self, frame: CodedFrame, motion: bool) -> None:
-        """Take down a frame that came out; without `motion` its vectors are not compared."""
+        """Take down a frame that came out; without ``motion`` its vectors are not compared."""
         at = frame.pts
         if at is None:
             raise CodecError("expected the frame of a known packet, got one without pts")

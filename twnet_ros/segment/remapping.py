@@ -53,8 +53,8 @@ def read_remapping(remapping: str | os.PathLike[str], classes: Sequence[str]) ->
     """Read a file (a shipped one by its name) for a model of these classes, in train-id order.
 
     Besides what a class set has, the file holds, by target, the names of the classes that go
-    there, `{"sources": {"vehicle": ["car", "truck", …], …}}`, and those that are to be without a
-    label, `{"unlabelled": ["sky", …]}`. It may name classes that this model does not have.
+    there, ``{"sources": {"vehicle": ["car", "truck", …], …}}``, and those that are to be without a
+    label, ``{"unlabelled": ["sky", …]}``. It may name classes that this model does not have.
     SegmentError if one that it has is not named, or the file is not as described.
     """
     path = find_remapping(remapping)

@@ -18,7 +18,7 @@ SIZE = (96, 64)
 
 
 class Attributes(nn.Module):
-    """A network that applies its parts in `forward`, as most do."""
+    """A network that applies its parts in ``forward``, as most do."""
 
     def __init__(self, activate=torch.relu):
         super().__init__()

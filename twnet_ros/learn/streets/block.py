@@ -29,7 +29,7 @@ _CELL_M = 6.0
 
 
 class Block:
-    """Rows of one block: `rows` stand, `shadows` lie on the ground."""
+    """Rows of one block: ``rows`` stand, ``shadows`` lie on the ground."""
 
     def __init__(self, style: Style, seed: int, number: int) -> None:
         site = Site(style, seed, number)

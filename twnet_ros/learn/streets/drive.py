@@ -34,7 +34,7 @@ def _projected(groups: list[Array], view: tuple[Array, ...]) -> tuple[Array, int
 class Street:
     """An endless street of one seed, seen at one size.
 
-    `frame(index)` depends on (seed, size, index) only; the world on the seed only. The focal
+    ``frame(index)`` depends on (seed, size, index) only; the world on the seed only. The focal
     length is proportional to the width, 17 frames are a second.
     """
 
@@ -186,7 +186,7 @@ class Street:
         return self._ego_s(self._seconds(index))
 
     def _scene(self, seconds: float, s: float) -> tuple[list[Array], list[Array]]:
-        """Rows of all that stands or moves near `s`, and of all shadows on the ground."""
+        """Rows of all that stands or moves near ``s``, and of all shadows on the ground."""
         traffic = Traffic(self._style, self.seed, seconds, self._halt(seconds), s)
         if self._lead > 0:
             traffic.lead(self._ego_s(seconds + self._lead) + 7.0)

@@ -1,7 +1,7 @@
 """Surfaces as rows of numbers: planes, sticks and balls, which every object is made of.
 
 World coordinates in metres: x to the right, y up, z along the street. A plane is the
-parallelogram `O + u U + v V` with u, v in 0..1; a stick is a cylinder seen as the plane through
+parallelogram ``O + u U + v V`` with u, v in 0..1; a stick is a cylinder seen as the plane through
 its axis that faces the camera; a ball faces the camera too.
 """
 
@@ -133,7 +133,7 @@ class Mesh:
         contrast: float = 0.0,
         slot: int = 0,
     ) -> None:
-        """`taper`: how much of the radius is gone at the upper end, 0..1."""
+        """``taper``: how much of the radius is gone at the upper end, 0..1."""
         length = sum((b - a) ** 2 for a, b in zip(lower, upper, strict=True)) ** 0.5
         p0, p1 = (length / (2 * radius), taper) if shape == CAPSULE else (taper / 2, taper / 2)
         self._rows.append(

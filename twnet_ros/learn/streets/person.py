@@ -112,7 +112,7 @@ def add_walker(
     swing: float,
     outfit: Array,
 ) -> int:
-    """Append a person at (x, y, z) m facing `yaw`; phase in rad, swing 0 (standing) to 1."""
+    """Append a person at (x, y, z) m facing ``yaw``; phase in rad, swing 0 (standing) to 1."""
     k = outfit[0] / 1.75
     g = outfit[1] * k
     frame = (x, y, z, math.sin(yaw), math.cos(yaw))
@@ -222,7 +222,7 @@ def add_rider(
     crank: float,
     outfit: Array,
 ) -> int:
-    """Append a rider; `seat`, `reach` (hands ahead), `crank` (pedal radius) in m, `lean` rad."""
+    """Append a rider; ``seat``, ``reach`` (hands ahead), ``crank`` (radius) in m, ``lean`` rad."""
     frame = (x, y, z, math.sin(yaw), math.cos(yaw))
     label = m.L_RIDER
     sx, cx = math.sin(lean), math.cos(lean)

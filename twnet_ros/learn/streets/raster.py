@@ -1,7 +1,7 @@
 """Which surface a pixel shows: projection, exact spans and a depth buffer, in numba.
 
-For a plane `O + u U + v V` in camera coordinates (x right, y down, z forward) the matrix
-`[U V O]` inverted and applied to a pixel's ray (X, Y, 1) gives (u/z, v/z, 1/z), each linear in
+For a plane ``O + u U + v V`` in camera coordinates (x right, y down, z forward) the matrix
+``[U V O]`` inverted and applied to a pixel's ray (X, Y, 1) gives (u/z, v/z, 1/z), each linear in
 the pixel's position. So the span of a plane in a pixel row follows from five linear
 inequalities, nothing is clipped or approximated, and texture coordinates are perspective-correct.
 """
@@ -46,7 +46,7 @@ def place(
     paint: Array,
     second: Array,
 ) -> int:
-    """Append rows turned by `yaw` (rad, towards +x) and moved; returns the new count."""
+    """Append rows turned by ``yaw`` (rad, towards +x) and moved; returns the new count."""
     sin, cos = math.sin(yaw), math.cos(yaw)
     for i in range(rows.shape[0]):
         if count >= out.shape[0]:
@@ -86,7 +86,7 @@ def project(
     sunlight: Array,
     ambient: Array,
 ) -> int:
-    """Append the visible ones of `rows[:count]`, projected and lit, to `out`; new fill.
+    """Append the visible ones of ``rows[:count]``, projected and lit, to ``out``; new fill.
 
     camera: (focal px, centre x px, centre y px, width, height). sun: direction to the sun.
     """
@@ -320,7 +320,7 @@ def cast(
     noise: Array,
     lit: Array,
 ) -> None:
-    """Set `lit` to 0 where a shadow lies on visible ground (road, sidewalk, terrain)."""
+    """Set ``lit`` to 0 where a shadow lies on visible ground (road, sidewalk, terrain)."""
     width = depth.shape[1]
     for i in range(count):
         p = shadows[i]

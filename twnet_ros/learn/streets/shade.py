@@ -42,7 +42,7 @@ def _texel(
 
 @njit(cache=True, inline="always", error_model="numpy")
 def _band(distance: float, half: float, fp: float) -> float:
-    """Share of a footprint that lies within `half` of a line `distance` away."""
+    """Share of a footprint that lies within ``half`` of a line ``distance`` away."""
     high = min(half, distance + 0.5 * fp)
     low = max(-half, distance - 0.5 * fp)
     return max(0.0, high - low) / fp
@@ -56,7 +56,7 @@ def _hash(a: float, b: float, c: float) -> float:
 
 @njit(cache=True, inline="always", error_model="numpy")
 def _stripe(s: float, period: float, filled: float, fp: float) -> float:
-    """Antialiased share of a periodic stripe of length `filled`."""
+    """Antialiased share of a periodic stripe of length ``filled``."""
     phase = s - math.floor(s / period) * period
     d = min(abs(phase - 0.5 * filled), abs(phase - 0.5 * filled - period))
     if fp > period:

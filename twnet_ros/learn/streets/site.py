@@ -49,7 +49,7 @@ class Site:
         self.throw = -style.sun[[0, 2]] / max(0.2, style.sun[1])
 
     def at(self, s: float, t: float, y: float = 0.0) -> tuple[float, float, float]:
-        """World position; `s` m into the block, `t` m to the right of the centre line."""
+        """World position; ``s`` m into the block, ``t`` m to the right of the centre line."""
         curve, far = self.style.curve, self.start + s
         return curve.x(far) + t, curve.y(far) + y, far
 

@@ -38,7 +38,7 @@ class Curve:
     hills: Array
 
     def x(self, s: float) -> float:
-        """Lateral position in m at `s` m along the street."""
+        """Lateral position in m at ``s`` m along the street."""
         return float(_wave(self.sway, s))
 
     def y(self, s: float) -> float:

@@ -85,7 +85,7 @@ def _layers() -> list[Array]:
 def texture_stack() -> Array:
     """All layers and levels in one flat uint8 array; 128 is neutral, 43 steps a deviation.
 
-    Texel (x, y) of a level lies at `layer * LAYER_TEXELS + LEVEL_OFFSETS[level] + y * size + x`.
+    Texel (x, y) of a level lies at ``layer * LAYER_TEXELS + LEVEL_OFFSETS[level] + y * size + x``.
     """
     flat = []
     for layer in _layers():

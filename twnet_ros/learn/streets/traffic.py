@@ -55,7 +55,7 @@ def _actor(seed: int, convoy: int, number: int) -> Actor:
 
 
 class Traffic:
-    """Everything that moves at one moment near one place; fills `rows[:count]`.
+    """Everything that moves at one moment near one place; fills ``rows[:count]``.
 
     seconds: time since the street began. halt: seconds since the middle of the nearest halt of
     the ego car at a junction. s: its place along the street in m.
@@ -133,7 +133,7 @@ class Traffic:
             self._ride(kind < 0.97, s, t, turn, actor)
 
     def lead(self, s: float) -> None:
-        """Add the vehicle that drives ahead of the ego car, its rear end at `s`."""
+        """Add the vehicle that drives ahead of the ego car, its rear end at ``s``."""
         actor = _actor(self._seed, _LEADER, 0)
         half = 2.3 if actor.kind < 0.7 else 4.3 if actor.kind < 0.8 else 5.8
         self._mixed(s + half, self._style.lane_centre(self._style.own_lane), 0.0, actor)

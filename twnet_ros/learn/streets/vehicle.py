@@ -209,7 +209,7 @@ def _windows(
 
 
 def _van(length: float, width: float, height: float, cargo: bool) -> Array:
-    """Truck: a cab with a box body behind it (`cargo`), or an open bed with a load."""
+    """Truck: a cab with a box body behind it (``cargo``), or an open bed with a load."""
     mesh, label = Mesh(), m.L_TRUCK
     half, front, back = width / 2, length / 2, -length / 2
     cab = front - 2.0

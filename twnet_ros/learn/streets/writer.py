@@ -12,7 +12,7 @@ from twnet_ros.segment.picture import write_png
 def write_street(
     out_dir: str | os.PathLike[str], frames: int, width: int, height: int, seed: int
 ) -> None:
-    """Render `frames` frames of a seed into `out_dir`/frames (RGB) and /labels (train ids)."""
+    """Render ``frames`` frames of a seed into ``out_dir``/frames (RGB) and /labels (train ids)."""
     if not isinstance(frames, int) or frames < 1:
         raise ValueError(f"frames: expected an integer >= 1, got {frames!r}")
     street = Street(seed, width, height)

@@ -19,7 +19,7 @@ from twnet_ros.net import Config, TWNet, load_checkpoint, load_pretrained, publi
 from twnet_ros.segment.device import find_device
 from twnet_ros.segment.network import find_model
 
-CHOICE = 101  # seed of the clips that checkpoints are chosen by: not those of `twnet evaluate`
+CHOICE = 101  # seed of the clips that checkpoints are chosen by: not those of ``twnet evaluate``
 
 
 def step_one(
