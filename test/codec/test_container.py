@@ -52,6 +52,24 @@ def test_info(clip):
     packets.close()
 
 
+def test_a_title_in_latin_1_is_no_fault(pan, tmp_path):
+    path = tmp_path / "dashcam.avi"
+    write_clip(path, pan(2), codec="mpeg4")
+    with av.open(str(path)) as plain, av.open(str(tmp_path / "titled.avi"), "w") as titled:
+        titled.metadata["title"] = "Koeln"
+        stream = titled.add_stream_from_template(plain.streams.video[0])
+        for packet in plain.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                titled.mux(packet)
+    data = (tmp_path / "titled.avi").read_bytes()
+    assert b"Koeln" in data
+    path.write_bytes(data.replace(b"Koeln", "Köln ".encode("latin-1")))
+    info, packets = read_packets(path)
+    assert info.codec == "mpeg4"
+    assert len(list(packets)) == 2
+
+
 def test_packets_hold_the_files_own_data(clip):
     codec, path = clip
     _, packets = read_packets(path)

@@ -48,8 +48,10 @@ class Av1Sequence:
     def __init__(self) -> None:
         self._data = b""
         self._header: SequenceHeader | None = None
-        self._traits = Traits(motion=False)
-        self._pixels = 0
+        self.traits = Traits(motion=False)  # of the last packet's picture
+        # Of the last packet's key pictures, or of those before; 0 before any. A sequence header
+        # may well allow far larger ones than there are.
+        self.pixels = 0
         self._apart = False  # hidden pictures come in packets of their own
         self._predicts = False  # not all pictures are key pictures
         self._expect_nothing()
@@ -61,19 +63,6 @@ class Av1Sequence:
         if self._header is None or (self._follows and not self._apart):
             return without
         return f"{without}, and lost packets may not show"
-
-    @property
-    def traits(self) -> Traits:
-        """What is known of the last packet's picture."""
-        return self._traits
-
-    @property
-    def pixels(self) -> int:
-        """Size of the last packet's key pictures, or of those before; 0 before any.
-
-        A sequence header may well allow far larger ones than there are.
-        """
-        return self._pixels
 
     def forget(self) -> None:
         """Expect nothing of the next picture; the sequence header stays."""
@@ -97,7 +86,7 @@ class Av1Sequence:
         CodecError for a packet or a frame's header that is not whole.
         """
         repeated, self._data = data == self._data, data
-        self._traits = Traits(whole=inspect_packet("av1", data).key, motion=False)
+        self.traits = Traits(whole=inspect_packet("av1", data).key, motion=False)
         found: list[Discontinuity] = []
         slots = list(self._slots)
         complete: bool | None = None  # the first frame names what all slots hold
@@ -117,7 +106,7 @@ class Av1Sequence:
                 gap = self._next(frame, slots, repeated, complete, 1 << self._bits)
                 if gap is not None:
                     found.append(gap)
-        self._pixels = pixels or self._pixels
+        self.pixels = pixels or self.pixels
         self._apart = self._apart or (complete is not None and not shown)
         gap = worst(found, shown)
         if gap is None or not (gap.breaks or gap.superfluous):
@@ -196,7 +185,7 @@ class Av1Sequence:
         slots[:] = [shown if kept.key or one is kept else one for one in slots]
         if not kept.key or (gap is not None and gap.superfluous):
             return gap
-        self._traits = Traits(whole=True, motion=False)
+        self.traits = Traits(whole=True, motion=False)
         return None if gap is None else replace(gap, breaks=False)
 
     def _step(self, hint: int, repeated: bool, values: int) -> Discontinuity | None:

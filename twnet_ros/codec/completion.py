@@ -11,7 +11,7 @@ from twnet_ros.codec.packet import Packet
 
 
 class RawPacket(NamedTuple):
-    """One access unit with start codes, as a file or a bag holds it."""
+    """One access unit, as a file or a bag holds it."""
 
     data: bytes
     pts_ns: int  # presentation time

@@ -111,7 +111,8 @@ def _open(path: Path) -> tuple[InputContainer, VideoStream, CodecName]:
         fault = "is a folder" if path.is_dir() else "does not exist"
         raise CodecError(f"expected a video file, got {path}, which {fault}")
     try:
-        container = av.open(str(path), "r")
+        # A title in another encoding than UTF-8 is none of a decoder's business.
+        container = av.open(str(path), "r", metadata_errors="replace")
     except av.FFmpegError as error:
         raise CodecError(f"expected a video file, got {path}: {error.strerror}") from error
     stream = container.streams.best("video")

@@ -13,7 +13,7 @@ from twnet_ros.codec.limit import MOST_PIXELS, Limit
 
 
 def open_context(codec: CodecName, limit: Limit) -> VideoCodecContext:
-    """Return a decoder that gives each frame at once, with its vectors, and conceals nothing."""
+    """Return a decoder that gives each frame at once, with its vectors, and says what is wrong."""
     # FFmpeg's own AV1 decoder only drives hardware.
     name = "libdav1d" if codec == "av1" else codec
     context = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
@@ -24,7 +24,7 @@ def open_context(codec: CodecName, limit: Limit) -> VideoCodecContext:
         "err_detect": "explode+aggressive" + ("+crccheck" if codec == "hevc" else ""),
         # It counts a width in its own alignment; where headers are read here, that is not needed.
         "max_pixels": str(MOST_PIXELS if codec in ("h264", "mpeg4") else limit.pixels),
-        "ec": "favor_inter",  # the quickest: what had to be concealed is refused
+        "ec": "favor_inter",  # the quickest: what had to be concealed is never called intact
     }
     # Otherwise a picture cropped at the left comes with columns that are not to be shown.
     context.flags |= Flags.unaligned

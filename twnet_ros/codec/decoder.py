@@ -18,7 +18,7 @@ from twnet_ros.codec.limit import NO_FURTHER_LIMIT, Limit
 from twnet_ros.codec.motion import read_motion
 from twnet_ros.codec.picture import Picture, PictureDecoder
 from twnet_ros.codec.plane import color_matrix, is_full_range, read_planes
-from twnet_ros.codec.sequence import PacketSequence, sequence_of
+from twnet_ros.codec.sequence import sequence_of
 
 WAITING = "waiting for a key frame"
 
@@ -69,21 +69,22 @@ class StreamDecoder:
         self._keep_broken = keep_broken
         self._limit = limit
         self._index = 0
-        self._pictures: PictureDecoder
-        self._sequence: PacketSequence
-        self._fault: str
-        self._follows: bool  # nothing was lost since the last frame came out
+        self._pictures = PictureDecoder(self._codec, self._limit)
+        self._sequence = sequence_of(self._codec)
+        self._fault = WAITING
+        self._follows = False  # nothing was lost since the last frame came out
         self._notice, self._left_out = "", False
-        self._configured: bool  # the decoder has seen an SPS or a video object layer
-        self._headers: bytes  # headers that wait for the next picture
-        self._known_headers: bytes  # those of the last key picture, b'' after a fault
-        self._size: tuple[int, int] | None
+        self._configured = codec == "vp9"  # headers have come; VP9 has none
+        self._headers = b""  # that wait for the next picture
+        self._known_headers = b""  # those of the last key picture, b'' after a fault
+        self._size: tuple[int, int] | None = None
         self._reformatter = VideoReformatter()
-        self._stale: bool  # FFmpeg holds pictures from before a fault
-        self._begun: bool  # an intact frame came since the stream began, or was lost from outside
-        self._rescued: list[CodedFrame]  # from before a packet that could not be decoded
-        self._damaged: int | None  # the first packet whose picture FFmpeg had to conceal
-        self.reset()
+        self._stale = False  # FFmpeg holds pictures from before a fault
+        self._begun = (
+            False  # an intact frame came since the stream began, or was lost from outside
+        )
+        self._rescued: list[CodedFrame] = []  # from before a packet that could not be decoded
+        self._damaged: int | None = None  # the first packet whose picture FFmpeg had to conceal
 
     @property
     def codec(self) -> CodecName:
@@ -225,20 +226,6 @@ class StreamDecoder:
         """
         self._damaged = None
         self._fail(reason, self._rescued, self._pictures.count, time.perf_counter())
-
-    def reset(self) -> None:
-        """Forget the stream, its headers included, and wait for its next key frame."""
-        self._pictures = PictureDecoder(self._codec, self._limit)
-        self._sequence = sequence_of(self._codec)
-        self._fault, self._follows = WAITING, False
-        self._configured = self._codec == "vp9"  # which has no headers
-        self._headers = b""
-        self._known_headers = b""
-        self._size = None
-        self._stale = False
-        self._begun = False
-        self._rescued = []
-        self._damaged = None
 
     def _fail(self, reason: str, frames: list[CodedFrame], sent: int, started: float) -> None:
         """Break the chain; ``frames``, and what FFmpeg had of ``sent`` packets, come out next."""

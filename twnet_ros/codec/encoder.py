@@ -27,6 +27,7 @@ _H264_CRF = 20.0
 _MPEG4_TOLERANCE = 4_000_000  # bits; FFmpeg's default, which PyAV narrows for files only
 _MPEG4_LONGEST_GOP = 600  # FFmpeg shortens longer ones
 _MPEG4_FINEST_CLOCK = 65535  # vop_time_increment_resolution has 16 bits (6.3.3)
+_NTSC = 1001  # the denominator of its rates; of high ones MPEG-4's clock leaves less
 _SMPTE170M = 6  # BT.601 matrix, in an H.264 VUI
 _LIMITED_RANGE = 1
 
@@ -172,11 +173,10 @@ def _check(
     if gop < 1 or (codec == "mpeg4" and gop > _MPEG4_LONGEST_GOP):
         longest = f" up to {_MPEG4_LONGEST_GOP}" if codec == "mpeg4" else ""
         raise CodecError(f"expected a gop from 1{longest}, got {gop}")
-    if not 0 < fps < float("inf"):
-        raise CodecError(f"expected a positive frame rate, got {fps}")
-    rate = Fraction(fps).limit_denominator(1001)
-    if not 0 < rate.numerator <= _MPEG4_FINEST_CLOCK:
-        raise CodecError(f"expected a frame rate of at most {_MPEG4_FINEST_CLOCK} / n, got {fps}")
+    if not 1 / _NTSC <= fps <= _MPEG4_FINEST_CLOCK:
+        raise CodecError(
+            f"expected a frame rate from 1/{_NTSC} to {_MPEG4_FINEST_CLOCK}, got {fps}"
+        )
     if bitrate is not None and crf is not None:
         raise CodecError(f"expected one of bitrate and crf, got {bitrate} and {crf}")
     if bitrate is not None and not 1 <= bitrate < 2**31:
@@ -185,7 +185,7 @@ def _check(
         raise CodecError(f"expected a bitrate for 'mpeg4', got crf {crf}, which only 'h264' has")
     if crf is not None and not 0 < crf <= 51:
         raise CodecError(f"expected a crf above 0 and up to 51, got {crf}")
-    return rate
+    return Fraction(fps).limit_denominator(min(_NTSC, int(_MPEG4_FINEST_CLOCK / fps)))
 
 
 def _configure(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from twnet_ros.codec.bit import BitReader
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.frame import FrameKind
-from twnet_ros.codec.h264_parameter import Parameters, Sequence, unescape
+from twnet_ros.codec.h264_parameter import PictureParameterSet, SequenceParameterSet, unescape
 
 SLICES = frozenset({1, 2, 5})  # nal_unit_type: non-IDR, data partition A, IDR
 PARTITION = 2
@@ -44,7 +44,7 @@ class Picture:
     named: int | None = field(compare=False)
     weighted: bool = field(compare=False)  # some prediction has weights of its own
 
-    def is_shown_before(self, other: Picture, sequence: Sequence) -> bool:
+    def is_shown_before(self, other: Picture, sequence: SequenceParameterSet) -> bool:
         """Compare the order counts of pictures that are near each other; of type 0 only."""
         values = 1 << sequence.order_bits
         return (self.order - other.order) % values >= values // 2
@@ -81,7 +81,9 @@ def read_parameters_id(unit: bytes) -> int:
     return bits.unsigned()
 
 
-def read_slice(unit: bytes, sequence: Sequence, parameters: Parameters) -> Picture:
+def read_slice(
+    unit: bytes, sequence: SequenceParameterSet, parameters: PictureParameterSet
+) -> Picture:
     """Read a slice header (7.3.3) as far as its references; ``unit`` is the whole NAL unit.
 
     CodecError for a slice that FFmpeg would decode wrongly: SP and SI ones.
@@ -138,7 +140,7 @@ def read_slice(unit: bytes, sequence: Sequence, parameters: Parameters) -> Pictu
     )
 
 
-def _read_counts(bits: BitReader, two: bool, parameters: Parameters) -> list[int]:
+def _read_counts(bits: BitReader, two: bool, parameters: PictureParameterSet) -> list[int]:
     """Read on from direct_spatial_mv_pred_flag; return the active references of each list."""
     if two:
         bits.flag()
@@ -155,7 +157,7 @@ def _read_names(bits: BitReader) -> list[tuple[int, int]]:
     return names
 
 
-def _frame_num_of(name: tuple[int, int], frame_num: int, sequence: Sequence) -> int:
+def _frame_num_of(name: tuple[int, int], frame_num: int, sequence: SequenceParameterSet) -> int:
     """Return which picture a list's first name means (8.2.4.3.1), -1 for a long-term one."""
     command, value = name
     if command not in (_SUBTRACTED, _ADDED):
@@ -164,7 +166,7 @@ def _frame_num_of(name: tuple[int, int], frame_num: int, sequence: Sequence) -> 
     return (frame_num + step) % (1 << sequence.frame_num_bits)
 
 
-def _read_weighted(bits: BitReader, counts: list[int], sequence: Sequence) -> bool:
+def _read_weighted(bits: BitReader, counts: list[int], sequence: SequenceParameterSet) -> bool:
     """Read pred_weight_table (7.3.3.2); tell whether any weight is not the default."""
     bits.unsigned()
     if sequence.colored:

@@ -23,7 +23,7 @@ _MOST_BUFFERS = 32  # cpb_cnt_minus1 + 1 (E.2.2)
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence:
+class SequenceParameterSet:
     """A sequence parameter set: how its pictures are numbered and what they may be."""
 
     id: int
@@ -44,7 +44,7 @@ class Sequence:
 
 
 @dataclass(frozen=True, slots=True)
-class Parameters:
+class PictureParameterSet:
     """A picture parameter set, as far as slice headers depend on it."""
 
     id: int
@@ -61,7 +61,7 @@ def unescape(data: bytes) -> bytes:
     return data.replace(b"\x00\x00\x03", b"\x00\x00")
 
 
-def read_sps(unit: bytes) -> Sequence:
+def read_sps(unit: bytes) -> SequenceParameterSet:
     """Read a sequence parameter set (7.3.2.1.1) from the byte after its NAL unit header."""
     bits = BitReader(unescape(unit))
     profile = bits.read(8)
@@ -115,7 +115,7 @@ def read_sps(unit: bytes) -> Sequence:
     reordered = _read_reordered(bits) if bits.flag() else MOST_REORDERED
     if profile == _BASELINE or order_type == 2:
         reordered = 0
-    return Sequence(
+    return SequenceParameterSet(
         number,
         separate,
         chroma != _MONOCHROME,
@@ -134,7 +134,7 @@ def read_sps(unit: bytes) -> Sequence:
     )
 
 
-def read_pps(unit: bytes) -> Parameters:
+def read_pps(unit: bytes) -> PictureParameterSet:
     """Read a picture parameter set (7.3.2.2) from the byte after its NAL unit header."""
     bits = BitReader(unescape(unit))
     number, sequence = bits.unsigned(), bits.unsigned()
@@ -143,14 +143,16 @@ def read_pps(unit: bytes) -> Parameters:
     groups = bits.unsigned() + 1
     if groups > 1:
         reason = f"expected one slice group, got {groups} (flexible macroblock ordering)"
-        return Parameters(number, sequence, frame_deltas, (1, 1), (False, False), False, reason)
+        return PictureParameterSet(
+            number, sequence, frame_deltas, (1, 1), (False, False), False, reason
+        )
     active = bits.unsigned() + 1, bits.unsigned() + 1
     weighted_p, weighted_b = bits.flag(), bits.read(2)
     bits.signed(), bits.signed(), bits.signed()  # quantiser
     bits.read(2)  # deblocking control, constrained intra prediction
     redundant = bits.flag()
     weighted = weighted_p, weighted_b == _EXPLICIT_WEIGHTS
-    return Parameters(number, sequence, frame_deltas, active, weighted, redundant, "")
+    return PictureParameterSet(number, sequence, frame_deltas, active, weighted, redundant, "")
 
 
 def _skip_scaling_list(bits: BitReader, size: int) -> None:

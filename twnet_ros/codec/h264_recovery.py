@@ -5,7 +5,7 @@ from __future__ import annotations
 from twnet_ros.codec.bitstream import units
 from twnet_ros.codec.frame import FrameKind
 from twnet_ros.codec.h264 import SLICES, Picture
-from twnet_ros.codec.h264_parameter import Sequence
+from twnet_ros.codec.h264_parameter import SequenceParameterSet
 
 # SEI with a recovery point (D.1.8): recovery_frame_cnt 0, exact_match_flag 1.
 _COMPLETE = b"\x00\x00\x01\x06\x06\x01\xc4\x80"
@@ -39,7 +39,7 @@ class Recovery:
         self._broken = True
         self._end = self._resumed = None
 
-    def add(self, picture: Picture, sequence: Sequence, announced: int | None) -> bool:
+    def add(self, picture: Picture, sequence: SequenceParameterSet, announced: int | None) -> bool:
         """Take the next picture in; tell whether it is whole.
 
         ``announced`` is the recovery_frame_cnt that came with it.
@@ -58,7 +58,7 @@ class Recovery:
             self._resumed = None
         return not self._broken
 
-    def wants(self, picture: Picture, sequence: Sequence) -> bool:
+    def wants(self, picture: Picture, sequence: SequenceParameterSet) -> bool:
         """Tell whether a picture is of use.
 
         Those shown before the I picture that ended the fault may need what was before it.
@@ -71,7 +71,9 @@ class Recovery:
             or not picture.is_shown_before(resumed, sequence)
         )
 
-    def _completes(self, picture: Picture, sequence: Sequence, announced: int | None) -> bool:
+    def _completes(
+        self, picture: Picture, sequence: SequenceParameterSet, announced: int | None
+    ) -> bool:
         values = 1 << sequence.frame_num_bits
         if announced is not None:
             end = (picture.frame_num + announced) % values

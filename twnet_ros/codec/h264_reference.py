@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twnet_ros.codec.frame import FrameKind
 from twnet_ros.codec.h264 import Picture
-from twnet_ros.codec.h264_parameter import Sequence
+from twnet_ros.codec.h264_parameter import SequenceParameterSet
 
 
 class References:
@@ -47,7 +47,7 @@ class References:
         }
         return "; ".join(text for text, met in texts.items() if met)
 
-    def add(self, picture: Picture, sequence: Sequence) -> bool:
+    def add(self, picture: Picture, sequence: SequenceParameterSet) -> bool:
         """Take a picture in, by each of its slices; tell whether its vectors can be used."""
         inter = picture.kind is not FrameKind.I
         interlaced = picture.is_field or sequence.adaptive_fields
@@ -67,14 +67,14 @@ class References:
             self._several = self._several or (usable and picture.active > 1)
         return usable
 
-    def is_newest(self, picture: Picture, sequence: Sequence) -> bool:
+    def is_newest(self, picture: Picture, sequence: SequenceParameterSet) -> bool:
         """Tell whether a picture is shown after all others so far, as far as that can be told."""
         if not self._anchors or sequence.order_type == 1:
             return False
         # With type 2 pictures are shown in the order of decoding (8.2.1.3).
         return sequence.order_type == 2 or not picture.is_shown_before(self._anchors[-1], sequence)
 
-    def end(self, picture: Picture, sequence: Sequence) -> None:
+    def end(self, picture: Picture, sequence: SequenceParameterSet) -> None:
         """Close a picture: those that follow may refer to it."""
         if picture.reference:
             self._newest = picture.frame_num
@@ -96,7 +96,7 @@ class References:
         self._newest = None
         self._between = False
 
-    def _points_to_anchors(self, picture: Picture, sequence: Sequence) -> bool:
+    def _points_to_anchors(self, picture: Picture, sequence: SequenceParameterSet) -> bool:
         if not self._anchors:
             return False
         past = self._anchors[-1]

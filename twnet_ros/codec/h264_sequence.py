@@ -27,8 +27,8 @@ from twnet_ros.codec.h264 import (
 from twnet_ros.codec.h264_parameter import (
     MOST_REORDERED,
     PARAMETER_SET_BYTES,
-    Parameters,
-    Sequence,
+    PictureParameterSet,
+    SequenceParameterSet,
     read_pps,
     read_sps,
 )
@@ -42,7 +42,7 @@ class _Coded:
     """The slices of one picture."""
 
     slices: list[Picture]
-    sequence: Sequence
+    sequence: SequenceParameterSet
 
     @property
     def picture(self) -> Picture:
@@ -72,8 +72,8 @@ class H264Sequence:
     """
 
     def __init__(self) -> None:
-        self._sequences: dict[int, Sequence] = {}
-        self._parameters: dict[int, Parameters] = {}
+        self._sequences: dict[int, SequenceParameterSet] = {}
+        self._parameters: dict[int, PictureParameterSet] = {}
         self._data = b""
         self._last: Picture | None = None
         self._reference: int | None = None  # frame_num of the last reference picture
@@ -82,23 +82,13 @@ class H264Sequence:
         self._order = _Order()
         self._recovery = Recovery()
         self._references = References()
-        self._traits = Traits(motion=False)
-        self._pixels = 0
+        self.traits = Traits(motion=False)  # of the last packet's picture
+        self.pixels = 0  # of the last picture, by its parameter sets; 0 before any
 
     @property
     def caveat(self) -> str:
         """What of the stream is approximate or costs more, as text for a person, or ''."""
         return self._references.caveat
-
-    @property
-    def traits(self) -> Traits:
-        """What is known of the last packet's picture."""
-        return self._traits
-
-    @property
-    def pixels(self) -> int:
-        """Size of the last picture, by the parameter sets that it refers to; 0 before any."""
-        return self._pixels
 
     def forget(self) -> None:
         """Expect nothing of the next picture; parameter sets stay."""
@@ -118,7 +108,7 @@ class H264Sequence:
         """
         repeated = data == self._data
         self._data = data
-        self._traits = Traits(motion=False)
+        self.traits = Traits(motion=False)
         sets = slices = messages = 0
         announced: int | None = None
         pictures: list[_Coded] = []
@@ -141,7 +131,7 @@ class H264Sequence:
                 self._keep_slice(_unit(data, start, SLICE_HEADER_BYTES), pictures, slices)
         taken = [self._take(coded, announced, repeated) for coded in pictures]
         if taken:  # FFmpeg decodes one frame of a packet
-            self._traits = Traits(
+            self.traits = Traits(
                 kind=_most_predicted(traits.kind or FrameKind.I for _, traits in taken),
                 whole=all(traits.whole for _, traits in taken),
                 motion=len(taken) == 1 and taken[0][1].motion,
@@ -185,7 +175,7 @@ class H264Sequence:
             unsupported = "expected whole slices, got data partitions (Extended profile)"
         if unsupported:
             raise CodecError(unsupported)
-        self._pixels = 256 * sequence.macroblocks
+        self.pixels = 256 * sequence.macroblocks
         picture = read_slice(unit, sequence, parameters)
         if pictures and picture == pictures[-1].slices[0]:
             pictures[-1].slices.append(picture)
@@ -216,7 +206,9 @@ class H264Sequence:
         self._references.end(picture, sequence)
         return gap, Traits(picture.kind, whole, all(usable))
 
-    def _next(self, picture: Picture, sequence: Sequence, repeated: bool) -> Discontinuity | None:
+    def _next(
+        self, picture: Picture, sequence: SequenceParameterSet, repeated: bool
+    ) -> Discontinuity | None:
         last, reference = self._last, self._reference
         self._last = picture
         second = last is not None and _is_second_field(last, picture)
@@ -280,7 +272,7 @@ class H264Sequence:
                     return Discontinuity(f"{reason}, which refers to it", breaks=True)
         return None
 
-    def _anchor(self, picture: Picture, sequence: Sequence) -> None:
+    def _anchor(self, picture: Picture, sequence: SequenceParameterSet) -> None:
         """Go on from a picture whose predecessors are not known."""
         values = 1 << sequence.frame_num_bits
         self._reference = (picture.frame_num - (not picture.reference)) % values
@@ -312,7 +304,7 @@ class _Order:
         self._recent.clear()
         self._recent.append(self._base)
 
-    def add(self, picture: Picture, sequence: Sequence) -> str:
+    def add(self, picture: Picture, sequence: SequenceParameterSet) -> str:
         """Take the next picture in; return why it does not follow, '' if it may."""
         if sequence.order_type != 0 or picture.is_field:
             self.stop()

@@ -25,6 +25,7 @@ class Mpeg4Sequence:
     """
 
     def __init__(self) -> None:
+        self.traits = Traits()  # of any picture: FFmpeg knows all
         self._data = b""
         self._layer: Layer | None = None
         self._cadence = Cadence()
@@ -47,11 +48,6 @@ class Mpeg4Sequence:
         if self._between:
             found.append("B pictures: they come without motion vectors")
         return "; ".join(found)
-
-    @property
-    def traits(self) -> Traits:
-        """What is known of the last picture; here FFmpeg knows all."""
-        return Traits()
 
     @property
     def pixels(self) -> int:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One self-contained access unit: Annex B (H.264) or with start codes (MPEG-4 part 2).
+    """One self-contained access unit, with start codes where its codec has them.
 
-    A key packet carries its headers (SPS and PPS, or the video object layer) in band.
+    A key packet carries its headers (parameter sets, the video object layer) in band.
     """
 
     data: bytes

@@ -18,7 +18,8 @@ class VectorlessSequence:
     def __init__(self, codec: CodecName) -> None:
         self._codec = codec
         self._data = b""
-        self._traits = Traits(motion=False)
+        self.traits = Traits(motion=False)  # of the last packet's picture
+        self.pixels = 0  # their size is left to the decoders, too
 
     @property
     def caveat(self) -> str:
@@ -27,16 +28,6 @@ class VectorlessSequence:
         hidden = "damage" if self._codec == "hevc" else "lost and damaged packets"
         return f"{without}, and {hidden} may not show"
 
-    @property
-    def traits(self) -> Traits:
-        """What is known of the last packet's picture."""
-        return self._traits
-
-    @property
-    def pixels(self) -> int:
-        """0: the size of the pictures is left to the decoder, too."""
-        return 0
-
     def forget(self) -> None:
         """Expect nothing of the next picture."""
         self._data = b""
@@ -44,7 +35,7 @@ class VectorlessSequence:
     def follow(self, data: bytes) -> Discontinuity | None:
         """Take in a packet, headers included; None unless it repeats the one before."""
         repeated, self._data = data == self._data, data
-        self._traits = Traits(whole=inspect_packet(self._codec, data).key, motion=False)
+        self.traits = Traits(whole=inspect_packet(self._codec, data).key, motion=False)
         # Two still pictures of VP9 may well be the same bytes.
         if repeated and self._codec == "hevc":
             return Discontinuity("repeated packet: expected another picture", superfluous=True)
