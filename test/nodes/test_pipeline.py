@@ -580,7 +580,9 @@ def test_what_waits_for_a_change_goes_on_with_something_else(
     pipeline = start()
     push_all(pipeline, mpeg4_packets)
     entered.wait()
-    pipeline.change(lambda: changed.append(len(fake_segmenter.stepped)), gate.set)
+    done = pipeline.change(lambda: changed.append(len(fake_segmenter.stepped)))
+    gate.set()
+    done.result(60)
     assert changed == [1]  # before those that are decoded
     assert len(sink.take(len(mpeg4_packets))) == len(mpeg4_packets)
 

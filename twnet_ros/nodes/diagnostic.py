@@ -138,7 +138,7 @@ class Diagnostics:
     def use(self, values: dict[str, Any]) -> None:
         """Go on with these parameters."""
         period_s, stale_s = values["diagnostic_period"], values["diagnostic_stale_s"]
-        self._latency_bound_ms = values["max_latency_ms"] if values["skip"] else None
+        self._latency_bound_ms = latency_bound_ms(values)
         self._limits = Limits(
             stale_s=stale_s,
             min_rate_hz=values["diagnostic_min_rate_hz"],
@@ -204,3 +204,9 @@ def resident_bytes() -> int:
     """Return how much memory this process has in RAM, as proc(5) has it in statm."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGESIZE")
+
+
+def latency_bound_ms(values: dict[str, Any]) -> float | None:
+    """Return the time within which frames are labelled or skipped; None: none is skipped."""
+    bound: float = values["max_latency_ms"]
+    return bound if values["skip"] else None

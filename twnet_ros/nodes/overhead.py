@@ -20,8 +20,7 @@ def node_overhead(
     ``rate`` is in packets a second: one at which no packet waits for another. ValueError for a
     video with B-frames, whose labels wait for later packets.
     """
-    info, packets = read_packets(clip)
-    packets.close()
+    info, _ = read_packets(clip)
     if info.reorders:
         raise ValueError(f"{clip}: expected a video without B-frames, whose labels wait")
     settings = {"device": device, "precision": precision}

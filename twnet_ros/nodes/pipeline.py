@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -21,7 +22,6 @@ from twnet_ros.segment import Segmentation, Segmenter, Wish
 DECODED_LIMIT = 2
 # Packets whose pictures the decoder may hold back: 16 B-frames, and the anchors around them.
 PENDING_LIMIT = 18
-TAKE_S = 0.005  # between looks for video while the thread that pushes it waits for a change
 
 NOBODY = "nobody subscribes to what is made of the labels"
 NO_PICTURE = "no picture came out of this packet"
@@ -30,21 +30,6 @@ SKIPPED = "skipped for a newer frame, to keep within max_latency_ms"
 
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
-
-
-class _Change:
-    """Something to do between two frames, on the network's thread."""
-
-    def __init__(self, work: Callable[[], None]) -> None:
-        self.work, self.done = work, threading.Event()
-        self.error: Exception | None = None
-
-    def make(self) -> None:
-        try:
-            self.work()
-        except Exception as error:
-            self.error = error
-        self.done.set()
 
 
 @dataclass(slots=True)
@@ -89,8 +74,9 @@ class Pipeline:
         self._limit = limit
         self.max_latency_ms = max_latency_ms
         self._backlog = Backlog(queue_size)
-        self._decoded: queue.Queue[_Decoded | _Change | None] = queue.Queue(DECODED_LIMIT)
-        self._changes: deque[_Change] = deque()  # to be made before the next frame
+        self._decoded: queue.Queue[_Decoded | Future[None] | None] = queue.Queue(DECODED_LIMIT)
+        # To be made before the next frame.
+        self._changes: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self._pending: dict[int, Ticket] = {}
         self._notice = ""  # what packets since the last I or P frame told about those before
         self._behind = False  # newer frames have waited since one was late
@@ -117,20 +103,16 @@ class Pipeline:
         """Note that packets of the stream were lost before the next one."""
         self._backlog.lose(reason)
 
-    def change(self, work: Callable[[], None], meanwhile: Callable[[], None]) -> None:
-        """Do something between two frames, on the network's thread, and return when it is done.
+    def change(self, work: Callable[[], None]) -> "Future[None]":
+        """Have something done between two frames, on the network's thread.
 
-        ``meanwhile`` is called again and again until then, which takes as long as the frame in
-        work. What ``work`` raises is raised here. Not to be called once the pipeline has stopped.
+        That takes as long as the frame in work. Not to be called once the pipeline has stopped.
         """
-        change = _Change(work)
-        self._changes.append(change)
+        done: Future[None] = Future()
+        self._changes.append((work, done))
         with suppress(queue.Full):
-            self._decoded.put_nowait(change)  # to wake the thread, should it wait for a frame
-        while not change.done.wait(TAKE_S):
-            meanwhile()
-        if change.error:
-            raise change.error
+            self._decoded.put_nowait(done)  # to wake the thread, should it wait for a frame
+        return done
 
     def use(self, segmenter: Segmenter) -> None:
         """Go on with another engine, which begins with a key step; called through ``change``.
@@ -202,10 +184,8 @@ class Pipeline:
     def _segment_all(self) -> None:
         while (work := self._decoded.get()) is not None:
             while self._changes:
-                self._changes.popleft().make()
-            if isinstance(work, _Change):
-                continue
-            if self._backlog.closed:
+                _make(*self._changes.popleft())
+            if isinstance(work, Future) or self._backlog.closed:
                 continue
             try:
                 self._segment_work(work)
@@ -345,6 +325,14 @@ class Pipeline:
         ticket.packets_dropped = self._packets_dropped
         ticket.frames_skipped = self._frames_skipped
         self._sink(ticket)
+
+
+def _make(change: Callable[[], None], done: "Future[None]") -> None:
+    try:
+        change()
+        done.set_result(None)
+    except Exception as error:
+        done.set_exception(error)
 
 
 def _sends_key_picture(decoder: StreamDecoder, data: bytes) -> bool:

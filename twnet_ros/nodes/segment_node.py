@@ -6,9 +6,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 import rclpy
 from rclpy.exceptions import ParameterException
@@ -25,13 +25,13 @@ from twnet_ros.nodes.camera_info import CameraInfoIntake, Size
 from twnet_ros.nodes.context import is_up
 from twnet_ros.nodes.conversion import status_message
 from twnet_ros.nodes.debug_time import DebugTimes
-from twnet_ros.nodes.diagnostic import Diagnostics, Reports
+from twnet_ros.nodes.diagnostic import Diagnostics, Reports, latency_bound_ms
 from twnet_ros.nodes.health import DeviceState, Level, Status
 from twnet_ros.nodes.intake import TOPIC, Intake, accepted_types
 from twnet_ros.nodes.output import LOOK, Look, Outputs
 from twnet_ros.nodes.parameter import Parameters
-from twnet_ros.nodes.pipeline import SKIPPED, TAKE_S, Pipeline
-from twnet_ros.nodes.setting import ENGINE, TABLE, latency_bound_ms, load_segmenter, policy
+from twnet_ros.nodes.pipeline import SKIPPED, Pipeline
+from twnet_ros.nodes.setting import ENGINE, TABLE, load_segmenter, policy
 from twnet_ros.nodes.ticket import Ticket
 from twnet_ros.segment import Segmenter, Wish
 from twnet_ros.segment.device import free_memory, memory_bytes
@@ -40,6 +40,9 @@ NAME = "segment"
 NAMES = {row.name for row in TABLE}  # of the parameters
 THROTTLE_S = 5.0
 LOOK_UP_S = 0.5  # how long a signal to end may go unseen
+TAKE_S = 0.005  # between looks for video while the executor waits for something else
+
+_Result = TypeVar("_Result")
 
 
 class SegmentNode(LifecycleNode):
@@ -207,9 +210,7 @@ class SegmentNode(LifecycleNode):
             if self._pipeline is None:
                 self._use(values, segmenter, look)
             else:
-                self._pipeline.change(
-                    lambda: self._use(values, segmenter, look), self._take_waiting
-                )
+                self._await(self._pipeline.change(lambda: self._use(values, segmenter, look)))
             if changed & ENGINE:
                 free_memory()  # of the engine before
                 self._say_model(values["model"])
@@ -217,20 +218,16 @@ class SegmentNode(LifecycleNode):
         return change
 
     def _load(self, values: dict[str, Any]) -> Segmenter:
-        """Load an engine on another thread: it takes seconds, and video comes meanwhile.
-
-        This one is the executor's, which takes no messages before it returns.
-        """
+        """Load an engine on another thread: it takes seconds, and video comes meanwhile."""
         with ThreadPoolExecutor(1) as loader:
-            loading = loader.submit(load_segmenter, values, self._segmenter.video)
-            while not wait([loading], TAKE_S).done:
-                self._take_waiting()
-        return loading.result()
+            return self._await(loader.submit(load_segmenter, values, self._segmenter.video))
 
-    def _take_waiting(self) -> None:
-        """Take what video has come, while the executor is at work on something else."""
-        if self._intake is not None:
-            self._intake.take_waiting()
+    def _await(self, work: "Future[_Result]") -> _Result:
+        """Return what comes of it; until then the executor takes no video, so that this does."""
+        while not wait([work], TAKE_S).done:
+            if self._intake is not None:
+                self._intake.take_waiting()
+        return work.result()
 
     def _use(self, values: dict[str, Any], segmenter: Segmenter, look: Look | None) -> None:
         """Go on with these settings from the next frame on."""

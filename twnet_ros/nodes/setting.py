@@ -232,9 +232,3 @@ def policy(values: dict[str, Any]) -> KeyPolicy:
     return key_policy(
         values["key_policy"], values["key_interval"], values["key_intra"], values["key_residual"]
     )
-
-
-def latency_bound_ms(values: dict[str, Any]) -> float | None:
-    """Return the time within which frames are labelled or skipped; None: none is skipped."""
-    bound: float = values["max_latency_ms"]
-    return bound if values["skip"] else None
