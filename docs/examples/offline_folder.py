@@ -16,7 +16,7 @@ from pathlib import Path
 
 from twnet_ros.codec import ClipEncoder, CodecError, CodedFrame, StreamDecoder, read_packets
 from twnet_ros.segment import Segmenter, key_policy
-from twnet_ros.segment.picture import read_rgb, write_png
+from twnet_ros.segment.picture import find_pictures, read_rgb, write_png
 
 
 def frames_of_video(path: Path) -> Iterator[CodedFrame]:
@@ -36,9 +36,7 @@ def frames_of_video(path: Path) -> Iterator[CodedFrame]:
 
 def frames_of_folder(folder: Path) -> Iterator[CodedFrame]:
     """Encode PNG and JPEG frames, in the order of their names, and decode them with vectors."""
-    paths = sorted(path for path in folder.iterdir() if path.suffix in (".png", ".jpg"))
-    if not paths:
-        raise SystemExit(f"{folder}: expected .png or .jpg frames, found none")
+    paths = find_pictures(folder)
     height, width = read_rgb(paths[0]).shape[:2]
     encoder, decoder = ClipEncoder("h264", width, height, gop=12, crf=18), StreamDecoder("h264")
     for path in paths:
@@ -80,4 +78,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except ValueError as error:  # what pictures, streams and models are wrong in
+        sys.exit(str(error))

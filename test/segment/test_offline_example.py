@@ -9,7 +9,7 @@ import pytest
 
 from twnet_ros.codec import CodecError, StreamDecoder, write_clip
 from twnet_ros.segment import Segmenter, key_policy
-from twnet_ros.segment.picture import read_labels, write_png
+from twnet_ros.segment.picture import PictureError, read_labels, write_png
 from twnet_ros.segment.replay import replay
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "offline_folder.py"
@@ -87,5 +87,5 @@ def test_a_file_that_is_damaged_at_its_end_is_labelled_up_to_there(
 def test_an_empty_folder_is_said_to_be_one(offline, tmp_path):
     folder = tmp_path / "frames"
     folder.mkdir()
-    with pytest.raises(SystemExit, match="expected .png or .jpg frames, found none"):
+    with pytest.raises(PictureError, match="expected PNG or JPEG pictures, found none"):
         offline(folder)

@@ -1,6 +1,5 @@
 """What a backbone is to TWNet: a head, a context and a tail."""
 
-import re
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -113,23 +112,20 @@ class Backbone(nn.Module):
 
         Stages, laterals and fuses are numbered from the picture, or the pooling, on.
         """
-        before = {  # how many stand in the other part, in front of those here
-            ("context", "stages"): _count(self.head, "stages"),
-            ("head", "laterals"): _count(self.context, "laterals"),
-            ("tail", "fuses"): _count(self.context, "fuses"),
+        head, context, tail = self.head, self.context, self.tail
+        joined = {
+            "stages": [*_parts(head, "stages"), *_parts(context, "stages")],
+            "laterals": [*_parts(context, "laterals"), *_parts(head, "laterals")],
+            "fuses": [*_parts(context, "fuses"), *_parts(tail, "fuses")],
         }
-
-        def name(match: re.Match[str]) -> str:
-            part, kind, number = match[1], match[2], int(match[3])
-            return f"{kind}.{number + before.get((part, kind), 0)}"
-
-        numbered = re.compile(r"^(\w+)\.(stages|laterals|fuses)\.(\d+)")
-        cut = re.compile(r"^(head|context|tail)\.")
-        return {cut.sub("", numbered.sub(name, k)): t for k, t in self.state_dict().items()}
+        whole = nn.ModuleDict({name: nn.ModuleList(parts) for name, parts in joined.items()})
+        for part in (head, context, tail):
+            whole.update({name: one for name, one in part.named_children() if name not in joined})
+        return whole.state_dict()
 
 
-def _count(part: nn.Module, kind: str) -> int:
-    return len(list(getattr(part, kind, ())))
+def _parts(module: nn.Module, name: str) -> list[nn.Module]:
+    return list(getattr(module, name, ()))
 
 
 def assemble(encoder: list[nn.Module], widths: list[int], classes: int, layer: int) -> Backbone:

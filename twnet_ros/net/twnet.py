@@ -15,7 +15,7 @@ from twnet_ros.net.warp import warp_cubic
 
 @dataclass(frozen=True, slots=True)
 class FeatureState:
-    """The context feature (N, C, h, w) of one frame and the frames since its key step."""
+    """The context feature (N, C, h, w) of one frame and the steps since its key step."""
 
     context: Tensor
     distance: int

@@ -5,6 +5,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -304,7 +305,7 @@ def _decode(codec: str, account: _Account) -> Iterator[CodedFrame]:
         frames = decoder.flush()
     except CodecError:
         account.notice()
-        frames = []
+        frames = decoder.flush()  # what came before that
     for frame in frames:
         # FFmpeg exports no vectors of what it held back to the end of an MPEG-4 stream.
         account.frame(frame, motion=codec == "h264")
@@ -327,7 +328,9 @@ def _decode_whole(codec: str, packets: Iterable[bytes]) -> dict[int, _Original]:
             keep(decoder.decode(data, pts=number))
         except CodecError:
             continue
-    keep(decoder.flush())
+    with suppress(CodecError):
+        keep(decoder.flush())
+    keep(decoder.flush())  # what came before a picture that is broken
     return originals
 
 

@@ -41,6 +41,12 @@ def choose(model: TWNet, device: str, precision: str) -> tuple[torch.device, str
     return chosen, "bf16" if _gain(model) > BF16_GAIN else "fp32"
 
 
+def round_nothing(device: torch.device) -> None:
+    """Have a GPU compute float32 with all its bits: who wants TF32's ten asks for fp16."""
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+
+
 def has_bf16(device: torch.device) -> bool:
     """Say whether the device computes convolutions in bfloat16 by instructions of its own."""
     if device.type == "cuda":

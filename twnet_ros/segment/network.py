@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from twnet_ros.net import CheckpointError, FeatureState, TWNet, load_checkpoint
-from twnet_ros.segment.device import PRECISIONS, choose, find_device, place
+from twnet_ros.segment.device import PRECISIONS, choose, find_device, place, round_nothing
 from twnet_ros.segment.graph import Graphs, Recorder
 from twnet_ros.segment.memory import keep_memory
 from twnet_ros.segment.moment import Moment
@@ -64,8 +64,8 @@ class Network:
         self.config = model.config
         self.device, self.precision = choose(model, device, precision)
         self.dtype = PRECISIONS[self.precision]
-        if self.precision == "fp32" and self.device.type == "cuda":
-            torch.backends.cudnn.allow_tf32 = False  # ten bits: who wants that asks for fp16
+        if self.precision == "fp32":
+            round_nothing(self.device)
         self._network = place(model, self.device, self.dtype)
         self._model = None if self.device.type == "cpu" else model  # for a CPU to fall back on
         self._on_cpu: weakref.ref[Network] | None = None
@@ -92,12 +92,12 @@ class Network:
         in use, it is that one. SegmentError says what was expected.
         """
         path = find_model(model).resolve()
-        place = find_device(device)
+        where = find_device(device)
         with _LOADING:
             version = path.stat()  # before it is read: what is written meanwhile is another file
 
             def name(precision: str) -> tuple[object, ...]:
-                return path, version.st_mtime_ns, version.st_size, place, precision
+                return path, version.st_mtime_ns, version.st_size, where, precision
 
             if (shared := _LOADED.get(name(precision))) is not None:
                 return shared

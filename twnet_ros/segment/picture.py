@@ -1,16 +1,41 @@
 """Pictures and label images in files, in this project's own order and types."""
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from twnet_ros.segment.file import whole
+
 Picture = NDArray[np.uint8]
+SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
 class PictureError(ValueError):
     """A file that is not the picture it should be."""
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Return the PNG and JPEG files of a folder as ``by_name`` has them; PictureError if none."""
+    if not folder.is_dir():
+        raise PictureError(f"{folder}: expected a folder of PNG or JPEG pictures, found none")
+    found = by_name(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise PictureError(f"{folder}: expected PNG or JPEG pictures, found none")
+    return found
+
+
+def by_name(paths: Iterable[Path]) -> list[Path]:
+    """Sort by name, numbers in it by their value: frame_9 comes before frame_10."""
+
+    def key(path: Path) -> list[tuple[bool, int, str]]:
+        parts = re.findall(r"\d+|\D+", path.name)
+        return [(p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts]
+
+    return sorted(paths, key=key)
 
 
 def read_rgb(path: Path) -> Picture:
@@ -33,9 +58,5 @@ def read_labels(path: Path) -> Picture:
 def write_png(path: Path, picture: Picture) -> None:
     """Write RGB (H, W, 3) or labels (H, W) as PNG, the file whole or not at all."""
     _, data = cv2.imencode(".png", picture[..., ::-1] if picture.ndim == 3 else picture)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_bytes(data.tobytes())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as file:
+        file.write_bytes(data.tobytes())

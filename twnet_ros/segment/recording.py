@@ -37,8 +37,7 @@ def record(
     Returns ``frames`` labelled, the ``key_steps`` among them, ``fps`` from packet to
     labels, the median milliseconds of both steps (None where there was none), and where it ran.
     """
-    info, packets = read(clip)
-    packets.close()
+    info, _ = read(clip)
     if labels is not None:
         labels.mkdir(parents=True, exist_ok=True)
     colors = segmenter.colors

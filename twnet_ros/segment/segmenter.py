@@ -69,7 +69,9 @@ class Segmenter:
             model = Network(model, device, precision)
         self._network = model
         self._input: InputPass | None = None  # made for a size of video
-        self.video: tuple[int, int] | None = None  # size of the last frame; None before the first
+        self.video: tuple[int, int] | None = (
+            None  # size of the last frame for ``step``; None before
+        )
         self.config = model.config
         self.classes = model.config.classes
         self.colors: NDArray[np.uint8] = np.array(model.config.colors, np.uint8)
@@ -247,10 +249,6 @@ class Segmenter:
         self._next = (frame.index + 1, frame.intact)
         return left
 
-    @property
-    def _fuses(self) -> bool:
-        return self.config.fuses and not self.per_frame
-
     def _prepare(self, geometry: Geometry) -> None:
         network = self._network
         self._input = InputPass(geometry, self.config, network.device, network.dtype)
@@ -263,7 +261,7 @@ class Segmenter:
 
     def _label(self, frame: CodedFrame, past: _Anchor | None) -> tuple[Segmentation, _Anchor]:
         """Label a frame from the anchor before it, or by the key step where there is none."""
-        work = self._begin(frame)
+        work = Work.begin(frame, self._source, self.wish)
         carried = None
         if past is not None and not frame.key and not self.per_frame:
             carried = self._carry(work, past)
@@ -277,12 +275,10 @@ class Segmenter:
             logits, state = self._network.nonkey(work.image, motion, error, past.state)
             if past.logits is not None:
                 logits = fuse(logits, past.logits, field, error)
-        labelled = self._finish(work, logits, path, frame.index - key_index)
-        pointed, kept = frame.kind is not FrameKind.B, logits if self._fuses else None
+        labelled = work.finish(logits, self._source.geometry, path, frame.index - key_index)
+        kept = logits if self.config.fuses and not self.per_frame else None
+        pointed = frame.kind is not FrameKind.B
         return labelled, _Anchor(state, work.picture, key_index, pointed, kept)
-
-    def _begin(self, frame: CodedFrame) -> Work:
-        return Work.begin(frame, self._source, self.wish)
 
     def _carry(self, work: Work, past: _Anchor) -> tuple[Field, Tensor, Tensor] | None:
         """Return motion from the anchor, and it and the residual as the non-key step takes them.
@@ -317,7 +313,8 @@ class Segmenter:
             # By optical flow, if that is there, which leaves its state to the others.
             start = replace(past, state=past.state.clone()) if past else None
             return self._label(frame, start)[0]
-        work, source = self._begin(frame), self._source
+        source = self._source
+        work = Work.begin(frame, source, self.wish)
         field = source.motion(self._since_anchor(vectors))
         before, after = past.state.context, future.state.context
         stride = source.stride(before)
@@ -332,13 +329,9 @@ class Segmenter:
         logits, _ = self._network.nonkey(work.image, torch.zeros_like(motion), error, state)
         if past.logits is not None and future.logits is not None:
             logits = fuse(logits, past.logits, field, error, future.logits)
-        return self._finish(work, logits, Path.NONKEY, frame.index - past.key_index)
+        return work.finish(logits, source.geometry, Path.NONKEY, frame.index - past.key_index)
 
     @property
     def _source(self) -> InputPass:
         assert self._input is not None  # made by _follow before any frame is labelled
         return self._input
-
-    def _finish(self, work: Work, logits: Tensor, path: Path, distance: int) -> Segmentation:
-        work.computed = Moment.of(self._network.device)
-        return work.finish(logits, self._source.geometry, path, distance)

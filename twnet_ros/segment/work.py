@@ -23,7 +23,6 @@ class Work:
     evidence: Evidence | None
     start: Moment
     prepared: Moment = Moment()  # for the network
-    computed: Moment = Moment()  # by the network
 
     @classmethod
     def begin(cls, frame: CodedFrame, source: InputPass, wish: Wish) -> "Work":
@@ -37,14 +36,15 @@ class Work:
         self, logits: Tensor, geometry: Geometry, path: Path, distance: int
     ) -> Segmentation:
         """Return the result of a frame with these logits."""
+        computed = Moment.of(logits.device)  # by the network
         labels, confidence = classify(logits, geometry, self.wish)
         end = Moment.of(logits.device)
         frame = self.frame
         times = {
             "decode": frame.decode_ms,
             "input": self.start.ms_to(self.prepared),
-            "network": self.prepared.ms_to(self.computed),
-            "output": self.computed.ms_to(end),
+            "network": self.prepared.ms_to(computed),
+            "output": computed.ms_to(end),
             # By the host's clock, which also counts how long a GPU was busy with other streams.
             "total": 1e3 * (end.seconds - self.start.seconds) + frame.decode_ms,
         }
