@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from twnet_ros.learn.data.augment import augment, compress, recolor
+from twnet_ros.learn.data.augment import _crop, augment, compress, recolor
 
 GREYS = np.array([20, 90, 160, 230], np.uint8)
 
@@ -82,6 +82,13 @@ def test_recolouring_keeps_the_order_of_greys():
         assert (np.diff(out.sum(2)) >= -3).all()  # rounding aside
         changed += np.abs(out - ramp).mean() > 3
     assert changed >= 8
+
+
+def test_labels_of_crops_are_those_of_the_pixel_behind_the_centre():
+    ids = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    rgb = np.zeros((16, 16, 3), np.uint8)
+    _, half = _crop(rgb, ids, (8, 8), np.random.default_rng(0), (0.5, 0.5))
+    np.testing.assert_array_equal(half, ids[1::2, 1::2])
 
 
 def test_compression_hurts_more_at_low_quality(labelled):

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import av
 import numpy as np
@@ -116,6 +117,14 @@ def test_changed_code_gives_another_clip(kept, frames, made, monkeypatch):
     monkeypatch.setattr(module, "_recipe", lambda: "another encoder")
     assert kept.clip(frames, SIZE, CODING) != path
     assert len(made) == 2
+
+
+def test_all_code_that_makes_a_clip_counts(monkeypatch):
+    read, names = Path.read_bytes, []
+    monkeypatch.setattr(Path, "read_bytes", lambda path: names.append(path.name) or read(path))
+    module._recipe.cache_clear()
+    module._recipe()
+    assert sorted(names) == ["cache.py", "encoder.py", "picture.py", "snippet.py"]
 
 
 def test_a_data_set_may_move_with_its_clips(kept, frames, made, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from twnet_ros.learn.data.folder import read_split
 from twnet_ros.learn.data.still import DataError
+from twnet_ros.segment.picture import PictureError
 
 
 def read_stills(root, classes, hold_out=(), split="train"):
@@ -83,7 +84,7 @@ def test_a_folder_without_stills(tmp_path, still_folder):
         read_stills(tmp_path, 3)
     root = still_folder(1)
     (root / "images" / "A_000.png").unlink()
-    with pytest.raises(DataError, match="expected PNG or JPEG images, found none"):
+    with pytest.raises(PictureError, match="expected PNG or JPEG pictures, found none"):
         read_stills(root, 3)
 
 
@@ -177,5 +178,5 @@ def test_half_unpacked_sequences(sequence_folder):
         read_split(root, 3, [], "train")
     for frame in (root / "frames" / "town_a").iterdir():
         frame.unlink()
-    with pytest.raises(DataError, match=r"town_a: expected PNG or JPEG images, found none"):
+    with pytest.raises(PictureError, match=r"town_a: expected PNG or JPEG pictures, found none"):
         read_split(root, 3, [], "train")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from twnet_ros.codec import BlockMotion
+from twnet_ros.learn.evaluation import consistency
 from twnet_ros.learn.evaluation.consistency import Consistency, nearest_source
 
 SIZE = (8, 16)  # two blocks
@@ -95,3 +96,11 @@ def test_sources_are_the_nearest_pixels():
     assert known[:7, :14].all()
     assert not known[7, :8].any() and known[7, 8:14].all()
     assert not known[:, 14:].any()
+
+
+@pytest.mark.parametrize("unlabelled", [0, 1])
+def test_frames_without_truth_cost_nothing(unlabelled, monkeypatch):
+    monkeypatch.setattr(consistency, "nearest_source", None)
+    truths = [picture(1), picture(1)]
+    truths[unlabelled] = picture(255)
+    assert math.isnan(agreement(motion((0, 0), (0, 0)), truths, truths).share())

@@ -5,13 +5,16 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from twnet_ros.learn.data.dataset import Data, open_data
 from twnet_ros.learn.data.still import DataError
+from twnet_ros.learn.evaluation import report as module
 from twnet_ros.learn.evaluation.method import USUAL
 from twnet_ros.learn.evaluation.plot import plot_confusion, plot_strips
 from twnet_ros.learn.evaluation.report import model_names, report
-from twnet_ros.net import save_checkpoint
+from twnet_ros.learn.training.key import score_pictures
+from twnet_ros.net import load_checkpoint, save_checkpoint
 from twnet_ros.segment.palette import ClassSet
 
 SIZE = (96, 64)
@@ -98,7 +101,22 @@ def test_held_out_stills_are_scored_too(still_folder, models, tmp_path, capsys):
     report(models, stills, clips=1, out=tmp_path / "out", **OPTIONS)
     assert "b/model: " in capsys.readouterr().out.splitlines()[2]
     found = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert set(found["stills_miou"]) == {"a/model", "b/model"}
+    held_out = stills.held_out().stills
+    pictures = [held_out.read(number) for number in range(len(held_out))]
+    with torch.inference_mode():
+        expected = {
+            name: score_pictures(load_checkpoint(path), pictures)
+            for name, path in zip(("a/model", "b/model"), models, strict=True)
+        }
+    assert found["stills_miou"] == pytest.approx(expected)
+
+
+def test_all_rows_of_a_model_are_in_one_precision(data, models, monkeypatch):
+    """It is measured, which need not come out alike twice."""
+    place, answers = torch.device("cpu"), iter(["fp32"])
+    monkeypatch.setattr(module, "choose", lambda model, device, precision: (place, next(answers)))
+    scores = report(models[:1], data, clips=1, **OPTIONS | {"precision": "auto"})
+    assert {score.precision for score in scores["model"].values()} == {"fp32"}
 
 
 def test_models_of_other_classes(data, models):

@@ -1,7 +1,5 @@
 """What both training steps share."""
 
-import sys
-
 import pytest
 import torch
 
@@ -61,13 +59,6 @@ def test_a_training_that_diverges_ends(network, tmp_path):
     settings = [(1, parameters)], schedule, lambda start: iter(range(9)), losses, dict, tmp_path
     with pytest.raises(ValueError, match="iteration 3: expected a finite gradient, got a norm of"):
         loop.optimise(model, *settings)
-
-
-def test_what_training_needs_is_named(monkeypatch, network, tmp_path):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    schedule = loop.Schedule(1, batch=1, rate=1e-3)
-    with pytest.raises(ImportError, match=r"pip install 'twnet_ros\[train\]'"):
-        loop.optimise(network(), [], schedule, iter, dict, dict, tmp_path)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])

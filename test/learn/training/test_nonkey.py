@@ -42,7 +42,7 @@ def walked(model, stretch, context, weights):
         motion, error = stretch.motion[:, t], stretch.residual[:, t]
         logits, state = model.nonkey(stretch.image[:, t], motion, error, state)
     target = model.key(stretch.clean)[1].context
-    segmentation = segmentation_loss(logits, stretch.labels[:, 1], weights)
+    segmentation = segmentation_loss(logits, stretch.labels, weights)
     return segmentation, consistency_loss(state.context, target), state
 
 

@@ -81,18 +81,19 @@ def test_what_is_required_may_come_from_either(parsed, capsys):
         ("config: other.yaml", "found 'config'"),
         ("clip_size: 96x64", "clip-size, .* found 'clip_size'"),
         ("model: a", "found 'model'"),  # of the other step
-        ("rate: fast", "rate: expected a number, found 'fast'"),
+        ("rate: fast", "rate: expected a number from 0 on, got 'fast'"),
         ("rate:", "rate: expected a value or a list of values, found none"),
         ("rate: [1, 2]", r"rate: expected one value, found the list \['1', '2'\]"),
         ("rate: {a: 1}", "rate: expected a value or a list of values, found none"),
-        ("seed: 1.5", "seed: expected a whole number, found '1.5'"),
-        ("seed: true", "seed: expected a whole number, found 'true'"),
+        ("seed: 1.5", "seed: expected a whole number of 0 or more, got '1.5'"),
+        ("seed: true", "seed: expected a whole number of 0 or more, got 'true'"),
         ("batch: 0", "batch: expected a whole number of 1 or more, got '0'"),
         ("crop: [352, 288]", "crop: expected one value"),
         ("crop: 352", "crop: expected WIDTHxHEIGHT, as in 1024x512, got '352'"),
         ("layer: 4", "layer: expected one of 1, 2, 3, found '4'"),
+        ("layer: one", "layer: expected a whole number, found 'one'"),
         ("scale: 0.5", r"scale: expected 2 values, found \['0.5'\]"),
-        ("scale: [0.5, wide]", "scale: expected a number, found 'wide'"),
+        ("scale: [0.5, wide]", "scale: expected a number from 0 on, got 'wide'"),
         ("rate: 1\nrate: 2", "rate: expected one line, found two"),
         ("- rate", "expected 'option: value' on each line"),
         ("", "expected 'option: value' on each line"),
@@ -104,6 +105,23 @@ def test_what_is_wrong_is_named(parsed, tmp_path, text, expected):
         parsed(text, "--data", "a", "--out", "b")
     assert str(error.value).startswith(f"{tmp_path / 'recipe.yaml'}: ")
     assert "\n" not in str(error.value)
+
+
+def test_a_damaged_record_of_a_run_is_said_to_be_one(parsed, tmp_path):
+    run = ("--out", str(tmp_path / "run"))
+    record_recipe(parsed("data: a", *run), resumed=False)
+    for text in ("", "- a", "data: [a"):
+        (tmp_path / "run" / "config.yaml").write_text(text)
+        with pytest.raises(ValueError, match=r"config.yaml: expected the options of the run"):
+            record_recipe(parsed("data: a", *run), resumed=True)
+
+
+def test_help_says_what_is_required(capsys):
+    for step, needed in (("key", "--data DATA"), ("nonkey", "--model MODEL")):
+        with pytest.raises(SystemExit):
+            parser().parse_args(["train", step, "--help"])
+        shown = capsys.readouterr().out
+        assert f"{needed}" in shown and f"[{needed}]" not in shown
 
 
 def test_no_file(tmp_path):

@@ -183,6 +183,9 @@ class _Mover:
             self.cut.rgb, place, self.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
         mask = cv2.warpAffine(self.cut.mask, place, self.size, flags=cv2.INTER_LINEAR)
-        alpha = (mask.astype(np.float32) / 255)[..., None]
-        picture[:] = np.rint(picture + alpha * (rgb.astype(np.float32) - picture)).astype(np.uint8)
+        x, y, width, height = cv2.boundingRect(mask)
+        seen = np.s_[y : y + height, x : x + width]
+        alpha = (mask[seen].astype(np.float32) / 255)[..., None]
+        behind = picture[seen]
+        behind[:] = np.rint(behind + alpha * (rgb[seen].astype(np.float32) - behind))
         ids[mask > 127] = self.cut.train_id

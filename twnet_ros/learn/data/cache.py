@@ -17,6 +17,7 @@ from twnet_ros.learn.data import snippet
 from twnet_ros.learn.data.clip import Coding
 from twnet_ros.learn.data.snippet import read_frame, read_truth
 from twnet_ros.learn.data.still import DataError, Picture, TrainIds
+from twnet_ros.segment import picture
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class ClipCache:
             state = path.stat()
             name = path.relative_to(self.root).as_posix()
             sources.append((name, state.st_size, state.st_mtime_ns))
-        made_from = json.dumps([_recipe(), sources, size, asdict(coding)])
+        made_from = json.dumps([_recipe(), sources, size, asdict(coding), coding.bitrate(*size)])
         return hashlib.sha256(made_from.encode()).hexdigest()[:32]
 
 
@@ -114,6 +115,6 @@ def _name(digest: str, path: Path) -> str:
 def _recipe() -> str:
     """Return a digest of what turns frames into a clip: code and libraries."""
     digest = hashlib.sha256(json.dumps([av.library_versions, cv2.__version__]).encode())
-    for file in (encoder.__file__, snippet.__file__, __file__):
+    for file in (encoder.__file__, picture.__file__, snippet.__file__, __file__):
         digest.update(Path(file).read_bytes())
     return digest.hexdigest()

@@ -4,8 +4,6 @@
 file stems, or a folder for each sequence of frames, some of which have a label.
 """
 
-import re
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +12,9 @@ import numpy as np
 from twnet_ros.learn.data.snippet import Snippet
 from twnet_ros.learn.data.still import DataError, Picture, Stills, read_indices, require
 from twnet_ros.segment.palette import UNLABELLED
+from twnet_ros.segment.picture import by_name, find_pictures
 
 IMAGE_FOLDERS = ("images", "frames")
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
 def recognises(root: Path) -> bool:
@@ -40,13 +38,13 @@ def read_split(
         raise DataError(f"{root}: expected the folders 'images' (or 'frames') and 'labels'")
     images, labels = folders[0], root / "labels"
     read = partial(train_ids, classes=classes)
-    names = [path.name for path in _sorted(images.iterdir()) if path.is_dir()]
+    names = [path.name for path in by_name(images.iterdir()) if path.is_dir()]
     if names:
         chosen = _choose(names, hold_out, split, "sequence")
         snippets = [_snippet(images / name, labels / name) for name in chosen]
         pairs = [(s.frames[n], label) for s in snippets for n, label in s.labels.items()]
         return Stills(tuple(pairs), read), snippets
-    stills = {path.name: path for path in _pictures(images)}
+    stills = {path.name: path for path in find_pictures(images)}
     chosen = _choose(list(stills), hold_out, split, "image")
     expected = {name: _label(labels, path) for name, path in stills.items()}
     require([path for path in expected.values() if not path.is_file()], "labels")
@@ -60,7 +58,7 @@ def train_ids(path: Path, classes: int) -> Picture:
 
 
 def _snippet(images: Path, labels: Path) -> Snippet:
-    frames = _pictures(images)
+    frames = find_pictures(images)
     if not labels.is_dir():
         raise DataError(f"{labels}: expected the labels of {images}, found no such folder")
     found = {path.stem for path in labels.glob("*.png")}
@@ -74,23 +72,6 @@ def _snippet(images: Path, labels: Path) -> Snippet:
 
 def _label(labels: Path, image: Path) -> Path:
     return labels / f"{image.stem}.png"
-
-
-def _pictures(folder: Path) -> list[Path]:
-    found = _sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-    if not found:
-        raise DataError(f"{folder}: expected PNG or JPEG images, found none")
-    return found
-
-
-def _sorted(paths: Iterable[Path]) -> list[Path]:
-    """Sort by name, numbers in it by their value: frame_9 comes before frame_10."""
-
-    def key(path: Path) -> list[tuple[bool, int, str]]:
-        parts = re.findall(r"\d+|\D+", path.name)
-        return [(p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts]
-
-    return sorted(paths, key=key)
 
 
 def _choose(names: list[str], hold_out: list[str], split: str, noun: str) -> list[str]:

@@ -37,6 +37,8 @@ class Consistency:
         if last is None or last[0] != number - 1 or motion is None:
             return
         _, true, labelled = last
+        if (truth == UNLABELLED).all() or (true == UNLABELLED).all():
+            return  # as most frames of real sequences are
         row, column, known = nearest_source(motion, *truth.shape)
         scored = known & (truth != UNLABELLED) & (truth == true[row, column])
         self.compared += int(scored.sum())

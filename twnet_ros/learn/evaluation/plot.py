@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from twnet_ros.learn.evaluation.result import Result
+from twnet_ros.segment.file import whole
 
 MARKERS = "osD^vP*Xhp"
 LINES = ("-", "--", ":", "-.")
@@ -127,12 +128,8 @@ def plot_strips(
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, the file whole or not at all."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        figure.savefig(temporary, format="png", dpi=DPI)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as file:
+        figure.savefig(file, format="png", dpi=DPI)
 
 
 def _unit(color: tuple[int, int, int]) -> tuple[float, float, float]:

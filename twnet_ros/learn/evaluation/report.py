@@ -1,5 +1,6 @@
 """What models reach on held-out clips: tables, numbers and plots."""
 
+import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from twnet_ros.learn.evaluation.trial import Trial, make_trial
 from twnet_ros.learn.training.key import score_pictures
 from twnet_ros.net import TWNet, load_checkpoint
 from twnet_ros.segment import find_model
+from twnet_ros.segment.device import choose, find_device
+from twnet_ros.segment.file import whole
 from twnet_ros.segment.input import Geometry
 
 NOTES = """\
@@ -65,8 +68,7 @@ def report(
     if unknown := [name for name in methods if name not in METHODS]:
         raise DataError(f"--methods: expected some of {', '.join(METHODS)}, got {unknown[0]!r}")
     if out is not None:
-        # Loads matplotlib: if it is missing, that is said before hours of work.
-        from twnet_ros.learn.evaluation import gallery
+        from twnet_ros.learn.evaluation import gallery  # matplotlib is for reports alone
 
         out.mkdir(parents=True, exist_ok=True)
     networks = _load(models, data)
@@ -93,15 +95,17 @@ def report(
             cache=cache,
             seed=seed,
         )
-        stills = _score_stills(networks, held_out)
+        stills = _score_stills(networks, held_out, device)
     scores: Scores = {}
     results = []
     for name, network in networks.items():
         size = Geometry.of(data.size, network.config.input_size).padded
+        # Once: what is compared runs in the same precision.
+        place, chosen = choose(network, device, precision)
         scores[name] = {}
         for method in tqdm(methods, unit="method", desc=name):
             found = score(
-                network, trial.clips, method, device, precision, every, motion, trial.shown
+                network, trial.clips, method, str(place), chosen, every, motion, trial.shown
             )
             gmacs = method_gmacs(network, method, size)
             scores[name][method] = found
@@ -141,15 +145,16 @@ def _load(models: Sequence[str], data: Data) -> dict[str, TWNet]:
     return networks
 
 
-def _score_stills(networks: dict[str, TWNet], held_out: Source) -> dict[str, float]:
+def _score_stills(networks: dict[str, TWNet], held_out: Source, device: str) -> dict[str, float]:
     """Return the mIoU of each model's key step on held-out stills, where there are some."""
     if not isinstance(held_out, StillSource):
         return {}
+    place = str(find_device(device))
     scores = {}
     for name, network in networks.items():
         pictures = (held_out.stills.read(number) for number in range(len(held_out.stills)))
         with torch.inference_mode():
-            scores[name] = score_pictures(network, pictures)
+            scores[name] = score_pictures(copy.deepcopy(network).to(place), pictures, place)
     return scores
 
 
@@ -198,9 +203,5 @@ def _write_json(
 
 def _write(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as file:
+        file.write_text(text, encoding="utf-8")

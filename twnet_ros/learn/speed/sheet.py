@@ -6,18 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from twnet_ros.learn.speed.contestant import RANDOM
+from twnet_ros.segment.file import whole
 
 Rows = list[list[str]]
 
 
 def write_json(path: Path, report: Mapping[str, Any]) -> None:
     """Write the report; the file appears whole or not at all."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as file:
+        file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def markdown(report: Mapping[str, Any]) -> str:

@@ -10,7 +10,6 @@ from twnet_ros.learn.streets import raster as r
 from twnet_ros.learn.streets import texture as t
 from twnet_ros.learn.streets.array import Array
 
-_OFFSETS = tuple(int(v) for v in t.LEVEL_OFFSETS)
 _STRIDE = int(t.LAYER_TEXELS)
 
 

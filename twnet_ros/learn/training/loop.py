@@ -16,7 +16,8 @@ from tqdm import tqdm
 from twnet_ros.learn.training import parallel
 from twnet_ros.net import Config, TWNet, save_checkpoint
 from twnet_ros.net.config import BACKBONES
-from twnet_ros.segment.device import by_turns, has_bf16
+from twnet_ros.segment.device import by_turns, has_bf16, round_nothing
+from twnet_ros.segment.file import whole
 from twnet_ros.segment.memory import keep_memory
 
 STATE = "state.pt"  # in the folder of a run: what it goes on from
@@ -55,6 +56,7 @@ def choose_precision(wanted: str, config: Config, device: str, run: Path) -> str
     with AVX-512's instructions for it one took half as long, the other 1.4 times as long as in
     float32. Several processes go by the mean of what they measure.
     """
+    round_nothing(torch.device(device))  # as where the network runs, and is scored
     if wanted != "auto":
         return wanted
     if resumes(run):
@@ -104,12 +106,7 @@ def optimise(
     ``state.pt`` (to resume) and TensorBoard logs. What training begins with is scored, too. Of
     several processes the first one alone writes, and ``batches`` are each one's own share.
     """
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # scoring a model does without
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"training: expected {error.name}: pip install 'twnet_ros[train]'"
-        ) from error
+    from torch.utils.tensorboard import SummaryWriter  # scoring a model does without
 
     keep_memory()
     run.mkdir(parents=True, exist_ok=True)
@@ -206,9 +203,8 @@ def _store(
         "optimiser": optimiser.state_dict(),
         "rate": rate.state_dict(),
     }
-    temporary = path.with_suffix(".part")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    with whole(path) as file:
+        torch.save(state, file)
 
 
 def _resume(

@@ -85,6 +85,8 @@ def train_nonkey(
         with mixed_precision(device, schedule.precision):
             context = restart(model, batch, context, device)
             total, context = rollout_losses(model, batch, context, weights, device)
+        if not model.corrects:
+            return total | {"loss": total["segmentation"]}
         both = total["segmentation"], total["consistency"]
         return total | {"loss": equation_8(*both, rollout.consistency)}
 
@@ -126,12 +128,13 @@ def rollout_losses(
         with torch.set_grad_enabled(t == last):
             head = model.head(image)
         state = model.carry(head, motion, error, state)
-    with torch.no_grad():
-        target = model.keyframe.context(model.keyframe.head(batch.clean.to(device)))
     logits = model.tail(state.context, head)
     losses = {
-        "segmentation": segmentation_loss(logits, batch.labels[:, last].to(device), weights),
-        "consistency": consistency_loss(state.context, target),
+        "segmentation": segmentation_loss(logits, batch.labels.to(device), weights),
         "context_rms": state.context.detach().square().mean().sqrt(),
     }
+    if model.corrects:  # what merely warps has no say in it
+        with torch.no_grad():
+            target = model.keyframe.context(model.keyframe.head(batch.clean.to(device)))
+        losses["consistency"] = consistency_loss(state.context, target)
     return losses, state.context.detach()

@@ -13,7 +13,6 @@ FREE = {"data", "device", "out", "workers"}  # may have changed when a run is re
 HEADER = (
     "# Everything that is in force in this run: `twnet train {} --config FILE` goes on with it.\n"
 )
-NUMBERS: dict[Any, str] = {int: "a whole number", float: "a number"}
 
 
 class RecipeParser(argparse.ArgumentParser):
@@ -21,6 +20,8 @@ class RecipeParser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse with the file's values as defaults; ValueError where the file is wrong."""
+        if {"-h", "--help"} & {*(args or ())}:
+            return super().parse_known_args(args, namespace)
         required = [action for action in self._actions if action.required]
         for action in required:
             action.required = False
@@ -69,6 +70,8 @@ def record_recipe(options: argparse.Namespace, resumed: bool) -> None:
     """Write ``config.yaml`` into the run folder; ValueError where a resumed run had another."""
     import yaml
 
+    from twnet_ros.segment.file import whole
+
     path = options.out / "config.yaml"
     values = {
         name.replace("_", "-"): _plain(value)
@@ -78,7 +81,12 @@ def record_recipe(options: argparse.Namespace, resumed: bool) -> None:
     if resumed:
         if not path.is_file():
             return  # of a version that did not write it
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+        try:
+            stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            stored = None
+        if not isinstance(stored, dict):
+            raise ValueError(f"{path}: expected the options of the run, found something else")
         for name in sorted((stored.keys() | values) - FREE):
             if stored.get(name) != values.get(name):
                 raise ValueError(
@@ -87,7 +95,8 @@ def record_recipe(options: argparse.Namespace, resumed: bool) -> None:
                 )
     options.out.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    path.write_text(HEADER.format(options.step) + text, encoding="utf-8")
+    with whole(path) as file:
+        file.write_text(HEADER.format(options.step) + text, encoding="utf-8")
 
 
 def _value(action: argparse.Action, node: Any) -> Any:
@@ -110,7 +119,7 @@ def _parse(action: argparse.Action, text: str) -> Any:
     try:
         value = kind(text)
     except ValueError as error:
-        raise ValueError(f"expected {NUMBERS.get(kind, kind.__name__)}, found {text!r}") from error
+        raise ValueError(f"expected a whole number, found {text!r}") from error
     if action.choices is not None and value not in action.choices:
         raise ValueError(f"expected one of {', '.join(map(str, action.choices))}, found {text!r}")
     return value

@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset
 
 from twnet_ros.codec import CodedFrame
 from twnet_ros.learn.data.clip import Coding, transcode
-from twnet_ros.learn.data.source import Picture, Source
+from twnet_ros.learn.data.source import Source
 from twnet_ros.learn.training.image import network_image, network_labels
 from twnet_ros.net import TWNet
 from twnet_ros.segment.compensation import compensate
@@ -38,21 +38,23 @@ class Rollout:
 class Stretch:
     """The next frames of one lane, or of all lanes stacked.
 
-    ``first`` says whether the stretch begins a clip; ``key`` is then its key frame. Motion and
+    ``first`` says which begin a clip; ``key`` has their key frames. Motion and
     residual are on the context's grid, as the non-key step takes them.
     """
 
     first: Tensor  # (N,) bool
-    key: Tensor  # (N, 3, H, W) normalised image
+    key: Tensor  # (K, 3, H, W) normalised images, of those that begin
     image: Tensor  # (N, T, 3, H, W)
     motion: Tensor  # (N, T, 2, h, w) feature pixels
     residual: Tensor  # (N, T, 3, h, w) mean magnitude in 8-bit levels
-    labels: Tensor  # (N, T, H, W) train ids; unlabelled where pictures are padded
+    labels: Tensor  # (N, H, W) of the last frame: train ids; unlabelled where it is padded
     clean: Tensor  # (N, 3, H, W) image of the last frame as it was before compression
 
     @classmethod
     def side_by_side(cls, parts: Sequence["Stretch"]) -> "Stretch":
         """Join the lanes of several."""
+        if len(parts) == 1:
+            return parts[0]
         names = cls.__dataclass_fields__
         return cls(**{name: torch.cat([getattr(p, name) for p in parts]) for name in names})
 
@@ -85,14 +87,10 @@ class Lanes(IterableDataset[Stretch]):
     def __iter__(self) -> Iterator[Stretch]:
         walks = [self._walk(np.random.default_rng([*self.seed, n])) for n in self.lanes]
         while True:
-            parts = [next(walk) for walk in walks]
-            fields = Stretch.__dataclass_fields__
-            yield Stretch(
-                **{name: torch.stack([getattr(p, name) for p in parts]) for name in fields}
-            )
+            yield Stretch.side_by_side([next(walk) for walk in walks])
 
     def _walk(self, rng: np.random.Generator) -> Iterator[Stretch]:
-        """Walk along one random clip after the other."""
+        """Walk along one random clip after the other, a lane by itself."""
         rollout = self.rollout
         while True:
             length = int(rng.integers(rollout.shortest, rollout.longest + 1)) // rollout.frames
@@ -108,26 +106,21 @@ class Lanes(IterableDataset[Stretch]):
                 for _ in range(rollout.frames):
                     frame, (rgb, labels) = next(frames)
                     picture, image = source.convert(frame)
-                    rest = self._step(source, frame, picture, previous, labels)
-                    steps.append((image[0], *rest))
+                    steps.append((image, *self._step(source, frame, picture, previous)))
                     previous = picture
-                images, motions, errors, ids = (torch.stack(c) for c in zip(*steps, strict=True))
-                first = torch.tensor(stretch == 0)
-                clean = network_image(rgb, geometry, self.config)[0]
-                yield Stretch(first, key_image[0], images, motions, errors, ids, clean)
+                images, motions, errors = (torch.stack(c, 1) for c in zip(*steps, strict=True))
+                ids = torch.from_numpy(network_labels(labels, geometry))[None]
+                clean = network_image(rgb, geometry, self.config)
+                first, begun = torch.tensor([stretch == 0]), key_image[: stretch == 0]
+                yield Stretch(first, begun, images, motions, errors, ids, clean)
 
     def _step(
-        self,
-        source: InputPass,
-        frame: CodedFrame,
-        picture: Tensor,
-        previous: Tensor,
-        labels: Picture,
-    ) -> tuple[Tensor, ...]:
+        self, source: InputPass, frame: CodedFrame, picture: Tensor, previous: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return motion and residual of a frame on the context's grid."""
         if frame.motion is None:
             raise RuntimeError(f"frame {frame.index} of a training clip is a second key frame")
-        motion, error = compensate(picture, previous, source.motion(frame.motion), self.stride)
-        return motion[0], error[0], torch.from_numpy(network_labels(labels, source.geometry))
+        return compensate(picture, previous, source.motion(frame.motion), self.stride)
 
 
 @torch.no_grad()
@@ -136,7 +129,7 @@ def restart(model: TWNet, batch: Stretch, context: Tensor, device: str) -> Tenso
     first = batch.first
     if not first.any():
         return context
-    _, state = model.key(batch.key[first].to(device, memory_format=torch.channels_last))
+    _, state = model.key(batch.key.to(device, memory_format=torch.channels_last))
     if first.all():
         return state.context
     context = context.clone()

@@ -95,8 +95,8 @@ def step_two(
     network = load_checkpoint(find_model(model))
     if network.config.classes != data.classes.names:
         raise DataError(
-            f"{model}: expected the data's {len(data.classes.names)} classes, "
-            f"got {len(network.config.classes)}"
+            f"{model}: expected the data's classes {', '.join(data.classes.names)}, "
+            f"got {', '.join(network.config.classes)}"
         )
     cut = layer or network.config.layer
     kept = network.config.correction if network.config.layer < 3 else "rga"

@@ -1,0 +1,64 @@
+"""What both steps are given to train on, and to score on."""
+
+import pytest
+
+from twnet_ros.learn.data.clip import Coding
+from twnet_ros.learn.data.dataset import Data
+from twnet_ros.learn.data.still import DataError
+from twnet_ros.learn.training import train as module
+from twnet_ros.learn.training.loop import Schedule
+from twnet_ros.learn.training.rollout import Rollout
+from twnet_ros.net import save_checkpoint
+from twnet_ros.segment.palette import ClassSet
+
+CLASSES = ClassSet(("road", "sky", "car"), ((40, 40, 40), (210, 210, 210), (120, 120, 120)))
+SCHEDULE = Schedule(1, batch=1, rate=1e-3)
+
+
+@pytest.fixture
+def data():
+    """A data set whose splits are their names."""
+    return Data(CLASSES, (96, 64), {"train": "train", "val": "val"}.get)
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Have the steps not train; return what they would have trained with."""
+    seen = {}
+    for name in ("train_key", "train_nonkey"):
+        monkeypatch.setattr(module, name, lambda *arguments: seen.update(arguments=arguments))
+    monkeypatch.setattr(module, "held_out_pictures", lambda source: f"pictures of {source}")
+    monkeypatch.setattr(module, "make_clips", lambda *arguments: arguments)
+    return lambda: seen["arguments"]
+
+
+def take_step_two(data, model, run):
+    settings = {"layer": None, "correction": None, "device": "cpu", "precision": "fp32"}
+    module.step_two(data, SCHEDULE, Rollout(), run, model=str(model), workers=1, **settings)
+
+
+def test_step_one_scores_what_is_held_out(data, given, tmp_path):
+    settings = {"backbone": "mobilenetv1", "layer": 1, "input_size": (96, 64), "crop": (64, 64)}
+    settings |= {"scale": (1.0, 1.0), "init": None, "pretrained": None, "encoder_rate": 0.1}
+    module.step_one(
+        data, SCHEDULE, tmp_path, device="cpu", precision="fp32", workers=1, **settings
+    )
+    _, source, pictures, *_ = given()
+    assert (source, pictures) == ("train", "pictures of val")
+
+
+def test_step_two_scores_near_the_key_frame_and_far_from_it(data, given, network, tmp_path):
+    save_checkpoint(tmp_path / "key.safetensors", network())
+    take_step_two(data, tmp_path / "key.safetensors", tmp_path)
+    _, source, clips, *_ = given()
+    near, far = Coding(gop=12, bits_per_pixel=0.3), Coding(gop=600, bits_per_pixel=0.3)
+    assert source == "train"
+    seed = module.CHOICE
+    assert clips == {"gop_12": ("val", 6, 24, near, seed), "far": ("val", 4, 101, far, seed + 1)}
+
+
+def test_a_model_of_other_classes_is_refused_by_their_names(data, given, network, tmp_path):
+    save_checkpoint(tmp_path / "key.safetensors", network())
+    other = Data(ClassSet(("road", "sky", "tree"), CLASSES.colors), data.size, data.split)
+    with pytest.raises(DataError, match="classes road, sky, tree, got road, sky, car"):
+        take_step_two(other, tmp_path / "key.safetensors", tmp_path)
