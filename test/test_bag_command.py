@@ -231,6 +231,17 @@ def test_what_is_wrong_is_said(twnet, write, tmp_path):
     assert (status, "expected a bag, got" in error) == (1, True)
 
 
+@pytest.mark.parametrize(
+    "topic", ["/camera/labels", "/camera/camera_info", "/my cam", "camera", "/"]
+)
+def test_a_topic_is_one_of_video(twnet, write, tmp_path, topic):
+    frames = write(["00000"])
+    status, _, error = twnet("bag", frames, tmp_path / "bag", "--topic", topic)
+    assert status == 1
+    assert "expected a topic" in error and topic in error
+    assert not (tmp_path / "bag").exists()
+
+
 def test_a_bag_with_labels_is_scored(twnet, write, model, tmp_path):
     frames, bag = write([f"{n:05d}" for n in range(3)]), tmp_path / "bag"
     labels = ("--labels", tmp_path / "labels")
@@ -251,6 +262,14 @@ def test_a_bag_with_labels_is_scored(twnet, write, model, tmp_path):
     assert (status, "--topic: expected a bag, got streets" in error) == (1, True)
     status, _, error = twnet(*step, "--distance", 1)
     assert (status, "--distance: expected none, as all of a bag's drive" in error) == (1, True)
+    status, _, error = twnet(*step, "--gop", 24)
+    assert (status, "--gop: expected none, as all of a bag's drive" in error) == (1, True)
+    named = ("--labels-topic", "/camera/labels")
+    assert twnet(*step, "--methods", "twnet", *named)[0] == 0
+    status, _, error = twnet(*step, "--labels-topic", "/segment/labels")
+    assert (status, "expected labels on /segment/labels" in error) == (1, True)
+    status, _, error = twnet(*step[:-3], "streets", *named)
+    assert (status, "--labels-topic: expected a bag, got streets" in error) == (1, True)
     assert twnet("bag", frames, tmp_path / "bare")[0] == 0
     status, _, error = twnet(*step[:-3], tmp_path / "bare", "--classes", classes)
     assert (status, "expected labels on one topic that is called labels" in error) == (1, True)

@@ -1,6 +1,7 @@
 """The command line: what it prints, what it writes, and how it fails."""
 
 import json
+import subprocess
 import sys
 
 import av
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
-from twnet_ros.cli import main, parser
+from twnet_ros.cli import argument, main, parser
+from twnet_ros.learn.data.still import DataError
 from twnet_ros.net import Config, TWNet, load_checkpoint, publication, save_checkpoint
-from twnet_ros.segment import MOTION_SOURCES, Segmenter
+from twnet_ros.segment import MOTION_SOURCES, Segmenter, to_rgb
 from twnet_ros.segment.palette import CAMVID
 from twnet_ros.segment.replay import decode
 
@@ -229,6 +232,81 @@ def test_segment_with_more_key_steps(twnet, clip, model):
     assert status == 0
     summary = json.loads(out[-1])  # I P P I P
     assert (summary["frames"], summary["key_steps"]) == (5, 3)
+
+
+def test_who_has_read_enough_ends_the_command_quietly():
+    program = "import twnet_ros.cli.streets as s; from twnet_ros.cli import main; "
+    program += "s.streets = lambda options: [print('a line') for _ in range(100_000)]; "
+    program += "s.streets.__name__ = 'streets'; raise SystemExit(main(['streets', 'out']))"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", program], stdout=pipe, stderr=pipe) as process:
+        assert process.stdout.readline() == b"a line\n"
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 141)
+
+
+class Damaged(Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise DataError("a.png: expected labels, found none")
+
+
+def test_an_error_in_a_loaders_process_is_one_line(twnet, monkeypatch):
+    def streets(options):
+        list(DataLoader(Damaged(), num_workers=1))
+
+    monkeypatch.setattr("twnet_ros.cli.streets.streets", streets)
+    assert twnet("streets", "out") == (1, [], ["twnet: a.png: expected labels, found none"])
+
+
+def test_a_street_does_not_mix_with_another(twnet, tmp_path):
+    arguments = ("--frames", 1, "--size", "64x32")
+    assert twnet("streets", tmp_path, *arguments)[0] == 0
+    found = twnet("streets", tmp_path, *arguments, "--seed", 1)
+    fails(found, f"{tmp_path}: expected a new street's folder, found frames in it")
+
+
+@pytest.mark.parametrize("command", ["segment", "view"])
+def test_the_output_does_not_take_the_clips_place(twnet, clip, model, command):
+    before = clip.read_bytes()
+    found = twnet(command, clip, "--model", model, "-o", clip.parent / "." / clip.name)
+    fails(found, "-o: expected another file than the clip")
+    assert clip.read_bytes() == before
+
+
+def test_a_demonstration_leaves_other_labels_alone(twnet, tmp_path):
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "00000.png").write_bytes(b"by hand")
+    fails(twnet("demo", "--out", tmp_path), "expected a folder for demonstrations alone")
+    (tmp_path / "labels" / "00000.png").rename(tmp_path / "00000.png")
+    (tmp_path / "labels").rmdir()
+    found = twnet("demo", tmp_path / "none.mp4", "--out", tmp_path)
+    fails(found, "expected a video file")
+    assert [path.name for path in tmp_path.iterdir()] == ["00000.png"]
+
+
+def test_frames_are_in_the_order_of_their_numbers(twnet, frames, tmp_path):
+    for path in frames.iterdir():
+        path.rename(frames / f"frame_{4 * int(path.stem)}.png")  # 0, 4, 8, 12, 16
+    assert twnet("encode", frames, tmp_path / "clip.avi", "--bitrate", "2M")[0] == 0
+    shown = [to_rgb(frame).astype(int) for frame in decode(tmp_path / "clip.avi")]
+    for number, picture in enumerate(shown):
+        expected = cv2.imread(str(frames / f"frame_{4 * number}.png"))[..., ::-1]
+        assert np.abs(picture - expected).mean() < 8
+
+
+@pytest.mark.parametrize(
+    "step, package, name", [("train", "yaml", "PyYAML"), ("evaluate", "matplotlib", "matplotlib")]
+)
+def test_what_is_not_installed_is_named(twnet, monkeypatch, tmp_path, step, package, name):
+    find = argument.find_spec
+    monkeypatch.setattr(argument, "find_spec", lambda one: None if one == package else find(one))
+    out = ("--data", "streets", "--out", tmp_path / "run")
+    found = twnet(*{"train": ("train", "key"), "evaluate": ("evaluate", "a")}[step], *out)
+    fails(found, f"expected {name}: pip install {name}")
+    assert not (tmp_path / "run").exists()
 
 
 def test_streets(twnet, tmp_path):
@@ -452,8 +530,10 @@ def test_a_failed_segment_writes_nothing(twnet, clip, tmp_path):
 def test_an_empty_folder(twnet, tmp_path):
     (tmp_path / "empty").mkdir()
     found = twnet("encode", tmp_path / "empty", tmp_path / "o.mp4")
-    fails(found, "expected a folder of PNG or JPEG frames, found none")
+    fails(found, "expected PNG or JPEG pictures, found none")
     assert not (tmp_path / "o.mp4").exists()
+    found = twnet("encode", tmp_path / "nowhere", tmp_path / "o.mp4")
+    fails(found, "expected a folder of PNG or JPEG pictures, found none")
 
 
 def test_bad_training_data(twnet, tmp_path):
@@ -467,7 +547,7 @@ def test_a_bad_training_file(twnet, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text("data: streets\nout: run\nrate: fast\n")
     found = twnet("train", "key", "--config", path)
-    fails(found, f"{path}: rate: expected a number, found 'fast'")
+    fails(found, f"{path}: rate: expected a number from 0 on, got 'fast'")
     path.write_text("data: streets\nout: run\ninit: a\n")
     found = twnet("train", "key", "--config", path, "--pretrained", "b.pth", "--out", tmp_path)
     fails(found, "expected init or pretrained, got both: a and b.pth")
@@ -482,7 +562,14 @@ def test_a_bad_training_file(twnet, tmp_path):
         (["encode", "a", "b.mp4", "--codec", "hevc"], "mpeg4"),
         (["streets"], "OUT_DIR"),
         (["chaos", "a.mp4"], "--seed"),
-        (["chaos", "a.mp4", "--seed", "1", "--loss", "2"], "expected a probability from 0 to 1"),
+        (["chaos", "a.mp4", "--seed", "1", "--loss", "2"], "expected a number from 0 to 1"),
+        (["chaos", "a.mp4", "--seed", "-1"], "--seed: expected a whole number of 0 or more"),
+        (["segment", "a.mp4", "--key-residual", "nan"], "expected a number from 0 to 255"),
+        (
+            ["evaluate", "a", "--data", "b", "--bits-per-pixel", "inf"],
+            "expected a number from 0 on",
+        ),
+        (["encode", "a", "b.mp4", "--fps", "0"], "expected a number from 0.000999001 to 65535"),
         (["train", "key", "--init", "a", "--pretrained", "b.pth"], "not allowed with argument"),
         (["fly"], "invalid choice"),
         ([], "COMMAND"),

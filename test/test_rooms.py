@@ -1,4 +1,4 @@
-"""The rooms import only what DESIGN allows, and keep ROS out of what must run without it."""
+"""The rooms import only what their table allows, and keep ROS out of what must run without it."""
 
 import ast
 import os

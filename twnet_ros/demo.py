@@ -1,5 +1,6 @@
 """The demonstration: a drive through a real segment node, and what came of it."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,24 +31,26 @@ B_FRAME_WINDOW = 19
 def demonstrate(video: Path | None, out: Path) -> str:
     """Stream a video, or a procedural drive, through the node; return the table of results.
 
-    Writes ``overlay.mp4``, ``contact_sheet.png`` and ``labels/`` into ``out``.
+    Writes ``overlay.mp4``, ``contact_sheet.png`` and ``labels/`` into ``out``; ValueError where
+    that has labels which are no demonstration's.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    finished, labels = out / "labels", out / "labels.part"
+    if finished.exists() and not (out / "contact_sheet.png").is_file():
+        raise ValueError(f"{out}: expected a folder for demonstrations alone, found other labels")
     clip, model, truth = video, VIDEO_MODEL, None
+    if clip is not None:
+        read_packets(clip)  # what is no video is refused before anything is written
+    shutil.rmtree(labels, ignore_errors=True)
+    labels.mkdir(parents=True)
     if clip is None:
         clip, model, truth = out / "street.avi", STREET_MODEL, out / "street" / "labels"
         write_street(out / "street", FRAMES, *SIZE, SEED)
         frames = sorted((out / "street" / "frames").glob("*.png"))
         pictures = (read_rgb(path) for path in frames)
         write_clip(clip, pictures, codec="mpeg4", gop=12, fps=FPS, bitrate=BITRATE)
-    labels = out / "labels"
-    labels.mkdir(exist_ok=True)
-    for old in labels.glob("*.png"):
-        old.unlink()
     find_model(model)  # a missing model would leave the node unconfigured
     print(f"streaming {clip} through the segment node with {model}", flush=True)
     info, packets = read_packets(clip)
-    packets.close()
     collection = stream(
         clip,
         model,
@@ -56,9 +59,11 @@ def demonstrate(video: Path | None, out: Path) -> str:
     )
     published = _labels_of_pictures(labels, collection)
     _render(clip, info.fps, model, published, out)
-    _, packets = read_packets(clip)
     sent = sum(1 for _ in packets)
-    return _table(sent, collection, _miou(published, truth) if truth else None)
+    table = _table(sent, collection, _miou(published, truth) if truth else None)
+    shutil.rmtree(finished, ignore_errors=True)
+    labels.rename(finished)
+    return table
 
 
 def _labels_of_pictures(labels: Path, collection: Collection) -> dict[int, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from twnet_ros.codec.bitstream import NAMES, CodecName
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 DEPTH = 100
 _VERSION: Literal[9] = 9  # of the bag format; Jazzy's and later
+_TOPIC = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
 _SECOND_NS = 1_000_000_000
 _LATEST_S = 2**31 - 1  # of builtin_interfaces/Time
 _FOREVER = QosTime(9_223_372_036, 854_775_807)
@@ -81,6 +83,10 @@ class Stream:
                 f"expected video that {self.type.type_name} carries ({carried}), "
                 f"got {NAMES[self.codec]}"
             )
+        if not _TOPIC.fullmatch(self.video_topic):
+            raise BagError(f"expected a topic's full name, as in /camera/h264, got {self.topic!r}")
+        if self.video_topic in (self.beside("labels"), self.beside("camera_info")):
+            raise BagError(f"expected a topic for video, got {self.topic}, which is for others")
 
     @property
     def type(self) -> VideoType:

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -49,10 +50,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parser().parse_args(arguments)
         options.function(options)
+    except BrokenPipeError:  # who reads what is printed has seen enough, as ``head`` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (ValueError, OSError, ImportError) as error:  # every room's own errors are ValueErrors
-        print(f"twnet: {error}", file=sys.stderr)
+        print(f"twnet: {_text(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("twnet: interrupted; finished files are whole", file=sys.stderr)
         return 130
     return 0
+
+
+def _text(error: Exception) -> str:
+    """Return what an error says; of one from a loader's process torch tells its trace, too."""
+    text = str(error).strip()
+    if not text.startswith("Caught "):
+        return text
+    return text.splitlines()[-1].partition(": ")[2]

@@ -1,8 +1,10 @@
 """What the sub-commands' arguments may be, and those that several share."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +44,46 @@ def count(text: str) -> int:
 
 def number(text: str) -> int:
     """Parse a whole number of 0 or more."""
-    return 0 if text == "0" else count(text)
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text!r}")
+    return int(text)
 
 
 def probability(text: str) -> float:
     """Parse a number from 0 to 1."""
+    return _between(text, 0, 1)
+
+
+def levels(text: str) -> float:
+    """Parse a difference of 8-bit levels."""
+    return _between(text, 0, 255)
+
+
+def frame_rate(text: str) -> float:
+    """Parse frames a second, as many as an encoder takes."""
+    return _between(text, 1 / 1001, 65535)
+
+
+def weight(text: str) -> float:
+    """Parse a number of 0 or more."""
+    return _between(text, 0, sys.float_info.max)
+
+
+def positive(text: str) -> float:
+    """Parse a number above 0."""
+    if not (value := weight(text)):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
+
+
+def _between(text: str, least: float, greatest: float) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a probability from 0 to 1, got {text!r}")
+        value = float("nan")
+    if not least <= value <= greatest:
+        end = f" to {greatest:g}" if greatest < sys.float_info.max else " on"
+        raise argparse.ArgumentTypeError(f"expected a number from {least:g}{end}, got {text!r}")
     return value
 
 
@@ -61,12 +92,13 @@ def command(
     function: Callable[[argparse.Namespace], None],
     example: str,
     name: str = "",
+    text: str = "",
 ) -> argparse.ArgumentParser:
-    """Add a sub-command that runs ``function``, whose docstring describes it."""
+    """Add a sub-command that runs ``function``, described by its docstring or a text."""
     made: argparse.ArgumentParser = commands.add_parser(
         name or function.__name__,
-        help=function.__doc__,
-        description=function.__doc__,
+        help=text or function.__doc__,
+        description=text or function.__doc__,
         epilog=f"example: twnet {example}",
     )
     made.set_defaults(function=function)
@@ -85,6 +117,22 @@ def add_topic(made: argparse.ArgumentParser) -> None:
     """Add the choice among the videos of a bag."""
     text = "of the video in a bag; default: the only one that has any"
     made.add_argument("--topic", default="", metavar="NAME", help=text)
+
+
+def require(use: str, *packages: str) -> None:
+    """Raise ImportError, with the way to mend it, unless what a use needs is installed."""
+    modules = {"PyYAML": "yaml"}
+    missing = [name for name in packages if find_spec(modules.get(name, name)) is None]
+    if missing:
+        names = " ".join(missing)
+        raise ImportError(f"{use}: expected {names}: pip install {names}")
+
+
+def refuse_clip(options: argparse.Namespace) -> None:
+    """Raise CodecError if the output of ``-o`` would take the clip's own place."""
+    output = options.output
+    if output and output.exists() and options.clip.exists() and output.samefile(options.clip):
+        raise CodecError(f"-o: expected another file than the clip, got {output}")
 
 
 def opener(options: argparse.Namespace) -> OpenVideo:

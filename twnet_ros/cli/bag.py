@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from twnet_ros.cli.argument import Commands, bitrate, command, count
+from twnet_ros.cli.argument import Commands, bitrate, command, count, frame_rate
 
 if TYPE_CHECKING:  # rosbags is needed for bags alone
     from twnet_ros.bag import Shot, Stream
@@ -159,6 +159,6 @@ def describe(commands: Commands) -> None:
     add("--codec", choices=("mpeg4", "h264"), help="of frames, default: h264")
     add("--gop", type=count, help="frames from one I-frame to the next, default: 12")
     text = "frames a second, default: as they were recorded, else 17"
-    add("--fps", type=float, help=text)
+    add("--fps", type=frame_rate, help=text)
     add("--bitrate", type=bitrate, help="bits a second, as in 6M")
     add("--crf", type=float, help="constant quality, 1 (best) to 51; h264 only")

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from twnet_ros.cli.argument import Commands, add_model, command, probability
+from twnet_ros.cli.argument import Commands, add_model, command, number, probability
 
 
 def chaos(options: argparse.Namespace) -> None:
@@ -38,6 +38,6 @@ def describe(commands: Commands) -> None:
     ):
         text = f"probability that a packet {done}, default: %(default)s"
         add(f"--{fault}", type=probability, default=0.0, metavar="P", help=text)
-    add("--seed", type=int, required=True, metavar="N", help="which packets are hit, and where")
+    add("--seed", type=number, required=True, metavar="N", help="which packets are hit, and where")
     add("--labels", type=Path, metavar="DIR", help="label what is published: 00000.png … by frame")
     add_model(made)

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twnet_ros.cli.argument import Commands, bitrate, command, count
-from twnet_ros.codec import CodecError
+from twnet_ros.cli.argument import Commands, bitrate, command, count, frame_rate
 
 
 def encode(options: argparse.Namespace) -> None:
@@ -16,13 +15,9 @@ def encode(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from twnet_ros.codec import write_clip
-    from twnet_ros.segment.picture import read_rgb
+    from twnet_ros.segment.picture import find_pictures, read_rgb
 
-    suffixes = {".png", ".jpg", ".jpeg"}
-    folder = options.frames
-    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in suffixes)
-    if not paths:
-        raise CodecError(f"{folder}: expected a folder of PNG or JPEG frames, found none")
+    paths = find_pictures(options.frames)
 
     def frames() -> Iterator[NDArray[np.uint8]]:
         for path in tqdm(paths, unit="frame"):
@@ -48,6 +43,6 @@ def describe(commands: Commands) -> None:
         default=12,
         help="frames from one I-frame to the next, default: %(default)s",
     )
-    add("--fps", type=float, default=17.0, help="frames a second, default: %(default)s")
+    add("--fps", type=frame_rate, default=17.0, help="frames a second, default: %(default)s")
     add("--bitrate", type=bitrate, help="bits a second, as in 6M")
     add("--crf", type=float, help="constant quality, 1 (best) to 51; h264 only")

@@ -15,8 +15,12 @@ from twnet_ros.cli.argument import (
     add_topic,
     command,
     count,
+    number,
+    positive,
     refuse_topic,
+    require,
 )
+from twnet_ros.codec import CodecError
 
 if TYPE_CHECKING:  # torch is not needed to describe the command
     from twnet_ros.learn.data.dataset import Data
@@ -28,6 +32,8 @@ def open_bag(options: argparse.Namespace) -> tuple[Data, Trial] | None:
     path = Path(options.data)
     if not (path.suffix in BAGS or (path / "metadata.yaml").is_file()):
         refuse_topic(options, options.data)
+        if options.labels_topic:
+            raise CodecError(f"--labels-topic: expected a bag, got {options.data}")
         return None
     from twnet_ros import bag
     from twnet_ros.learn.data.dataset import CLASS_SETS, Data
@@ -35,8 +41,8 @@ def open_bag(options: argparse.Namespace) -> tuple[Data, Trial] | None:
     from twnet_ros.learn.data.still import DataError
     from twnet_ros.segment.palette import CITYSCAPES, read_class_set
 
-    for name in ("clips", "distance", "cache", "hold_out"):
-        if getattr(options, name):
+    for name, default in options.making_clips.items():
+        if getattr(options, name) != default:
             raise DataError(
                 f"--{name.replace('_', '-')}: expected none, as all of a bag's drive is scored"
             )
@@ -46,7 +52,8 @@ def open_bag(options: argparse.Namespace) -> tuple[Data, Trial] | None:
     if options.classes:
         classes = CLASS_SETS.get(options.classes) or read_class_set(Path(options.classes))
     read = partial(bag.read_packets, topic=options.topic)
-    trial, size = drive_trial(path, read, bag.read_labels(path), options.every)
+    labels = bag.read_labels(path, options.labels_topic)
+    trial, size = drive_trial(path, read, labels, options.every)
     return Data(classes, size, lambda split: None), trial
 
 
@@ -55,6 +62,8 @@ def evaluate(options: argparse.Namespace) -> None:
     from twnet_ros.learn.data.dataset import open_data
     from twnet_ros.learn.evaluation.report import report
 
+    if options.out:
+        require("--out", "matplotlib")
     opened = open_bag(options)
     if opened:
         data, trial = opened
@@ -90,6 +99,8 @@ def describe(commands: Commands) -> None:
     scored.add_argument("--out", type=Path, metavar="DIR", help=text)
     add_data(scored)
     add_topic(scored)
+    text = "of the labels in a bag; default: the only one that is called labels"
+    scored.add_argument("--labels-topic", default="", metavar="NAME", help=text)
     scored.add_argument("--precision", default="auto", help="auto, fp32, bf16 or (CUDA) fp16")
     scored.add_argument(
         "--split", choices=("val", "test"), default="val", help="default: %(default)s"
@@ -100,7 +111,7 @@ def describe(commands: Commands) -> None:
     scored.add_argument("--frames", type=count, default=36, help=text)
     scored.add_argument(
         "--distance",
-        type=int,
+        type=number,
         nargs="+",
         default=[],
         metavar="N",
@@ -115,7 +126,7 @@ def describe(commands: Commands) -> None:
         help="frames from I-frame to I-frame, default: %(default)s",
     )
     scored.add_argument(
-        "--bits-per-pixel", type=float, default=0.3, help="sets the bitrate, default: %(default)s"
+        "--bits-per-pixel", type=positive, default=0.3, help="of the bitrate, default: %(default)s"
     )
 
     add_motion(scored)
@@ -133,4 +144,7 @@ def describe(commands: Commands) -> None:
         metavar="N",
         help="label one of N frames and skip the others, default: %(default)s",
     )
-    scored.add_argument("--seed", type=int, default=1, help="of the draw, default: %(default)s")
+    scored.add_argument("--seed", type=number, default=1, help="of the draw, default: %(default)s")
+    making = ["clips", "frames", "gop", "bits_per_pixel", "clip_size", "seed"]
+    making += ["distance", "cache", "split", "hold_out"]
+    scored.set_defaults(making_clips={name: scored.get_default(name) for name in making})

@@ -13,6 +13,7 @@ def inspect(options: argparse.Namespace) -> None:
     """Show what the codec knows about each frame."""
     from tqdm import tqdm
 
+    from twnet_ros.segment.file import whole
     from twnet_ros.segment.inspection import inspect as inspections
 
     if options.dump:
@@ -27,19 +28,14 @@ def inspect(options: argparse.Namespace) -> None:
             tqdm.write("  ".join(str(value).rjust(len(name)) for name, value in row.items()))
         if options.dump:
             target = options.dump / f"frame_{found.frame.index:05d}.npz"
-            temporary = target.with_suffix(".part")
-            try:
-                with temporary.open("wb") as file:
-                    np.savez_compressed(
-                        file,
-                        type=found.frame.kind.value,
-                        motion=found.motion,
-                        coded=found.coded,
-                        residual=found.residual,
-                    )
-                temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
+            with whole(target) as path, path.open("wb") as file:
+                np.savez_compressed(
+                    file,
+                    type=found.frame.kind.value,
+                    motion=found.motion,
+                    coded=found.coded,
+                    residual=found.residual,
+                )
     if options.json:
         print(json.dumps(rows))
 

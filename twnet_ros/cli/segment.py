@@ -11,8 +11,10 @@ from twnet_ros.cli.argument import (
     add_motion,
     command,
     count,
+    levels,
     opener,
     probability,
+    refuse_clip,
 )
 
 
@@ -24,6 +26,7 @@ def segment(options: argparse.Namespace) -> None:
     from twnet_ros.segment.recording import record
 
     read = opener(options)
+    refuse_clip(options)
     segmenter = Segmenter.load(
         options.model,
         options.device,
@@ -72,4 +75,4 @@ def describe(commands: Commands) -> None:
     text = "share of blocks without a vector, default: %(default)s"
     add("--key-intra", type=probability, default=0.5, metavar="SHARE", help=text)
     text = "mean luma residual, for adaptive, default: %(default)s"
-    add("--key-residual", type=float, default=12.0, metavar="LEVELS", help=text)
+    add("--key-residual", type=levels, default=12.0, metavar="LEVELS", help=text)

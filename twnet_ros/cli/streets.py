@@ -3,13 +3,16 @@
 import argparse
 from pathlib import Path
 
-from twnet_ros.cli.argument import Commands, command, count, size
+from twnet_ros.cli.argument import Commands, command, count, number, size
 
 
 def streets(options: argparse.Namespace) -> None:
     """Render a procedural street drive."""
     from twnet_ros.learn.streets import write_street
 
+    for name in ("frames", "labels"):
+        if any((options.out / name).glob("*.png")):
+            raise ValueError(f"{options.out}: expected a new street's folder, found {name} in it")
     width, height = options.size
     write_street(options.out, options.frames, width, height, options.seed)
 
@@ -22,4 +25,4 @@ def describe(commands: Commands) -> None:
     add("out", type=Path, metavar="OUT_DIR", help="folder to write frames/ and labels/ to")
     add("--frames", type=count, default=120, help="how many, default: %(default)s")
     add("--size", type=size, default=(1024, 512), metavar="WxH", help="default: 1024x512")
-    add("--seed", type=int, default=0, help="which street, default: %(default)s")
+    add("--seed", type=number, default=0, help="which street, default: %(default)s")

@@ -3,12 +3,24 @@
 import argparse
 from pathlib import Path
 
-from twnet_ros.cli.argument import Commands, add_data, command, count, number, size
+from twnet_ros.cli.argument import (
+    Commands,
+    add_data,
+    command,
+    count,
+    number,
+    positive,
+    probability,
+    require,
+    size,
+    weight,
+)
 from twnet_ros.learn.training.recipe import RecipeParser, record_recipe
 
 
 def train(options: argparse.Namespace) -> None:
     """Run one of the two training steps."""
+    require("training", "PyYAML", "tensorboard")
     from twnet_ros.learn.training import parallel
 
     with parallel.processes(options.device) as device:
@@ -32,6 +44,9 @@ def _train(options: argparse.Namespace, device: str, first: bool) -> None:
         seed=options.seed,
     )
     if options.step == "key":
+        least, greatest = options.scale
+        if least > greatest:
+            raise ValueError(f"--scale: expected LEAST up to GREATEST, got {least} {greatest}")
         step_one(
             data,
             schedule,
@@ -40,7 +55,7 @@ def _train(options: argparse.Namespace, device: str, first: bool) -> None:
             layer=options.layer,
             input_size=options.input_size or options.clip_size,
             crop=options.crop,
-            scale=tuple(options.scale),
+            scale=(least, greatest),
             init=options.init,
             pretrained=options.pretrained,
             encoder_rate=options.encoder_rate,
@@ -70,8 +85,8 @@ def describe(commands: Commands) -> None:
     kinds = steps.add_subparsers(
         dest="step", required=True, metavar="key|nonkey", parser_class=RecipeParser
     )
-    key = command(kinds, train, "train key --data streets --out runs/key", "key")
-    key.description = "Step 1: train the key-frame CNN on labelled pictures."
+    example, text = "train key --data streets --out runs/key", "on labelled pictures"
+    key = command(kinds, train, example, "key", f"Step 1: train the key-frame CNN {text}.")
     _add_training(key, iterations=5000, batch=8, rate=3e-3)
     key.add_argument(
         "--backbone", default="mobilenetv1", metavar="NAME", help="default: %(default)s"
@@ -81,7 +96,7 @@ def describe(commands: Commands) -> None:
     key.add_argument("--crop", type=size, default=(352, 288), metavar="WxH", help=text)
     key.add_argument(
         "--scale",
-        type=float,
+        type=positive,
         nargs=2,
         default=[0.7, 1.6],
         metavar=("LEAST", "GREATEST"),
@@ -93,10 +108,10 @@ def describe(commands: Commands) -> None:
     text = "ImageNet weights of the encoder, .pth (torchvision's) or .safetensors (timm's)"
     start.add_argument("--pretrained", type=Path, metavar="FILE", help=text)
     text = "share of the rate for the tensors of --pretrained, default: %(default)s"
-    key.add_argument("--encoder-rate", type=float, default=0.1, metavar="SHARE", help=text)
+    key.add_argument("--encoder-rate", type=probability, default=0.1, metavar="SHARE", help=text)
     example = "train nonkey --data streets --model runs/key/model.safetensors --out runs/nonkey"
-    nonkey = command(kinds, train, example, "nonkey")
-    nonkey.description = "Step 2: train the non-key-frame CNN along compressed clips."
+    text = "Step 2: train the non-key-frame CNN along compressed clips."
+    nonkey = command(kinds, train, example, "nonkey", text)
     _add_training(nonkey, iterations=3600, batch=4, rate=3e-4)
     nonkey.add_argument("--model", required=True, help="checkpoint of step 1")
     text = "where to cut the key-frame CNN, default: the checkpoint's"
@@ -107,7 +122,7 @@ def describe(commands: Commands) -> None:
         help="of the warped context: none, CFR alone, CFR with RGA, or that and fused logits; "
         "default: the checkpoint's",
     )
-    nonkey.add_argument("--consistency", type=float, default=1.0, help="lambda of equation 8")
+    nonkey.add_argument("--consistency", type=weight, default=1.0, help="lambda of equation 8")
 
 
 def _add_training(
@@ -120,7 +135,7 @@ def _add_training(
     add("--out", type=Path, required=True, metavar="RUN", help="run folder; an old one resumes")
     add("--iterations", type=number, default=iterations, help="default: %(default)s")
     add("--batch", type=count, default=batch, help="default: %(default)s")
-    add("--rate", type=float, default=rate, help="peak learning rate, default: %(default)s")
+    add("--rate", type=positive, default=rate, help="peak learning rate, default: %(default)s")
     add(
         "--validate-every",
         type=count,
@@ -137,4 +152,4 @@ def _add_training(
     )
     text = "processes that make pictures or clips, default: %(default)s; a GPU wants more"
     add("--workers", type=count, default=1, metavar="N", help=text)
-    add("--seed", type=int, default=0, help="of data and initialisation")
+    add("--seed", type=number, default=0, help="of data and initialisation")

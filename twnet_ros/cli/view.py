@@ -22,6 +22,7 @@ from twnet_ros.cli.argument import (
     command,
     count,
     opener,
+    refuse_clip,
     refuse_topic,
 )
 
@@ -40,6 +41,7 @@ def view(options: argparse.Namespace) -> None:
     def pictures(wanted: Callable[[], bool]) -> Generator[Stamped, None, None]:
         return _of_name(options, wanted) if is_name else _of_clip(options)
 
+    refuse_clip(options)
     if options.output:
         with closing(pictures(lambda: True)) as source:
             _write(options.output, islice(source, options.frames))
@@ -59,8 +61,7 @@ def _of_clip(options: argparse.Namespace) -> Generator[Stamped, None, None]:
     from twnet_ros.segment.viewing import watch
 
     read = opener(options)
-    info, packets = read(options.clip)
-    packets.close()
+    info, _ = read(options.clip)
     segmenter = Segmenter.load(
         options.model,
         options.device,
