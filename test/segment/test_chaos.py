@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from twnet_ros.codec import StreamDecoder, read_packets, write_clip
+from twnet_ros.codec import CodecError, StreamDecoder, read_packets, write_clip
 from twnet_ros.segment import Segmenter, SegmentError
 from twnet_ros.segment.chaos import FAULTS, damage, run
 from twnet_ros.segment.replay import replay
@@ -91,6 +91,21 @@ def check(summary):
         outcomes = counts["noticed"] + counts["unnoticed"] + counts["harmless"]
         assert counts["damaged"] == outcomes
     assert bool(summary["wrong_frames_published"]) == bool(summary["unnoticed"])
+
+
+def test_a_clip_that_ends_in_damage_is_gone_through(clips, monkeypatch):
+    flush, flushed = StreamDecoder.flush, []
+
+    def damaged(decoder):
+        flushed.append(decoder)
+        if flushed.count(decoder) == 1:
+            raise CodecError("a test")
+        return flush(decoder)
+
+    monkeypatch.setattr(StreamDecoder, "flush", damaged)
+    summary = run(clips["h264"], {}, 0)
+    check(summary)
+    assert summary["published"] == 72
 
 
 @pytest.mark.parametrize("codec", CLIPS)

@@ -48,6 +48,15 @@ def test_camvid(tmp_path, drive_of):
         data.held_out("test")
 
 
+def test_stills_without_anything_that_moves_are_said_to_have_none(still_folder, tmp_path, caplog):
+    root, classes = still_folder(2), tmp_path / "classes.json"
+    classes.write_text('{"names": ["a", "b", "van"], "colors": [[0, 0, 0], [1, 1, 1], [2, 2, 2]]}')
+    open_data(str(root), "camvid", (96, 64), []).training()
+    assert not caplog.text
+    assert open_data(str(root), str(classes), (96, 64), []).training().movers == ()
+    assert "nothing passes through its clips: expected a class called one of car," in caplog.text
+
+
 def test_a_folder_with_its_own_classes(still_folder, tmp_path):
     root = still_folder(4)
     data = open_data(str(root), "camvid", (96, 64), ["B"])

@@ -5,7 +5,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from twnet_ros.learn.data.cityscapes import read_split
 from twnet_ros.learn.data.snippet import Snippet, read_frame, read_truth
