@@ -1,6 +1,7 @@
 """The command line: what it prints, what it writes, and how it fails."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -234,15 +235,40 @@ def test_segment_with_more_key_steps(twnet, clip, model):
     assert (summary["frames"], summary["key_steps"]) == (5, 3)
 
 
-def test_who_has_read_enough_ends_the_command_quietly():
-    program = "import twnet_ros.cli.streets as s; from twnet_ros.cli import main; "
-    program += "s.streets = lambda options: [print('a line') for _ in range(100_000)]; "
-    program += "s.streets.__name__ = 'streets'; raise SystemExit(main(['streets', 'out']))"
-    pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", program], stdout=pipe, stderr=pipe) as process:
-        assert process.stdout.readline() == b"a line\n"
+PRINTING = """
+import sys, twnet_ros.cli.streets as module
+from twnet_ros.cli import main
+
+def streets(options):
+    for _ in range({lines}):
+        print("a line")
+    sys.stdin.read()
+
+module.streets = streets
+sys.exit(main(["streets", "out"]))
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_who_has_read_enough_ends_the_command_quietly(monkeypatch, lines, buffered):
+    monkeypatch.setenv("PYTHONUNBUFFERED", buffered)
+    pipe, program = subprocess.PIPE, PRINTING.format(lines=lines)
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         process.stdout.close()
+        process.stdin.close()  # it may go on
         assert (process.stderr.read(), process.wait()) == (b"", 141)
+
+
+def test_another_broken_pipe_is_told(twnet, monkeypatch):
+    def streets(options):
+        read, write = os.pipe()
+        os.close(read)
+        os.write(write, b"a")
+
+    monkeypatch.setattr("twnet_ros.cli.streets.streets", streets)
+    assert twnet("streets", "out") == (1, [], ["twnet: [Errno 32] Broken pipe"])
 
 
 class Damaged(Dataset):
@@ -280,8 +306,16 @@ def test_a_demonstration_leaves_other_labels_alone(twnet, tmp_path):
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "00000.png").write_bytes(b"by hand")
     fails(twnet("demo", "--out", tmp_path), "expected a folder for demonstrations alone")
+    (tmp_path / "contact_sheet.png").touch()
+    (tmp_path / "labels" / "notes.txt").touch()
+    fails(twnet("demo", "--out", tmp_path), "expected a folder for demonstrations alone")
+    (tmp_path / "labels" / "notes.txt").unlink()
+    (tmp_path / "contact_sheet.png").unlink()
     (tmp_path / "labels" / "00000.png").rename(tmp_path / "00000.png")
     (tmp_path / "labels").rmdir()
+    (tmp_path / "labels").symlink_to(tmp_path.parent)
+    fails(twnet("demo", "--out", tmp_path), "expected a folder for demonstrations alone")
+    (tmp_path / "labels").unlink()
     found = twnet("demo", tmp_path / "none.mp4", "--out", tmp_path)
     fails(found, "expected a video file")
     assert [path.name for path in tmp_path.iterdir()] == ["00000.png"]
@@ -304,6 +338,12 @@ def test_what_is_not_installed_is_named(twnet, monkeypatch, tmp_path, step, pack
     find = argument.find_spec
     monkeypatch.setattr(argument, "find_spec", lambda one: None if one == package else find(one))
     out = ("--data", "streets", "--out", tmp_path / "run")
+    config = tmp_path / "key.yaml"
+    config.write_text("seed: 1\n")
+    if package == "yaml":
+        monkeypatch.setitem(sys.modules, "yaml", None)
+        found = twnet("train", "key", "--config", config, *out)
+        fails(found, "--config: expected PyYAML: pip install PyYAML")
     found = twnet(*{"train": ("train", "key"), "evaluate": ("evaluate", "a")}[step], *out)
     fails(found, f"expected {name}: pip install {name}")
     assert not (tmp_path / "run").exists()

@@ -1,5 +1,6 @@
 """The demonstration: a drive through a real segment node, and what came of it."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,21 +33,19 @@ def demonstrate(video: Path | None, out: Path) -> str:
     """Stream a video, or a procedural drive, through the node; return the table of results.
 
     Writes ``overlay.mp4``, ``contact_sheet.png`` and ``labels/`` into ``out``; ValueError where
-    that has labels which are no demonstration's.
+    one of them would take the place of what is no demonstration's.
     """
+    _refuse_others(video, out)
     finished, labels = out / "labels", out / "labels.part"
-    if finished.exists() and not (out / "contact_sheet.png").is_file():
-        raise ValueError(f"{out}: expected a folder for demonstrations alone, found other labels")
-    clip, model, truth = video, VIDEO_MODEL, None
-    if clip is not None:
-        read_packets(clip)  # what is no video is refused before anything is written
-    shutil.rmtree(labels, ignore_errors=True)
+    if labels.exists():
+        shutil.rmtree(labels)  # of one that was interrupted
     labels.mkdir(parents=True)
+    clip, model, truth = video, VIDEO_MODEL, None
     if clip is None:
         clip, model, truth = out / "street.avi", STREET_MODEL, out / "street" / "labels"
         write_street(out / "street", FRAMES, *SIZE, SEED)
-        frames = sorted((out / "street" / "frames").glob("*.png"))
-        pictures = (read_rgb(path) for path in frames)
+        frames = out / "street" / "frames"
+        pictures = (read_rgb(frames / f"{number:05d}.png") for number in range(FRAMES))
         write_clip(clip, pictures, codec="mpeg4", gop=12, fps=FPS, bitrate=BITRATE)
     find_model(model)  # a missing model would leave the node unconfigured
     print(f"streaming {clip} through the segment node with {model}", flush=True)
@@ -61,9 +60,25 @@ def demonstrate(video: Path | None, out: Path) -> str:
     _render(clip, info.fps, model, published, out)
     sent = sum(1 for _ in packets)
     table = _table(sent, collection, _miou(published, truth) if truth else None)
-    shutil.rmtree(finished, ignore_errors=True)
+    if finished.exists():
+        shutil.rmtree(finished)
     labels.rename(finished)
     return table
+
+
+def _refuse_others(video: Path | None, out: Path) -> None:
+    """Raise ValueError if anything but a demonstration's own files would be replaced."""
+    if video is not None:
+        read_packets(video)  # what is no video is refused before anything is written
+        if (out / "overlay.mp4").exists() and video.samefile(out / "overlay.mp4"):
+            raise ValueError(f"{video}: expected another file than {out / 'overlay.mp4'}")
+    labels = out / "labels"
+    if labels.is_symlink() or labels.exists():
+        own = (out / "contact_sheet.png").is_file() and not labels.is_symlink()
+        if not own or not all(re.fullmatch(r"\d{5}\.png", path.name) for path in labels.iterdir()):
+            raise ValueError(
+                f"{out}: expected a folder for demonstrations alone, found others' labels in it"
+            )
 
 
 def _labels_of_pictures(labels: Path, collection: Collection) -> dict[int, Path]:

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import select
 import sys
 from collections.abc import Sequence
 
@@ -50,10 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parser().parse_args(arguments)
         options.function(options)
-    except BrokenPipeError:  # who reads what is printed has seen enough, as ``head`` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        sys.stdout.flush()
     except (ValueError, OSError, ImportError) as error:  # every room's own errors are ValueErrors
+        if isinstance(error, BrokenPipeError) and _is_closed():
+            return 141  # as the shell has it of what SIGPIPE ends
         print(f"twnet: {_text(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -62,9 +63,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _is_closed() -> bool:
+    """Tell whether nobody reads what is printed, as behind ``head``; then print no more."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    closed = any(event & select.POLLERR for _, event in output.poll(0))
+    if closed:  # or Python tries once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return closed
+
+
 def _text(error: Exception) -> str:
     """Return what an error says; of one from a loader's process torch tells its trace, too."""
     text = str(error).strip()
     if not text.startswith("Caught "):
         return text
-    return text.splitlines()[-1].partition(": ")[2]
+    return text.splitlines()[-1].partition(": ")[2] or text

@@ -113,10 +113,10 @@ def test_held_out_stills_are_scored_too(still_folder, models, tmp_path, capsys):
 
 def test_all_rows_of_a_model_are_in_one_precision(data, models, monkeypatch):
     """It is measured, which need not come out alike twice."""
-    place, answers = torch.device("cpu"), iter(["fp32"])
+    place, answers = torch.device("cpu"), iter(["bf16"])
     monkeypatch.setattr(module, "choose", lambda model, device, precision: (place, next(answers)))
     scores = report(models[:1], data, clips=1, **OPTIONS | {"precision": "auto"})
-    assert {score.precision for score in scores["model"].values()} == {"fp32"}
+    assert {score.precision for score in scores["model"].values()} == {"bf16"}
 
 
 def test_models_of_other_classes(data, models):

@@ -1,6 +1,5 @@
 """Data sets: from a name or a folder to what training and evaluation draw from."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,8 +12,6 @@ from twnet_ros.learn.data.snippet import Snippet
 from twnet_ros.learn.data.source import Labelled, SnippetSource, Source, StillSource, StreetSource
 from twnet_ros.learn.data.still import DataError, Stills
 from twnet_ros.segment.palette import CAMVID, CITYSCAPES, ClassSet, read_class_set
-
-logger = logging.getLogger(__name__)
 
 CLASS_SETS = {"camvid": CAMVID, "cityscapes": CITYSCAPES}
 MOVERS = ("car", "pedestrian", "cyclist", "person", "rider", "bicycle", "motorcycle", "truck")
@@ -114,10 +111,4 @@ def _files(
     if snippets:
         return SnippetSource(root, stills, snippets, size)
     movers = tuple(i for i, label in enumerate(classes.names) if label in MOVERS)
-    if not movers:
-        logger.warning(
-            "%s: nothing passes through its clips: expected a class called one of %s",
-            root,
-            ", ".join(MOVERS),
-        )
     return StillSource(stills, movers, size)

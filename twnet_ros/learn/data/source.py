@@ -1,5 +1,6 @@
 """Where labelled pictures and clips come from."""
 
+import logging
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,6 +14,8 @@ from twnet_ros.learn.data.augment import recolor
 from twnet_ros.learn.data.snippet import Snippet, read_frame, read_truth
 from twnet_ros.learn.data.still import Stills
 from twnet_ros.learn.streets import Street
+
+logger = logging.getLogger(__name__)
 
 Picture = NDArray[np.uint8]
 Labelled = tuple[Picture, Picture]  # RGB (H, W, 3) and train ids (H, W)
@@ -36,6 +39,7 @@ class StillSource:
     def __init__(self, stills: Stills, movers: tuple[int, ...], size: tuple[int, int]) -> None:
         """Cut moving objects of the train ids ``movers``; clips have ``size`` (width, height)."""
         self.stills, self.movers, self.size = stills, movers, size
+        self._told = False
 
     def sample(self, rng: np.random.Generator) -> Labelled:
         """Return a random still."""
@@ -43,6 +47,9 @@ class StillSource:
 
     def clip(self, rng: np.random.Generator, frames: int) -> Iterator[Labelled]:
         """Animate a random still."""
+        if not self.movers and not self._told:
+            self._told = True
+            logger.warning("no class is called as what moves is: nothing passes through clips")
         return islice(animate(self.stills, self.movers, self.size, rng), frames)
 
 

@@ -21,7 +21,7 @@ from twnet_ros.learn.evaluation.trial import Trial, make_trial
 from twnet_ros.learn.training.key import score_pictures
 from twnet_ros.net import TWNet, load_checkpoint
 from twnet_ros.segment import find_model
-from twnet_ros.segment.device import choose, find_device
+from twnet_ros.segment.device import choose, find_device, round_nothing
 from twnet_ros.segment.file import whole
 from twnet_ros.segment.input import Geometry
 
@@ -150,6 +150,7 @@ def _score_stills(networks: dict[str, TWNet], held_out: Source, device: str) -> 
     if not isinstance(held_out, StillSource):
         return {}
     place = str(find_device(device))
+    round_nothing(torch.device(place))
     scores = {}
     for name, network in networks.items():
         pictures = (held_out.stills.read(number) for number in range(len(held_out.stills)))

@@ -38,7 +38,10 @@ def read_recipe(parser: argparse.ArgumentParser, path: Path) -> dict[str, Any]:
 
     ValueError names the file, the key, what was expected and what was found.
     """
-    import yaml
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        raise ImportError("--config: expected PyYAML: pip install PyYAML") from error
 
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
