@@ -15,14 +15,12 @@ def frame():
         index=0,
         pts=None,
         kind=FrameKind.P,
-        key=False,
         y=np.zeros((20, 30), np.uint8),
         u=np.zeros((10, 15), np.uint8),
         v=np.zeros((10, 15), np.uint8),
         color_matrix="bt601",
         full_range=False,
         motion=fill_blocks(None, 20, 30),
-        intact=True,
         fault="",
         follows=True,
         decode_ms=0.0,
@@ -41,15 +39,18 @@ def test_size_is_that_of_the_luma(frame):
         ({"u": np.zeros((20, 30), np.uint8)}, r"plane u \(10, 15\).*got \(20, 30\)"),
         ({"v": np.zeros((10, 14), np.uint8)}, r"plane v \(10, 15\).*got \(10, 14\)"),
         ({"motion": fill_blocks(None, 20, 34)}, r"\(3, 4\) blocks.*got \(3, 5\)"),
-        ({"kind": FrameKind.I}, "key"),
-        ({"kind": FrameKind.I, "key": True}, "expected no motion of I frames"),
-        ({"intact": False}, "fault"),
-        ({"fault": "waiting for a key frame"}, "fault"),
+        ({"kind": FrameKind.I}, "expected no motion of I frames"),
     ],
 )
 def test_what_does_not_fit_is_refused(frame, changes, expected):
     with pytest.raises(ValueError, match=expected):
         dataclasses.replace(frame, **changes)
+
+
+def test_what_follows_from_the_rest(frame):
+    assert frame.intact and not frame.key
+    broken = dataclasses.replace(frame, kind=FrameKind.I, motion=None, fault="a packet is lost")
+    assert broken.key and not broken.intact
 
 
 @pytest.mark.parametrize("kind", [FrameKind.P, FrameKind.B])

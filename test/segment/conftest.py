@@ -162,10 +162,7 @@ def frame_of():
         chroma = np.full(((height + 1) // 2, (width + 1) // 2), 128, np.uint8)
         kind = FrameKind.I if motion is None else FrameKind.P
         planes = (y, chroma if u is None else u, chroma if v is None else v)
-        return CodedFrame(
-            *(index, None, kind, motion is None, *planes, matrix, full_range, motion),
-            *(True, "", True, 0.0),
-        )
+        return CodedFrame(*(index, None, kind, *planes, matrix, full_range, motion, "", True, 0.0))
 
     return make
 

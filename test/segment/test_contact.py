@@ -103,7 +103,7 @@ def test_a_contact_sheet_has_a_row_a_frame_and_names_what_occurs(clip):
 
 def test_a_frame_without_vectors_is_not_taken_for_an_i_frame(clip):
     found = next(iter(inspect(clip(1))))
-    bare = replace(found, frame=replace(found.frame, kind=FrameKind.B, key=False))
+    bare = replace(found, frame=replace(found.frame, kind=FrameKind.B))
     labels = np.zeros((found.frame.height, found.frame.width), np.uint8)
     height = round(found.frame.height * 400 / found.frame.width)
     motion = np.s_[LINE : LINE + height, 400 + 2 * MARGIN : 2 * (400 + MARGIN)]

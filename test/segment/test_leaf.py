@@ -103,11 +103,11 @@ def test_a_b_frame_that_looks_ahead_only_starts_from_the_next_anchor(
     """Seen from behind: a leaf that points at frame 2 is frame 2's successor, played backwards."""
     frames = coded(pan(3, dx=0), gop=1)
     still = BlockMotion(np.zeros((8, 12, 2), np.float32), np.ones((8, 12), np.int8))
-    leaf = replace(frames[1], kind=FrameKind.B, key=False, motion=still)
+    leaf = replace(frames[1], kind=FrameKind.B, motion=still)
     (_, found, _) = run(
         Segmenter(network(correction=correction), "cpu", "fp32"), [frames[0], leaf, frames[2]]
     )
-    after = replace(frames[1], kind=FrameKind.P, key=False, motion=still, index=3)
+    after = replace(frames[1], kind=FrameKind.P, motion=still, index=3)
     (_, expected) = run(
         Segmenter(network(correction=correction), "cpu", "fp32"), [frames[2], after]
     )
@@ -156,7 +156,7 @@ def test_b_frames_that_wait_when_the_stream_breaks_take_the_key_step(engine, cod
     frames = coded_with_b(pan(10))
     segmenter = engine()
     run(segmenter, frames[:6])
-    broken = replace(frames[6], intact=False, fault="waiting for a key frame")
+    broken = replace(frames[6], fault="waiting for a key frame")
     left = segmenter.step(broken)
     assert [(r.index, r.path) for r in left] == [(4, Path.KEY), (5, Path.KEY)]
     assert segmenter.waiting == "waiting for a key frame"

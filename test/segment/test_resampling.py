@@ -26,8 +26,8 @@ def noise(video, matrix="bt601", full_range=False, seed=0):
 
 
 def key_frame(planes, matrix="bt601", full_range=False):
-    chain = (True, "", True)
-    return CodedFrame(0, None, FrameKind.I, True, *planes, matrix, full_range, None, *chain, 0.0)
+    shown = (matrix, full_range, None, "", True, 0.0)
+    return CodedFrame(0, None, FrameKind.I, *planes, *shown)
 
 
 def both(frame, box, dtype=torch.float32):

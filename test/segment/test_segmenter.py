@@ -553,7 +553,7 @@ def test_vectors_point_past_a_b_frame_that_had_none(engine, coded_with_b, pan):
 def test_a_broken_chain_is_labelled_where_that_is_wanted(engine, coded, pan):
     frames = coded(pan(7), gop=5)  # I P P P P I P
     for number in (2, 3, 4):
-        frames[number] = replace(frames[number], intact=False, fault="lost packets")
+        frames[number] = replace(frames[number], fault="lost packets")
     strict = engine()
     assert [r.index for r in run(strict, frames)] == [0, 1, 5, 6]
     segmenter = engine(label_broken=True)
@@ -761,6 +761,6 @@ def test_a_broken_frame_is_not_skipped_unnoticed(engine, coded, pan):
     frames = coded(pan(4), gop=12)
     segmenter = engine()
     segmenter.step(frames[0])
-    segmenter.skip(replace(frames[1], intact=False, fault="lost"))
+    segmenter.skip(replace(frames[1], fault="lost"))
     assert segmenter.waiting == "lost"
     assert segmenter.state is None

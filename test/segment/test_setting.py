@@ -23,7 +23,7 @@ def same(one, two):
 
 def broken(frames, first):
     """The frames, of which those from a number on rest on what was lost."""
-    return [replace(f, intact=n < first, fault=LOST * (n >= first)) for n, f in enumerate(frames)]
+    return [replace(f, fault=LOST * (n >= first)) for n, f in enumerate(frames)]
 
 
 def test_another_policy_holds_from_the_next_frame_on(engine, coded, pan):

@@ -120,7 +120,7 @@ def test_evidence_of_a_key_step_is_none_at_all(engine, coded, pan):
 def test_evidence_of_a_b_frame_is_of_the_side_that_its_blocks_point_to(network, coded, pan):
     frames = coded(pan(3, dx=0), gop=1, bitrate=4e6)
     bright = replace(frames[2], y=np.minimum(frames[2].y, 200) + np.uint8(40))
-    leaf = replace(frames[1], kind=FrameKind.B, key=False)
+    leaf = replace(frames[1], kind=FrameKind.B)
     motion = coded(pan(2, dx=0), gop=2)[1].motion
     reference = np.full((8, 12), -1, np.int8)
     reference[:, 6:] = 1  # the right half is predicted from the bright picture after it

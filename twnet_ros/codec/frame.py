@@ -74,15 +74,13 @@ class CodedFrame:
     index: int  # counts decoded frames from 0 since the decoder was made, in output order
     pts: int | None  # the packet's own, untouched
     kind: FrameKind
-    key: bool  # kind is I: the key step runs here
     y: npt.NDArray[np.uint8]  # (H, W)
     u: npt.NDArray[np.uint8]  # (ceil(H/2), ceil(W/2)), Cb
     v: npt.NDArray[np.uint8]  # (ceil(H/2), ceil(W/2)), Cr
     color_matrix: ColorMatrix
     full_range: bool
     motion: BlockMotion | None  # None for I frames and where the stream gives none to be used
-    intact: bool  # every picture this one is predicted from was decoded without a fault
-    fault: str  # '' or why the frame is not intact
+    fault: str  # why it is not intact; '' where it is
     follows: bool  # no frame before it is known to be missing since the last one came out
     decode_ms: float
 
@@ -100,15 +98,8 @@ class CodedFrame:
                 raise ValueError(
                     f"expected plane {name} {shape} uint8, got {plane.shape} {plane.dtype}"
                 )
-        if self.key != (self.kind is FrameKind.I):
-            raise ValueError(f"expected key only for I frames, got {self.key} for {self.kind}")
         if self.key and self.motion is not None:
             raise ValueError(f"expected no motion of I frames, got some for {self.kind}")
-        if self.intact == bool(self.fault):
-            raise ValueError(
-                f"expected a fault for broken frames only, got {self.fault!r} "
-                f"with intact={self.intact}"
-            )
         if self.motion is not None:
             expected = grid_shape(height, width)
             if self.motion.reference.shape != expected:
@@ -116,6 +107,16 @@ class CodedFrame:
                     f"expected motion of {expected} blocks for {height}x{width} px, "
                     f"got {self.motion.reference.shape}"
                 )
+
+    @property
+    def key(self) -> bool:
+        """Whether it is an I-frame: the key step runs here."""
+        return self.kind is FrameKind.I
+
+    @property
+    def intact(self) -> bool:
+        """Whether every picture that it is predicted from was decoded without a fault."""
+        return not self.fault
 
     @property
     def height(self) -> int:

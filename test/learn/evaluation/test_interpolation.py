@@ -59,8 +59,7 @@ def coded(index, y, vector=None):
         motion = BlockMotion(displacement, np.full(grid, -1, np.int8))
     kind = FrameKind.I if motion is None else FrameKind.P
     planes = (y, chroma, chroma, "bt601", True)
-    chain = (True, "", True)
-    return CodedFrame(index, index, kind, motion is None, *planes, motion, *chain, 0.0)
+    return CodedFrame(index, index, kind, *planes, motion, "", True, 0.0)
 
 
 def flat(index, level, vector=None):
@@ -155,7 +154,7 @@ def test_a_break_in_the_stream_is_not_bridged(interpolator):
     results = between.step(flat(7, 120))
     assert [(r.index, r.labels[0, 0]) for r in results] == [(1, 0), (2, 0), (7, 2)]
     between.step(flat(8, 120, (0, 0)))
-    broken = replace(flat(9, 120, (0, 0)), intact=False, fault="a packet is lost")
+    broken = replace(flat(9, 120, (0, 0)), fault="a packet is lost")
     assert [r.index for r in between.step(broken)] == [8]
     assert [r.index for r in between.step(flat(10, 40))] == [10]
     between.step(flat(11, 40, (0, 0)))
