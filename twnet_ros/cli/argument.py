@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twnet_ros.codec import CodecError, OpenVideo, read_packets
+from twnet_ros.codec.encoder import LEAST_FPS, MOST_FPS
 
 BAGS = (".mcap", ".db3")
 
@@ -61,7 +62,7 @@ def levels(text: str) -> float:
 
 def frame_rate(text: str) -> float:
     """Parse frames a second, as many as an encoder takes."""
-    return _between(text, 1 / 1001, 65535)
+    return _between(text, LEAST_FPS, MOST_FPS)
 
 
 def weight(text: str) -> float:

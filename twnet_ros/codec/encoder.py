@@ -26,8 +26,9 @@ _MPEG4_BITS_PER_PIXEL = 0.2
 _H264_CRF = 20.0
 _MPEG4_TOLERANCE = 4_000_000  # bits; FFmpeg's default, which PyAV narrows for files only
 _MPEG4_LONGEST_GOP = 600  # FFmpeg shortens longer ones
-_MPEG4_FINEST_CLOCK = 65535  # vop_time_increment_resolution has 16 bits (6.3.3)
+MOST_FPS = 65535  # MPEG-4's vop_time_increment_resolution has 16 bits (6.3.3)
 _NTSC = 1001  # the denominator of its rates; of high ones MPEG-4's clock leaves less
+LEAST_FPS = 1 / _NTSC
 _SMPTE170M = 6  # BT.601 matrix, in an H.264 VUI
 _LIMITED_RANGE = 1
 
@@ -173,10 +174,8 @@ def _check(
     if gop < 1 or (codec == "mpeg4" and gop > _MPEG4_LONGEST_GOP):
         longest = f" up to {_MPEG4_LONGEST_GOP}" if codec == "mpeg4" else ""
         raise CodecError(f"expected a gop from 1{longest}, got {gop}")
-    if not 1 / _NTSC <= fps <= _MPEG4_FINEST_CLOCK:
-        raise CodecError(
-            f"expected a frame rate from 1/{_NTSC} to {_MPEG4_FINEST_CLOCK}, got {fps}"
-        )
+    if not LEAST_FPS <= fps <= MOST_FPS:
+        raise CodecError(f"expected a frame rate from 1/{_NTSC} to {MOST_FPS}, got {fps}")
     if bitrate is not None and crf is not None:
         raise CodecError(f"expected one of bitrate and crf, got {bitrate} and {crf}")
     if bitrate is not None and not 1 <= bitrate < 2**31:
@@ -185,7 +184,7 @@ def _check(
         raise CodecError(f"expected a bitrate for 'mpeg4', got crf {crf}, which only 'h264' has")
     if crf is not None and not 0 < crf <= 51:
         raise CodecError(f"expected a crf above 0 and up to 51, got {crf}")
-    return Fraction(fps).limit_denominator(min(_NTSC, int(_MPEG4_FINEST_CLOCK / fps)))
+    return Fraction(fps).limit_denominator(min(_NTSC, int(MOST_FPS / fps)))
 
 
 def _configure(
