@@ -80,9 +80,8 @@ class StreamDecoder:
         self._size: tuple[int, int] | None = None
         self._reformatter = VideoReformatter()
         self._stale = False  # FFmpeg holds pictures from before a fault
-        self._begun = (
-            False  # an intact frame came since the stream began, or was lost from outside
-        )
+        # An intact frame came since the stream began, or was lost from outside.
+        self._begun = False
         self._rescued: list[CodedFrame] = []  # from before a packet that could not be decoded
         self._damaged: int | None = None  # the first packet whose picture FFmpeg had to conceal
 

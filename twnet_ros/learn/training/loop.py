@@ -54,7 +54,8 @@ def choose_precision(wanted: str, config: Config, device: str, run: Path) -> str
 
     Of a CPU that is measured. Processors that run bfloat16 faster may train in it slower: of two
     with AVX-512's instructions for it one took half as long, the other 1.4 times as long as in
-    float32. Several processes go by the mean of what they measure.
+    float32. Several processes go by the mean of what they measure. From here on a GPU rounds no
+    float32 to TF32.
     """
     round_nothing(torch.device(device))  # as where the network runs, and is scored
     if wanted != "auto":
