@@ -9,7 +9,7 @@ import torch
 
 from twnet_ros.codec import BlockMotion, FrameKind
 from twnet_ros.net import to_grid, warp_cubic
-from twnet_ros.segment import Path, Segmenter
+from twnet_ros.segment import Network, Path, Segmenter
 from twnet_ros.segment.leaf import two_sided_context
 from twnet_ros.segment.replay import replay
 from twnet_ros.segment.segmenter import MOST_HELD
@@ -20,6 +20,12 @@ CORRECTIONS = pytest.mark.parametrize("correction", ["rga", "fusion"])
 
 def run(segmenter, frames):
     return [result for frame in frames for result in segmenter.step(frame)]
+
+
+@pytest.fixture
+def engine_with(network):
+    """Make an engine of a tiny network with a correction."""
+    return lambda correction: Segmenter(Network(network(correction=correction), "cpu", "fp32"))
 
 
 @pytest.fixture
@@ -83,13 +89,11 @@ def test_b_frames_are_leaves_in_display_order(engine, coded_with_b, pan):
 
 @CORRECTIONS
 @torch.inference_mode()
-def test_a_b_frame_that_looks_back_only_is_a_nonkey_step(network, coded, pan, correction):
+def test_a_b_frame_that_looks_back_only_is_a_nonkey_step(engine_with, coded, pan, correction):
     frames = coded(pan(3, dx=3), gop=12)
     leaf = replace(frames[1], kind=FrameKind.B)
-    expected = run(Segmenter(network(correction=correction), "cpu", "fp32"), frames[:2])[1]
-    results = run(
-        Segmenter(network(correction=correction), "cpu", "fp32"), [frames[0], leaf, frames[2]]
-    )
+    expected = run(engine_with(correction), frames[:2])[1]
+    results = run(engine_with(correction), [frames[0], leaf, frames[2]])
     assert [r.index for r in results] == [0, 1, 2]
     assert results[1].path is Path.NONKEY
     assert (results[1].labels == expected.labels).mean() > 0.995
@@ -98,26 +102,22 @@ def test_a_b_frame_that_looks_back_only_is_a_nonkey_step(network, coded, pan, co
 @CORRECTIONS
 @torch.inference_mode()
 def test_a_b_frame_that_looks_ahead_only_starts_from_the_next_anchor(
-    network, coded, pan, correction
+    engine_with, coded, pan, correction
 ):
     """Seen from behind: a leaf that points at frame 2 is frame 2's successor, played backwards."""
     frames = coded(pan(3, dx=0), gop=1)
     still = BlockMotion(np.zeros((8, 12, 2), np.float32), np.ones((8, 12), np.int8))
     leaf = replace(frames[1], kind=FrameKind.B, motion=still)
-    (_, found, _) = run(
-        Segmenter(network(correction=correction), "cpu", "fp32"), [frames[0], leaf, frames[2]]
-    )
+    (_, found, _) = run(engine_with(correction), [frames[0], leaf, frames[2]])
     after = replace(frames[1], kind=FrameKind.P, motion=still, index=3)
-    (_, expected) = run(
-        Segmenter(network(correction=correction), "cpu", "fp32"), [frames[2], after]
-    )
+    (_, expected) = run(engine_with(correction), [frames[2], after])
     np.testing.assert_array_equal(found.labels, expected.labels)
 
 
 @CORRECTIONS
 @torch.inference_mode()
 def test_a_b_frame_behind_a_skipped_frame_goes_on_from_the_last_one_labelled(
-    network, coded, pan, correction
+    engine_with, coded, pan, correction
 ):
     """Its 8 px to the skipped frame and that one's 8 px are 16 px."""
     frames = coded(pan(4, dx=8), gop=12)
@@ -128,12 +128,12 @@ def test_a_b_frame_behind_a_skipped_frame_goes_on_from_the_last_one_labelled(
         motion = BlockMotion(displacement, np.full((8, 12), -1, np.int8))
         return replace(frame, index=index, kind=kind, motion=motion)
 
-    segmenter = Segmenter(network(correction=correction), "cpu", "fp32")
+    segmenter = engine_with(correction)
     segmenter.step(frames[0])
     segmenter.skip(moved(frames[1], 1, 8))
     leaf, last = run(segmenter, [moved(frames[2], 2, 8, FrameKind.B), moved(frames[3], 3, 16)])
     expected = run(
-        Segmenter(network(correction=correction), "cpu", "fp32"),
+        engine_with(correction),
         [frames[0], moved(frames[2], 1, 16, FrameKind.B), moved(frames[3], 2, 24)],
     )
     np.testing.assert_array_equal(leaf.labels, expected[1].labels)

@@ -268,3 +268,12 @@ def test_those_who_leave_a_device_share_the_network_on_the_cpu(network):
     fallen = made.on_cpu()
     assert fallen is not made and fallen.device == torch.device("cpu")
     assert made.on_cpu() is fallen
+
+
+def test_the_callers_network_stays_as_it_is(network):
+    made = network()
+    before = {name: tensor.clone() for name, tensor in made.state_dict().items()}
+    Network(made, "cpu", "bf16")
+    for name, tensor in made.state_dict().items():
+        assert tensor.dtype == before[name].dtype
+        torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twnet_ros.codec import BlockMotion, CodedFrame, FrameKind, compose
-from twnet_ros.net import FeatureState, TWNet, wrong_size
+from twnet_ros.net import FeatureState, wrong_size
 from twnet_ros.segment.compensation import Field, compensate
 from twnet_ros.segment.device import free_memory
 from twnet_ros.segment.evidence import gather
@@ -55,27 +55,23 @@ class Segmenter:
 
     def __init__(
         self,
-        model: TWNet | Network,
-        device: str = "auto",
-        precision: str = "auto",
+        network: Network,
         input_size: tuple[int, int] | None = None,
         per_frame: bool = False,
         policy: KeyPolicy = CODEC_KEYS,
         motion: str = "auto",
         label_broken: bool = False,
     ) -> None:
-        """Take a network as ``load_checkpoint`` returns it, or one on its device; see ``load``."""
-        if not isinstance(model, Network):
-            model = Network(model, device, precision)
-        self._network = model
+        """Take a network on its device; the rest is as in ``load``."""
+        self._network = network
         self._input: InputPass | None = None  # made for a size of video
         self.video: tuple[int, int] | None = (
             None  # size of the last frame for ``step``; None before
         )
-        self.config = model.config
-        self.classes = model.config.classes
-        self.colors: NDArray[np.uint8] = np.array(model.config.colors, np.uint8)
-        self.input_size = input_size or model.config.input_size
+        self.config = network.config
+        self.classes = self.config.classes
+        self.colors: NDArray[np.uint8] = np.array(self.config.colors, np.uint8)
+        self.input_size = input_size or self.config.input_size
         if wrong := wrong_size(self.input_size):
             raise SegmentError(wrong)
         self.per_frame = per_frame
@@ -86,7 +82,7 @@ class Segmenter:
         self._flow = open_flow(motion)
         self.waiting = ""  # why the last step returned nothing
         self._moved = ""  # why the network is not on the device that was asked for
-        compile_passes(len(self.classes), self._network.dtype)
+        compile_passes(len(self.classes), network.dtype)
         self.reset()
 
     @classmethod
@@ -109,7 +105,7 @@ class Segmenter:
         broken chain show, too. SegmentError says what was expected.
         """
         network = Network.load(model, device, precision)
-        return cls(network, device, precision, input_size, per_frame, policy, motion, label_broken)
+        return cls(network, input_size, per_frame, policy, motion, label_broken)
 
     @property
     def device(self) -> str:

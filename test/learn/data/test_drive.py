@@ -7,7 +7,7 @@ from twnet_ros.codec import ClipEncoder, Packet, VideoInfo
 from twnet_ros.learn.data.drive import Drive, drive_trial
 from twnet_ros.learn.data.still import DataError
 from twnet_ros.learn.evaluation.evaluate import score
-from twnet_ros.segment import Segmenter
+from twnet_ros.segment import Network, Segmenter
 from twnet_ros.segment.palette import UNLABELLED
 
 STEP_NS = 10**8
@@ -74,7 +74,7 @@ def test_every_labelled_frame_of_a_trial_is_scored(open_drive, network):
     assert found.keys == pytest.approx(3 / 7)
     assert set(found.tally.shown) == set(trial.shown)
     # The same by hand.
-    segmenter = Segmenter(model, "cpu", "fp32")
+    segmenter = Segmenter(Network(model, "cpu", "fp32"))
     right = 0
     for frame, ids in trial.clips[0]:
         (result,) = segmenter.step(frame)

@@ -8,7 +8,7 @@ import pytest
 
 from twnet_ros.codec import ClipEncoder, CodecError, Packet
 from twnet_ros.learn.speed.pacing import DECODED_LIMIT, one_by_one, overlapped
-from twnet_ros.segment import Segmenter
+from twnet_ros.segment import Network, Segmenter
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def packets(panning):
 
 @pytest.fixture
 def segmenter(network):
-    return Segmenter(network(), "cpu", "fp32")
+    return Segmenter(Network(network(), "cpu", "fp32"))
 
 
 class Recorder:

@@ -10,7 +10,7 @@ from torch import Tensor
 from twnet_ros.codec import CodedFrame, FrameKind
 from twnet_ros.learn.evaluation.baseline import CarriedFeature, MovedState
 from twnet_ros.net import FeatureState, TWNet, fold, warp
-from twnet_ros.segment import Path, Segmentation, Segmenter, SegmentError
+from twnet_ros.segment import Network, Path, Segmentation, Segmenter, SegmentError
 from twnet_ros.segment.input import Geometry
 from twnet_ros.segment.output import label
 
@@ -53,9 +53,10 @@ class Interpolator:
     """
 
     def __init__(self, model: TWNet, device: str, precision: str, motion: str = "auto") -> None:
-        """Take what ``Segmenter`` takes."""
+        """Take what ``Network`` and ``Segmenter`` take."""
         carried = CarriedFeature(model)
-        self._forward = Segmenter(carried, device, precision, motion=motion)  # type: ignore[arg-type]
+        network = Network(carried, device, precision)  # type: ignore[arg-type]
+        self._forward = Segmenter(network, motion=motion)
         self._classify = copy.deepcopy(model.keyframe.tail.classifier).eval()
         fold(self._classify)
         self._waiting: list[_Waiting] = []

@@ -5,7 +5,7 @@ from torch import nn
 from twnet_ros.learn.evaluation.baseline import CarriedFeature, CarriedLogits, uncorrected, unfused
 from twnet_ros.learn.evaluation.interpolation import Interpolator
 from twnet_ros.net import TWNet
-from twnet_ros.segment import Segmenter, key_policy
+from twnet_ros.segment import Network, Segmenter, key_policy
 from twnet_ros.segment.flow import NETWORKS
 
 USUAL = ("per_frame", "twnet", "warping", "repeat")
@@ -31,9 +31,7 @@ def engine(
     if method == "dff" and motion not in ("flow", *NETWORKS):
         motion = "flow"
     return Segmenter(
-        arrange(model, method),  # type: ignore[arg-type]
-        device,
-        precision,
+        Network(arrange(model, method), device, precision),  # type: ignore[arg-type]
         per_frame=method == "per_frame",
         policy=key_policy("adaptive" if method == "adaptive" else "codec"),
         motion=motion,

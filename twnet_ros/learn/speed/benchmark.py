@@ -28,7 +28,7 @@ from twnet_ros.learn.speed.timing import (
 from twnet_ros.learn.streets import Street
 from twnet_ros.net import TWNet, save_checkpoint
 from twnet_ros.net.config import BACKBONES
-from twnet_ros.segment import Segmenter
+from twnet_ros.segment import Network, Segmenter
 from twnet_ros.segment.device import choose, find_device
 from twnet_ros.segment.input import Geometry
 
@@ -216,11 +216,9 @@ def _start(
         torch.cuda.init()  # type: ignore[no-untyped-call]  # before it nothing can be reset
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
-    network = cast(TWNet, entry.network)
     try:
-        segmenter = Segmenter(
-            network, device, precision, input_size=input_size, per_frame=entry.per_frame
-        )
+        network = Network(cast(TWNet, entry.network), device, precision)
+        segmenter = Segmenter(network, input_size, entry.per_frame)
         segmenter.warm_up()
         one_by_one(packets, codec, segmenter, lambda result: None)
     except Exception as error:
