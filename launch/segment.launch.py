@@ -19,6 +19,7 @@ def generate_launch_description() -> LaunchDescription:
     own = EnvironmentVariable(OLD_PROFILES, default_value=shipped)
     arguments = (
         ("input", "video", "topic of the compressed video, in any of the node's message types"),
+        ("camera_info", "camera_info", "topic of the calibration; by default beside the image's"),
         ("model", "", "shipped model or checkpoint file; empty: as in params_file"),
         ("device", "", "auto, cpu, cuda or cuda:N; empty: as in params_file"),
         ("params_file", PathJoinSubstitution([CONFIG, "segment.yaml"]), "the node's parameters"),
@@ -56,7 +57,7 @@ def _flag(argument: str) -> ParameterValue:
 def _start_node(context: LaunchContext) -> list[LifecycleNode]:
     argument = {
         name: LaunchConfiguration(name)
-        for name in ("input", "params_file", "log_level", "fastdds_profiles")
+        for name in ("input", "camera_info", "params_file", "log_level", "fastdds_profiles")
     }
     given = {
         name: LaunchConfiguration(name).perform(context)
@@ -76,7 +77,7 @@ def _start_node(context: LaunchContext) -> list[LifecycleNode]:
         name="segment",
         namespace=LaunchConfiguration("namespace"),
         parameters=[argument["params_file"], overrides],
-        remappings=[("video", argument["input"])],
+        remappings=[("video", argument["input"]), ("camera_info", argument["camera_info"])],
         ros_arguments=["--log-level", argument["log_level"]],
         additional_env=dict.fromkeys((PROFILES, OLD_PROFILES), argument["fastdds_profiles"]),
         output="screen",

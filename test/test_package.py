@@ -18,7 +18,7 @@ KEYS = {
     "av": None,
     "cv2": "python3-opencv",
     "matplotlib": "python3-matplotlib",
-    "numba": "python3-numba",
+    "numba": None,
     "numpy": "python3-numpy",
     "ptlflow": None,
     "rosbags": None,

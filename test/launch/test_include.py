@@ -19,6 +19,7 @@ def generate_launch_description():
 GIVEN = {
     "segment": {
         "input": "/front",
+        "camera_info": "/calibration",
         "model": "mine",
         "device": "cuda",
         "params_file": "/mine.yaml",

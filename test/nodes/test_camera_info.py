@@ -177,6 +177,7 @@ def test_the_video_s_sibling_by_image_transport_s_convention(video, expected):
         (["video:=/front/image/compressed", "camera_info:=/calib/front"], "/calib/front"),
         (["video:=front/image/ffmpeg"], "{ns}/front/camera_info"),
         (["camera_info:=own"], "{ns}/own"),
+        (["video:=/front/image/ffmpeg", "camera_info:=camera_info"], "/front/camera_info"),
     ],
 )
 def test_remapping(namespace, remaps, expected):

@@ -1,14 +1,17 @@
 """The examples for ROS 2 that the documents show."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Bool, Header
 
+from twnet_ros.codec import ClipEncoder, StreamDecoder
 from twnet_ros.msg import ClassMasks
 from twnet_ros.nodes.conversion import encode_masks
 from twnet_ros.nodes.label_info import UNLABELLED_NAME
@@ -18,12 +21,16 @@ from twnet_ros.segment import CAMVID, CITYSCAPES, read_remapping
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 
-@pytest.fixture(scope="module")
-def react():
-    spec = importlib.util.spec_from_file_location("react", EXAMPLES / "react_to_masks.py")
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def react():
+    return load("react_to_masks")
 
 
 def masks(labels):
@@ -57,6 +64,37 @@ def test_the_watcher_tells_each_frame_and_warns_when_it_begins(react, ros, capfd
     ros.spin_until(lambda: len(told) == 4)
     assert told == [False, True, True, False]
     assert capfd.readouterr().err.count("people fill 100.0% of what is ahead") == 1
+
+
+def test_a_network_cameras_packets_are_published_with_the_headers_told_beforehand(
+    ros, pan_over, tmp_path
+):
+    encoder = ClipEncoder("h264", 96, 64, gop=3)
+    frames = pan_over(6, width=96, height=64, square=8, blur=4)
+    packets = [packet.data for rgb in frames for packet in encoder.encode(rgb)]
+    packets += [packet.data for packet in encoder.flush()]
+    parameter_sets = re.compile(rb"(?s)\x00\x00\x00?\x01[\x67\x68].*?(?=\x00\x00\x00?\x01)")
+    packets[3], taken = parameter_sets.subn(b"", packets[3])
+    assert taken == 2  # told in the beginning, and not again
+    stream = tmp_path / "camera.h264"  # read as a camera is, but for the network
+    stream.write_bytes(b"".join(packets))
+    camera = ros.add(load("network_camera").NetworkCamera())
+    camera.set_parameters([Parameter("url", value=str(stream)), Parameter("frame_id", value="a")])
+    heard = []
+    camera.create_subscription(CompressedImage, "video", heard.append, 30)
+    ros.spin_until(lambda: camera.count_subscribers("video"))
+    camera.play()
+    ros.spin_until(lambda: len(heard) == 6)
+    assert all(message.header.stamp.sec for message in heard)
+    assert {message.header.frame_id for message in heard} == {"a"}
+    decoder = StreamDecoder(heard[0].format)
+    later = [message.data.tobytes() for message in heard[3:]]  # for whoever comes then
+    found = [frame for data in later for frame in decoder.decode(data)] + decoder.flush()
+    assert [(frame.key, frame.intact) for frame in found] == [
+        (True, True),
+        (False, True),
+        (False, True),
+    ]
 
 
 @pytest.fixture(scope="module")

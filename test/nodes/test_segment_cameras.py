@@ -169,7 +169,8 @@ def test_parameters_of_one_camera_and_one_that_cannot_be_configured(
         "front",
         "rear",
         "broken",
-        parameters="/**/front/segment:\n  ros__parameters: {mask_classes: [car], queue_size: 7}\n"
+        parameters="/**/cameras:\n  ros__parameters: {camera_info: {front: calibration}}\n"
+        "/**/front/segment:\n  ros__parameters: {mask_classes: [car], queue_size: 7}\n"
         "/**/broken/segment:\n  ros__parameters: {model: nowhere}\n",
     )
     cameras("front", "rear", clips=clips)
@@ -197,6 +198,8 @@ def test_parameters_of_one_camera_and_one_that_cannot_be_configured(
     assert f"{namespace}/front/segment/masks/car" in masks
     assert f"{namespace}/front/segment/masks/road" not in masks
     assert f"{namespace}/rear/segment/masks/road" in masks
+    for topic in f"{namespace}/front/calibration", f"{namespace}/rear/camera_info":
+        ros.spin_until(lambda topic=topic: watcher.count_subscribers(topic) == 1)
     process.terminate()
     _, stderr = process.communicate()
     assert process.returncode == 0 and "Traceback" not in stderr, stderr
@@ -211,6 +214,11 @@ def test_parameters_of_one_camera_and_one_that_cannot_be_configured(
         (["input.front.left:=/video"], "got 'front.left'"),
         (["input.front:=5"], "input.front: expected a topic, got 5"),
         (["input.front:=a//b"], "input.front: expected a topic, got 'a//b'"),
+        (["input.front:=/video", "camera_info.front:=5"], "camera_info.front: expected a topic"),
+        (
+            ["input.front:=/video", "camera_info.rear:=/info"],
+            "camera_info.rear: expected input.rear",
+        ),
         (["input.front:=/video", "queue_size:=0"], "/front/segment: "),
     ],
 )
