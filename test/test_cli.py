@@ -287,11 +287,23 @@ def test_an_error_in_a_loaders_process_is_one_line(twnet, monkeypatch):
     assert twnet("streets", "out") == (1, [], ["twnet: a.png: expected labels, found none"])
 
 
-def test_a_street_does_not_mix_with_another(twnet, tmp_path):
-    arguments = ("--frames", 1, "--size", "64x32")
-    assert twnet("streets", tmp_path, *arguments)[0] == 0
-    found = twnet("streets", tmp_path, *arguments, "--seed", 1)
-    fails(found, f"{tmp_path}: expected a new street's folder, found frames in it")
+@pytest.mark.parametrize(
+    ("arguments", "within", "files"),
+    [
+        (("streets", "{out}", "--frames", 1, "--size", "64x32"), "frames", "*.png"),
+        (("segment", "{clip}", "--model", "{model}", "--labels", "{out}"), "", "*.png"),
+        (("chaos", "{clip}", "--seed", 1, "--model", "{model}", "--labels", "{out}"), "", "*.png"),
+        (("inspect", "{clip}", "--dump", "{out}"), "", "*.npz"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else None,
+)
+def test_what_is_written_to_a_folder_does_not_mix_with_older_files(
+    twnet, clip, model, tmp_path, arguments, within, files
+):
+    out = tmp_path / "out"
+    given = [str(one).format(out=out, clip=clip, model=model) for one in arguments]
+    assert twnet(*given)[0] == 0
+    fails(twnet(*given), f"expected a folder without {files}, got {out / within}, which has some")
 
 
 @pytest.mark.parametrize("command", ["segment", "view"])

@@ -136,6 +136,12 @@ def refuse_clip(options: argparse.Namespace) -> None:
         raise CodecError(f"-o: expected another file than the clip, got {output}")
 
 
+def refuse_filled(folder: Path | None, files: str) -> None:
+    """Raise CodecError if a folder to write to holds such files: older ones would mix with new."""
+    if folder and any(folder.glob(files)):
+        raise CodecError(f"expected a folder without {files}, got {folder}, which has some")
+
+
 def opener(options: argparse.Namespace) -> OpenVideo:
     """Return what opens the video of ``add_clip``; rosbags is needed for bags alone."""
     if options.clip.is_dir() or options.clip.suffix in BAGS:

@@ -4,13 +4,21 @@ import argparse
 import json
 from pathlib import Path
 
-from twnet_ros.cli.argument import Commands, add_model, command, number, probability
+from twnet_ros.cli.argument import (
+    Commands,
+    add_model,
+    command,
+    number,
+    probability,
+    refuse_filled,
+)
 
 
 def chaos(options: argparse.Namespace) -> None:
     """Damage a clip's packets at random and tell what is noticed and what is published."""
     from twnet_ros.segment.chaos import FAULTS, run
 
+    refuse_filled(options.labels, "*.png")
     summary = run(
         options.clip,
         {name: getattr(options, name) for name in FAULTS},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from twnet_ros.cli.argument import Commands, add_clip, command, opener
+from twnet_ros.cli.argument import Commands, add_clip, command, opener, refuse_filled
 
 
 def inspect(options: argparse.Namespace) -> None:
@@ -16,6 +16,7 @@ def inspect(options: argparse.Namespace) -> None:
     from twnet_ros.segment.file import whole
     from twnet_ros.segment.inspection import inspect as inspections
 
+    refuse_filled(options.dump, "*.npz")
     if options.dump:
         options.dump.mkdir(parents=True, exist_ok=True)
     rows = []

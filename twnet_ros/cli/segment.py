@@ -15,6 +15,7 @@ from twnet_ros.cli.argument import (
     opener,
     probability,
     refuse_clip,
+    refuse_filled,
 )
 
 
@@ -27,6 +28,7 @@ def segment(options: argparse.Namespace) -> None:
 
     read = opener(options)
     refuse_clip(options)
+    refuse_filled(options.labels, "*.png")
     segmenter = Segmenter.load(
         options.model,
         options.device,

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from twnet_ros.cli.argument import Commands, command, count, number, size
+from twnet_ros.cli.argument import Commands, command, count, number, refuse_filled, size
 
 
 def streets(options: argparse.Namespace) -> None:
@@ -11,8 +11,7 @@ def streets(options: argparse.Namespace) -> None:
     from twnet_ros.learn.streets import write_street
 
     for name in ("frames", "labels"):
-        if any((options.out / name).glob("*.png")):
-            raise ValueError(f"{options.out}: expected a new street's folder, found {name} in it")
+        refuse_filled(options.out / name, "*.png")
     width, height = options.size
     write_street(options.out, options.frames, width, height, options.seed)
 
