@@ -95,6 +95,14 @@ def test_frames_with_labels(twnet, write, messages, tmp_path):
     assert [row["type"] for row in json.loads(out[-1])] == list("IPIP")
 
 
+def test_the_fastest_rate_that_encoders_take(twnet, write, messages, tmp_path):
+    """Its frames' times are rounded to nanoseconds, which are a rate above it."""
+    frames = write(["00000", "00001"])
+    assert twnet("bag", frames, tmp_path / "bag", "--fps", 65535)[0] == 0
+    found = messages(tmp_path / "bag")["/camera/image/compressed"]
+    assert stamps(found) == [10**9, 10**9 + round(1e9 / 65535)]
+
+
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
 @pytest.mark.parametrize(
     "codec, suffix, kind",

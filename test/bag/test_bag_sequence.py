@@ -123,6 +123,13 @@ def test_camvid_counts_at_30_hz(folder):
     assert first.times_ns + second.times_ns == (0, 10**8, 2 * 10**8, 3 * 10**8)
 
 
+def test_runs_of_one_frame_are_spaced_by_the_rate_that_is_asked_for(city):
+    found = city((0, 19, 1), (1, 19, 1))
+    first, second = find_runs(found, 10.0)
+    assert first.times_ns == (1_900_000_000,)
+    assert second.times_ns == (2_000_000_000,)
+
+
 def test_a_relative_path_finds_what_lies_beside(city, monkeypatch):
     found = city((0, 0, 3))
     monkeypatch.chdir(found.parent)

@@ -63,7 +63,7 @@ def find_runs(frames: Path, fps: float | None = None) -> list[Run]:
         runs = [_camvid(run, fps) for run in _split(paths, None)]
     else:
         runs = [Run(tuple(paths), _even(range(len(paths)), fps or DEFAULT_FPS))]
-    return list(_one_after_the_other(runs))
+    return list(_one_after_the_other(runs, fps))
 
 
 def usual_fps(runs: Sequence[Run]) -> float:
@@ -148,8 +148,8 @@ def _even(numbers: Iterable[int], fps: float) -> tuple[int, ...]:
     return tuple(round(number * 1e9 / fps) for number in numbers)
 
 
-def _one_after_the_other(runs: Sequence[Run]) -> Iterator[Run]:
-    last_ns, period_ns = -1, _period_ns(runs)
+def _one_after_the_other(runs: Sequence[Run], fps: float | None) -> Iterator[Run]:
+    last_ns, period_ns = -1, round(1e9 / fps) if fps else _period_ns(runs)
     for run in runs:
         first_ns = run.times_ns[0]
         late = last_ns + period_ns - first_ns if first_ns <= last_ns else 0

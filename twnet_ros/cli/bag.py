@@ -74,7 +74,7 @@ def _encode(options: argparse.Namespace) -> tuple[Stream, Iterator[Shot]]:
     labels = _find_labels(options.labels, [path.stem for path in paths])
     given = read_camera(options.camera_info) if options.camera_info else None
     codec: CodecName = options.codec or "h264"
-    fps = usual_fps(runs)
+    fps = options.fps or usual_fps(runs)
     height, width = read_rgb(paths[0]).shape[:2]
     stream = Stream(options.kind, codec, width, height, options.topic, options.frame_id)
 
