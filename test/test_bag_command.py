@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -145,6 +146,47 @@ def test_a_video_keeps_its_packets_and_times(twnet, write, messages, tmp_path):
     assert [set(bytes(m.data)) for m in found["/front/labels"]] == [{n} for n in range(5)]
     assert {m.header.frame_id for topic in found.values() for m in topic} == {"front"}
     assert twnet("inspect", bag, "--topic", "/front/image/compressed")[0] == 0
+
+
+def test_labels_of_a_video_are_numbered_as_its_frames_are_shown(twnet, write, messages, tmp_path):
+    clip, bag = tmp_path / "clip.mp4", tmp_path / "bag"
+    frames = sorted(write([f"{n:05d}" for n in range(7)]).iterdir())
+    with av.open(str(clip), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.options = {"x264-params": "bframes=2:b-adapt=0"}
+        for path in frames:
+            picture = cv2.imread(str(path))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(stream.encode(None))
+    assert twnet("bag", clip, bag, "--as", "ffmpeg", "--labels", tmp_path / "labels")[0] == 0
+    labels = messages(bag)["/camera/labels"]
+    by_stamp = dict(zip(stamps(labels), labels, strict=True))
+    assert list(by_stamp) != sorted(by_stamp)  # they were coded in another order
+    assert [set(bytes(by_stamp[at].data)) for at in sorted(by_stamp)] == [{n} for n in range(7)]
+
+
+@pytest.mark.parametrize(
+    "name, folder, written, expected",
+    [
+        ("a_1", "labels", 11, 11),
+        ("a_1", "valannot", 11, 255),  # SegNet's CamVid
+        ("a_1_L", "labels", (128, 64, 128), 3),  # CamVid's own, road
+        ("ulm_000000_000019_gtFine_labelIds", "labels", 7, 0),
+        ("ulm_000000_000019_gtFine_labelTrainIds", "labels", 13, 13),
+    ],
+)
+def test_each_kind_of_label_is_read_as_train_ids(
+    twnet, write, messages, tmp_path, name, folder, written, expected
+):
+    stem = "ulm_000000_000019_leftImg8bit" if name.startswith("ulm") else "a_1"
+    frames, labels = write([stem]), tmp_path / "found" / folder
+    labels.mkdir(parents=True)
+    picture = np.full((64, 96, np.size(written)), written, np.uint8)[..., ::-1]
+    cv2.imwrite(str(labels / f"{name}.png"), picture)
+    assert twnet("bag", frames, tmp_path / "bag", "--labels", labels)[0] == 0
+    (image,) = messages(tmp_path / "bag")["/camera/labels"]
+    assert set(bytes(image.data)) == {expected}
 
 
 @pytest.fixture
