@@ -116,20 +116,40 @@ def test_labels_come_back_by_stamp(bag, storage):
         list(read_labels(folder, "/a"))
 
 
+def test_of_several_topics_of_labels_one_is_to_be_named(tmp_path):
+    kind, labels = "sensor_msgs/msg/Image", np.arange(6, dtype=np.uint8).reshape(2, 3)
+    with Writer(tmp_path / "b", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        for number, topic in enumerate(("/camera/labels", "/segment/labels")):
+            connection = writer.add_connection(topic, kind, typestore=TYPES)
+            stamp = TYPES.types["builtin_interfaces/msg/Time"](1, number)
+            header = TYPES.types["std_msgs/msg/Header"](stamp, "camera")
+            image = TYPES.types[kind](header, 2, 3, "mono8", 0, 3, labels.ravel() + number)
+            writer.write(connection, 10**9, TYPES.serialize_cdr(image, kind))
+    expected = "expected labels on one topic that is called labels, got /camera/labels .*, /segm"
+    with pytest.raises(BagError, match=expected):
+        list(read_labels(tmp_path / "b"))
+    ((stamp_ns, image),) = read_labels(tmp_path / "b", "/camera/labels")
+    assert stamp_ns == 10**9
+    np.testing.assert_array_equal(image, labels)
+
+
 @pytest.fixture
 def mixed(shots, tmp_path):
-    """Write a bag with topics of these (name, type, message fields)."""
+    """Write a bag with topics of these (name, type, message fields), a message for each."""
 
     def make(*topics):
         with Writer(tmp_path / "mixed", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
             header = TYPES.types["std_msgs/msg/Header"](
                 TYPES.types["builtin_interfaces/msg/Time"](1, 0), "camera"
             )
+            connections = {}
             for name, type_name, format, data in topics:
-                connection = writer.add_connection(name, type_name, typestore=TYPES)
+                if name not in connections:
+                    connections[name] = writer.add_connection(name, type_name, typestore=TYPES)
                 if data is not None:
                     message = TYPES.types[type_name](header, format, np.frombuffer(data, np.uint8))
-                    writer.write(connection, 10**9, TYPES.serialize_cdr(message, type_name))
+                    raw = TYPES.serialize_cdr(message, type_name)
+                    writer.write(connections[name], 10**9, raw)
         return tmp_path / "mixed"
 
     return make
@@ -161,6 +181,13 @@ def test_several_videos_are_named(mixed, shots):
     with pytest.raises(BagError, match="expected one topic of video, got /left, /right: name one"):
         read_packets(path)
     assert [p.data for p in read_packets(path, "/right")[1]] == [data]
+
+
+def test_a_topic_is_of_one_codec(mixed, shots):
+    data = shots()[0].packet.data
+    path = mixed(("/front", IMAGE, "h264", data), ("/front", IMAGE, "mpeg4", data))
+    with pytest.raises(BagError, match="mixed: expected h264 all along /front, got mpeg4"):
+        read_packets(path)
 
 
 def test_no_video_tells_the_topics(mixed):
@@ -217,12 +244,10 @@ def test_other_fields_under_the_same_name_are_refused(shots, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_message_that_is_cut(shots, tmp_path, kind):
-    stream = Stream(kind, "h264", 96, 64)
-    write_bag(tmp_path / "b", stream, shots())
-    name, definition = stream.type.type_name, stream.type.definition
+def test_a_message_that_is_cut(tmp_path, kind):
+    own = Stream(kind, "h264", 96, 64).type
     for raw in (b"", b"\0\1\0\0", foxglove_cdr(b"x" * 50)[:40], b"\7\7\0\0" + bytes(60)):
-        path = own_mcap(tmp_path / "a.mcap", name, definition, raw)
+        path = own_mcap(tmp_path / "a.mcap", own.type_name, own.definition, raw)
         with pytest.raises((BagError, CodecError)):
             read_packets(path)
 
