@@ -35,6 +35,14 @@ def test_model_is_small_and_has_a_card(name):
         assert f"## {heading}" in card
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_model_is_what_its_name_says(name):
+    config = load_checkpoint(find_model(name)).config
+    data, backbone, layer = name.split("-")
+    assert (config.backbone, config.layer) == (backbone, int(layer.removeprefix("layer")))
+    assert len(config.classes) == {"camvid": 11, "streets": 19}[data]
+
+
 def test_every_model_in_the_folder_is_tested():
     assert sorted(path.stem for path in MODELS.glob("*.safetensors")) == sorted(SHIPPED)
 
@@ -72,11 +80,11 @@ def test_far_from_the_key_frame_correcting_still_helps():
     assert min(levels) > 0.5 * levels[0]
 
 
-@pytest.fixture(scope="module")
-def drive_labels(drive):
-    """Labels of the real drive by the CamVid model, by frame."""
+@pytest.fixture(scope="module", params=[name for name in SHIPPED if name.startswith("camvid")])
+def drive_labels(drive, request):
+    """Labels of the real drive by a CamVid model, by frame."""
     clip = drive("street_2048x1024_mpeg4_gop12.avi")
-    segmenter = Segmenter.load("camvid-mobilenetv1-layer1", device="cpu")
+    segmenter = Segmenter.load(request.param, device="cpu")
     return segmenter.classes, [result for _, result in replay(clip, segmenter)]
 
 
