@@ -40,23 +40,27 @@ DAMAGED_VP9_HEADS = [
 DECODERS = {"hevc": "hevc", "vp9": "vp9", "av1": "libdav1d"}
 
 
+def encoded(name, options, frames):
+    encoder = av.CodecContext.create(name, "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 192, 160, "yuv420p"
+    encoder.time_base, encoder.framerate, encoder.gop_size = Fraction(1, 17), 17, GOP
+    encoder.bit_rate, encoder.options = 800_000, options
+    packets = []
+    for number, rgb in enumerate(frames):
+        picture = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="yuv420p")
+        picture.pts = number
+        packets += encoder.encode(picture)
+    return [bytes(packet) for packet in packets + encoder.encode(None)]
+
+
 @pytest.fixture(scope="session", params=STREAMS)
 def stream(request, pan_over):
     """A codec, and the packets of a clip with a key picture every sixth."""
     codec, name, options = STREAMS[request.param]
     try:
-        encoder = av.CodecContext.create(name, "w")
+        packets = encoded(name, options, pan_over(FRAMES, width=192, height=160, square=4, blur=4))
     except av.codec.codec.UnknownCodecError:
         pytest.skip(f"this PyAV has no {name}")
-    encoder.width, encoder.height, encoder.pix_fmt = 192, 160, "yuv420p"
-    encoder.time_base, encoder.framerate, encoder.gop_size = Fraction(1, 17), 17, GOP
-    encoder.bit_rate, encoder.options = 800_000, options
-    packets = []
-    for number, rgb in enumerate(pan_over(FRAMES, width=192, height=160, square=4, blur=4)):
-        picture = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="yuv420p")
-        picture.pts = number
-        packets += [bytes(packet) for packet in encoder.encode(picture)]
-    packets += [bytes(packet) for packet in encoder.encode(None)]
     assert sum(inspect_packet(codec, data).key for data in packets) == FRAMES // GOP
     return codec, packets
 
@@ -163,6 +167,23 @@ def test_hevc_gives_no_wrong_picture_after_a_loss_and_all_from_the_next_key_pict
         assert kept >= set(range(begin)) | set(range(begin + GOP, FRAMES))
 
 
+def test_a_key_picture_of_an_open_gop_ends_a_fault_without_the_pictures_before_it(pan_over):
+    """A CRA picture: those shown before it may refer past it, and are left out."""
+    options = {"x265-params": X265.replace("open-gop=0", "open-gop=1") + "2:b-adapt=0"}
+    frames = pan_over(FRAMES, width=192, height=160, square=4, blur=4)
+    packets = encoded("libx265", options, frames)
+    keys = [n for n, data in enumerate(packets) if inspect_packet("hevc", data).key]
+    assert keys == [0, 4, 10]  # each before the two B-frames that are shown before it
+    sound = {frame.pts: frame.y for frame in decode("hevc", packets)}
+    for lost, key in ((1, 4), (5, 10)):
+        frames = decode("hevc", packets[:lost] + packets[lost + 1 :])
+        found = {frame.pts + (frame.pts >= lost): frame for frame in frames}
+        assert found.keys() >= {key, *range(key + 3, FRAMES)}
+        for number, frame in found.items():
+            assert frame.intact
+            np.testing.assert_array_equal(frame.y, sound[number])
+
+
 @HEVC
 def test_a_repeated_hevc_packet_is_left_out(stream):
     codec, packets = stream
@@ -239,7 +260,6 @@ def test_headers_are_found(stream):
 @pytest.mark.parametrize(
     ("codec", "data"),
     [
-        ("hevc", b"\0\0\0\1\x42"),  # nothing but an SPS's first byte
         ("hevc", b"\0\0\0\1\xff\xff\xff\xff\xff\xff"),
         ("hevc", b"\xff\xd8\xff\xe0"),
         ("vp9", b"\xff\xd8\xff\xe0"),
@@ -252,12 +272,18 @@ def test_headers_are_found(stream):
     ],
 )
 def test_what_is_no_packet_is_refused(codec, data):
+    with pytest.raises(CodecError, match="expected"):
+        StreamDecoder(codec).decode(data)
+
+
+@HEVC
+def test_cut_headers_of_hevc_give_nothing_and_do_no_harm(stream, pictures):
+    codec, packets = stream
     decoder = StreamDecoder(codec)
-    try:
-        assert decoder.decode(data) == []
-    except CodecError as error:
-        assert "expected" in str(error)
-    assert decoder.fault
+    assert decoder.decode(b"\0\0\0\1\x42") == []  # an SPS's first byte
+    for frame, luma in zip(decode(codec, packets, decoder), pictures, strict=True):
+        assert frame.intact
+        np.testing.assert_array_equal(frame.y, luma)
 
 
 def test_larger_pictures_than_allowed_are_refused(stream):
@@ -270,16 +296,9 @@ def test_larger_pictures_than_allowed_are_refused(stream):
 
 
 def test_damage_shows_where_pictures_of_hevc_have_a_hash(pan_over):
-    encoder = av.CodecContext.create("libx265", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = 192, 160, "yuv420p"
-    encoder.time_base, encoder.framerate = Fraction(1, 17), 17
-    encoder.options = {"x265-params": f"{X265}0:hash=1"}
-    packets = []
-    for number, rgb in enumerate(pan_over(6, width=192, height=160, square=4, blur=4)):
-        picture = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="yuv420p")
-        picture.pts = number
-        packets += [bytes(packet) for packet in encoder.encode(picture)]
-    packets += [bytes(packet) for packet in encoder.encode(None)]
+    options = {"x265-params": f"{X265}0:hash=1"}
+    frames = pan_over(6, width=192, height=160, square=4, blur=4)
+    packets = encoded("libx265", options, frames)
     assert all(frame.intact for frame in decode("hevc", packets))
     slice_at = packets[3].rindex(b"\x00\x00\x01\x02") + 30  # a trailing picture
     for at in range(slice_at, slice_at + 40, 4):
