@@ -6,7 +6,7 @@ import pytest
 from av.video.reformatter import VideoReformatter
 
 from twnet_ros.codec import CodecError, StreamDecoder
-from twnet_ros.codec.plane import read_planes
+from twnet_ros.codec.plane import color_matrix, read_planes
 
 WIDTH, HEIGHT = 64, 48
 # Kr, Kb of ITU-R BT.601 and BT.709
@@ -97,6 +97,14 @@ def test_planes_are_those_of_the_signalled_matrix_and_range(
         # What becomes 8 bits is dithered.
         assert np.abs(inner(plane) - inner(values)).max() <= (0.51 if bits == 8 else 1.6)
         assert abs((inner(plane) - inner(values)).mean()) < 0.5
+
+
+@pytest.mark.parametrize("coefficients", [2, 3])  # unspecified, reserved
+def test_what_says_no_matrix_is_by_convention(coefficients):
+    picture = av.VideoFrame(64, 720, "yuv420p")
+    picture.colorspace = coefficients
+    assert color_matrix(picture, "h264") == "bt709"
+    assert color_matrix(picture, "mpeg4") == "bt601"
 
 
 @pytest.mark.parametrize(
