@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import resource
 
 import pytest
 import torch
@@ -109,18 +110,15 @@ def test_nothing_but_the_file_is_left(saved):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_an_interrupted_write_leaves_the_old_file(saved, network, monkeypatch):
+def test_a_write_that_fails_leaves_the_old_file(saved, network):
     path, _ = saved
-    before = path.read_bytes()
-
-    def interrupted(target, data):
-        with target.open("wb") as file:
-            file.write(data[:100])
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("pathlib.Path.write_bytes", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        save_checkpoint(path, network(seed=3))
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save_checkpoint(path, network(seed=3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
@@ -137,6 +135,16 @@ def test_a_file_of_another_kind(tmp_path, content):
     path = tmp_path / "wrong.safetensors"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"wrong\.safetensors: expected a safetensors file"):
+        load_checkpoint(path)
+
+
+def test_a_file_too_large(saved, monkeypatch):
+    path, _ = saved
+    size = path.stat().st_size
+    monkeypatch.setattr("twnet_ros.net.checkpoint.MAX_BYTES", size)
+    load_checkpoint(path)
+    monkeypatch.setattr("twnet_ros.net.checkpoint.MAX_BYTES", size - 1)
+    with pytest.raises(CheckpointError, match=f"expected at most {size - 1} bytes, got {size}"):
         load_checkpoint(path)
 
 
@@ -243,7 +251,7 @@ def test_a_wrong_configuration(config, rewrite, changes, named):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]", "null", '"config"', "7"])
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "null", '"config"', "7", "[" * 100_000])
 def test_no_configuration(rewrite, text):
     with pytest.raises(CheckpointError, match="its configuration is wrong"):
         load_checkpoint(rewrite(config=text))

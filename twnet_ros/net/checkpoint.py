@@ -90,7 +90,7 @@ def _ordered(data: bytes) -> bytes:
 def _model_of(source: Path, text: str) -> TWNet:
     try:
         return TWNet(Config.from_json(text))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # JSON may be nested as deep as one likes
         raise CheckpointError(f"{source}: its configuration is wrong: {error}") from error
 
 
