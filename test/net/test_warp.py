@@ -1,5 +1,6 @@
 """The one coordinate convention: source = position + motion, at pixel centres, border padding."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -139,6 +140,28 @@ def test_the_cubic_lets_no_frequency_grow_and_keeps_what_the_bilinear_loses(dx):
         assert all(b <= a * 1.001 for a, b in zip(energy, energy[1:], strict=False))
         left[sample] = energy[-1] / energy[0]
     assert left[warp_cubic] > 1.5 * left[warp]
+
+
+def catmull_rom(t):
+    """The weights of the four pixels about a place, by the distance to each (Keys, a = -1/2)."""
+    near = [1.5 * d**3 - 2.5 * d**2 + 1 for d in (t, 1 - t)]
+    far = [-0.5 * d**3 + 2.5 * d**2 - 4 * d + 2 for d in (1 + t, 2 - t)]
+    return np.array([far[0], *near, far[1]])
+
+
+def test_the_cubic_takes_sixteen_pixels_and_the_borders_beyond_it():
+    rng = np.random.default_rng(0)
+    picture, motion = rng.normal(size=(7, 9)), rng.uniform(-3, 3, (2, 7, 9)).astype(np.float32)
+    padded = np.pad(picture, 2, mode="edge")
+    expected = np.empty_like(picture)
+    for row, column in np.ndindex(7, 9):
+        x = np.clip(column + motion[0, row, column], 0, 8)
+        y = np.clip(row + motion[1, row, column], 0, 6)
+        left, top = int(x), int(y)
+        taps = padded[top + 1 : top + 5, left + 1 : left + 5]
+        expected[row, column] = catmull_rom(y - top) @ taps @ catmull_rom(x - left)
+    out = warp_cubic(torch.from_numpy(picture)[None, None], torch.from_numpy(motion)[None])
+    np.testing.assert_allclose(out[0, 0].numpy(), expected, atol=1e-5)
 
 
 @BOTH
