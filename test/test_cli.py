@@ -606,6 +606,13 @@ def test_a_bad_training_file(twnet, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text, bits", [("800k", 800_000), ("1.5M", 1_500_000), ("64000", 64_000), ("1e6", 1_000_000)]
+)
+def test_a_bitrate_is_in_bits_a_second(text, bits):
+    assert argument.bitrate(text) == bits
+
+
+@pytest.mark.parametrize(
     "arguments, expected",
     [
         (["segment", "a.mp4", "--input-size", "512"], "expected WIDTHxHEIGHT"),

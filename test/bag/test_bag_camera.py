@@ -41,6 +41,21 @@ def test_ros(write):
     assert camera.p == tuple(P)
 
 
+@pytest.mark.parametrize(
+    "model, count", [("plumb_bob", 5), ("rational_polynomial", 8), ("equidistant", 4)]
+)
+def test_each_distortion_has_its_number_of_coefficients(write, model, count):
+    for given in (count - 1, count, count + 1):
+        data = [0.1 * n for n in range(given)]
+        path = write({**ROS, "distortion_model": model, "distortion_coefficients": {"data": data}})
+        if given == count:
+            camera = read_camera(path)
+            assert (camera.distortion_model, camera.d) == (model, tuple(data))
+        else:
+            with pytest.raises(BagError, match=f"expected {count} numbers in .* of distortion_co"):
+                read_camera(path)
+
+
 def test_cityscapes(write):
     intrinsic = {"fx": 2262.52, "fy": 2265.3, "u0": 1096.98, "v0": 513.137}
     content = {"extrinsic": {"baseline": 0.209}, "intrinsic": intrinsic}

@@ -2,6 +2,8 @@
 
 import gc
 import re
+import time
+from functools import partial
 
 import av
 import numpy as np
@@ -304,6 +306,23 @@ def test_each_frame_follows_the_one_before_but_after_a_fault(codec, pan, encode_
         frames += decoder.flush()
         assert [frame.index for frame in frames if not frame.follows] == [frames[0].index]
         assert before == (frames[0].index == 0)
+
+
+def test_decoding_takes_no_longer_than_it_takes(pan, encode_reordered):
+    """Frames that come out together share the time of the call that they come from."""
+    packets = encode_reordered("h264", pan(24, dx=1))
+    decoder = StreamDecoder("h264")
+    calls = [partial(decoder.decode, data) for data in packets] + [decoder.flush]
+    counts = []
+    for call in calls:
+        started = time.perf_counter()
+        frames = call()
+        wall_ms = (time.perf_counter() - started) * 1e3
+        assert all(frame.decode_ms > 0 for frame in frames)
+        assert sum(frame.decode_ms for frame in frames) <= wall_ms
+        counts.append(len(frames))
+    assert sum(counts) == 24
+    assert max(counts) > 1
 
 
 @pytest.mark.parametrize("codec", CODECS)
