@@ -70,6 +70,20 @@ def test_a_title_in_latin_1_is_no_fault(pan, tmp_path):
     assert len(list(packets)) == 2
 
 
+def test_an_empty_sample_in_a_file_is_no_packet(pan, tmp_path):
+    path = tmp_path / "clip.mp4"
+    write_clip(path, pan(6), codec="mpeg4")
+    whole = [packet.data for packet in read_packets(path)[1]]
+    data = path.read_bytes()
+    table = data.index(b"stsz") + 16  # the samples' sizes, of four bytes, follow
+    third, last, end = table + 2 * 4, table + 5 * 4, table + 6 * 4
+    path.write_bytes(data[:third] + bytes(4) + data[third:last] + data[end:])
+    with av.open(str(path)) as container:
+        sizes = [packet.size for packet in container.demux(video=0)]
+    assert [size > 0 for size in sizes[:6]] == [True, True, False, True, True, True]
+    assert [packet.data for packet in read_packets(path)[1]] == whole[:5]
+
+
 def test_packets_hold_the_files_own_data(clip):
     codec, path = clip
     _, packets = read_packets(path)
