@@ -135,13 +135,13 @@ def test_b_frames_come_in_display_order_with_their_own_pts(drive):
 def test_no_frame_is_intact_before_the_first_i_frame(codec, pan, encode):
     packets = encode(codec, pan(10), gop=4)
     decoder = StreamDecoder(codec)
+    decoder.decode(headers_of(codec, packets[0].data))
     frames = [frame for packet in packets[1:] for frame in decoder.decode(packet.data)]
-    assert decoder.fault == ""
-    start = next(i for i, frame in enumerate(frames) if frame.key)
-    assert not any(frame.intact for frame in frames[:start])
-    assert kinds(frames[start:]) == "IPPPIP"
-    assert all(frame.intact for frame in frames[start:])
-    assert frames[0].index == 0
+    early = {"mpeg4": "PPP", "h264": ""}[codec]  # FFmpeg gives pictures from before it of MPEG-4
+    assert kinds(frames) == early + "IPPPIP"
+    assert [frame.intact for frame in frames] == [False] * len(early) + [True] * 6
+    assert {frame.fault for frame in frames} <= {"waiting for a key frame", ""}
+    assert [frame.index for frame in frames] == list(range(len(frames)))
 
 
 @pytest.mark.parametrize("codec", CODECS)
