@@ -54,6 +54,37 @@ def drive():
     return find
 
 
+@pytest.fixture
+def twnet(capfd):
+    """Run a command line; return (exit status, lines of stdout, lines of stderr)."""
+    from twnet_ros.cli import main
+
+    def run(*arguments):
+        capfd.readouterr()
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as left:
+            status = left.code
+        out, err = capfd.readouterr()
+        return status, out.splitlines(), err.splitlines()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """The checkpoint of a small random network with the classes a, b and c."""
+    import torch
+
+    from twnet_ros.net import Config, TWNet, save_checkpoint
+
+    torch.manual_seed(0)
+    config = Config("mobilenetv1", 1, ("a", "b", "c"), ((9, 9, 9),) * 3, (64, 32))
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_checkpoint(path, TWNet(config))
+    return path
+
+
 @pytest.fixture(scope="session")
 def pan_over():
     """Make RGB frames of a camera that pans by (dx, dy) px a frame over smooth random squares."""

@@ -7,29 +7,13 @@ import av
 import cv2
 import numpy as np
 import pytest
-import torch
 import yaml
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 
-from twnet_ros.cli import main
 from twnet_ros.codec import read_packets
-from twnet_ros.net import Config, TWNet, save_checkpoint
 
 STREET = Path(__file__).parents[1] / "twnet_ros" / "bag" / "street"
-
-
-@pytest.fixture
-def twnet(capfd):
-    """Run a command line; return (exit status, lines of stdout, last line of stderr)."""
-
-    def run(*arguments):
-        capfd.readouterr()
-        status = main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return status, out.splitlines(), (err.splitlines() or [""])[-1]
-
-    return run
 
 
 @pytest.fixture
@@ -48,12 +32,9 @@ def messages():
 
 
 @pytest.fixture
-def model(tmp_path):
-    """A random network's checkpoint, and where it runs."""
-    torch.manual_seed(0)
-    config = Config("mobilenetv1", 1, ("a", "b", "c"), ((9, 9, 9),) * 3, (64, 32))
-    save_checkpoint(tmp_path / "tiny.safetensors", TWNet(config))
-    return "--model", tmp_path / "tiny.safetensors", "--device", "cpu", "--precision", "fp32"
+def tiny(model):
+    """A random network, and what it runs on."""
+    return "--model", model, "--device", "cpu", "--precision", "fp32"
 
 
 @pytest.fixture
@@ -114,15 +95,13 @@ def test_the_fastest_rate_that_encoders_take(twnet, write, messages, tmp_path):
         ("mpeg4", ".mp4", "compressed_image"),
     ],
 )
-def test_a_bag_is_labelled_as_the_file(
-    twnet, write, model, tmp_path, codec, suffix, kind, storage
-):
+def test_a_bag_is_labelled_as_the_file(twnet, write, tiny, tmp_path, codec, suffix, kind, storage):
     clip, bag = tmp_path / f"clip{suffix}", tmp_path / "bag"
     frames = write([f"{n:05d}" for n in range(7)])
     assert twnet("encode", frames, clip, "--codec", codec, "--gop", 3)[0] == 0
     assert twnet("bag", clip, bag, "--as", kind, "--storage", storage)[0] == 0
     for source, folder in ((clip, "a"), (bag, "b")):
-        status, out, _ = twnet("segment", source, *model, "--labels", tmp_path / folder)
+        status, out, _ = twnet("segment", source, *tiny, "--labels", tmp_path / folder)
         assert status == 0
         assert json.loads(out[-1])["frames"] == 7
     for path in sorted((tmp_path / "a").iterdir()):
@@ -230,7 +209,7 @@ def test_cityscapes_times_cameras_and_labels(twnet, write_cityscapes, messages, 
     status, _, error = twnet("bag", cityscapes, tmp_path / "bag", *labels)
     # These pictures are not of the published size, which the calibration is for.
     assert status == 1
-    assert "expected a calibration of the video's size, 256x128, got 2048x1024" in error
+    assert "expected a calibration of the video's size, 256x128, got 2048x1024" in error[-1]
     assert not (tmp_path / "bag").exists()
     own = {
         "image_width": 256,
@@ -271,14 +250,14 @@ def test_what_is_wrong_is_said(twnet, write, tmp_path):
     ):
         status, out, error = twnet("bag", *arguments)
         assert (status, out) == (1, [])
-        assert expected in error
+        assert expected in error[-1]
         assert not bag.exists()
     status, _, error = twnet("segment", clip, "--topic", "/a")
-    assert (status, "--topic: expected a bag, got" in error) == (1, True)
+    assert (status, "--topic: expected a bag, got" in error[-1]) == (1, True)
     status, _, error = twnet("segment", frames)
-    assert (status, "expected a bag, got a folder without metadata.yaml" in error) == (1, True)
+    assert (status, "expected a bag, got a folder without metadata.yaml" in error[-1]) == (1, True)
     status, _, error = twnet("inspect", tmp_path / "none.mcap")
-    assert (status, "expected a bag, got" in error) == (1, True)
+    assert (status, "expected a bag, got" in error[-1]) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -288,17 +267,17 @@ def test_a_topic_is_one_of_video(twnet, write, tmp_path, topic):
     frames = write(["00000"])
     status, _, error = twnet("bag", frames, tmp_path / "bag", "--topic", topic)
     assert status == 1
-    assert "expected a topic" in error and topic in error
+    assert "expected a topic" in error[-1] and topic in error[-1]
     assert not (tmp_path / "bag").exists()
 
 
-def test_a_bag_with_labels_is_scored(twnet, write, model, tmp_path):
+def test_a_bag_with_labels_is_scored(twnet, write, tiny, tmp_path):
     frames, bag = write([f"{n:05d}" for n in range(3)]), tmp_path / "bag"
     labels = ("--labels", tmp_path / "labels")
     assert twnet("bag", frames, bag, "--gop", 2, *labels)[0] == 0
     classes = tmp_path / "classes.json"
     classes.write_text('{"names": ["a", "b", "c"], "colors": [[9, 9, 9], [9, 9, 9], [9, 9, 9]]}')
-    step = ("evaluate", model[1], *model[2:], "--data", bag, "--classes", classes)
+    step = ("evaluate", *tiny[1:], "--data", bag, "--classes", classes)
     status, out, error = twnet(*step, "--methods", "twnet", "per_frame")
     assert status == 0, error
     assert out[0].startswith("a drive of 3 frames, 3 of which are scored, in h264, 2 I-frames")
@@ -307,22 +286,22 @@ def test_a_bag_with_labels_is_scored(twnet, write, model, tmp_path):
     image = "/camera/image/compressed"
     assert twnet(*step, "--methods", "twnet", "--topic", image)[0] == 0
     status, _, error = twnet(*step, "--topic", "/none")
-    assert (status, "expected video on /none" in error) == (1, True)
+    assert (status, "expected video on /none" in error[-1]) == (1, True)
     status, _, error = twnet(*step[:-3], "streets", "--topic", image)
-    assert (status, "--topic: expected a bag, got streets" in error) == (1, True)
+    assert (status, "--topic: expected a bag, got streets" in error[-1]) == (1, True)
     status, _, error = twnet(*step, "--distance", 1)
-    assert (status, "--distance: expected none, as all of a bag's drive" in error) == (1, True)
+    assert (status, "--distance: expected none, as all of a bag's drive" in error[-1]) == (1, True)
     status, _, error = twnet(*step, "--gop", 24)
-    assert (status, "--gop: expected none, as all of a bag's drive" in error) == (1, True)
+    assert (status, "--gop: expected none, as all of a bag's drive" in error[-1]) == (1, True)
     named = ("--labels-topic", "/camera/labels")
     assert twnet(*step, "--methods", "twnet", *named)[0] == 0
     status, _, error = twnet(*step, "--labels-topic", "/segment/labels")
-    assert (status, "expected labels on /segment/labels" in error) == (1, True)
+    assert (status, "expected labels on /segment/labels" in error[-1]) == (1, True)
     status, _, error = twnet(*step[:-3], "streets", *named)
-    assert (status, "--labels-topic: expected a bag, got streets" in error) == (1, True)
+    assert (status, "--labels-topic: expected a bag, got streets" in error[-1]) == (1, True)
     assert twnet("bag", frames, tmp_path / "bare")[0] == 0
     status, _, error = twnet(*step[:-3], tmp_path / "bare", "--classes", classes)
-    assert (status, "expected labels on one topic that is called labels" in error) == (1, True)
+    assert (status, "expected labels on one topic that is called labels" in error[-1]) == (1, True)
 
 
 def test_the_shipped_drive(twnet, messages):

@@ -7,25 +7,13 @@ import av
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from twnet_ros.cli import main
 from twnet_ros.codec import write_clip
-from twnet_ros.net import Config, TWNet, save_checkpoint
 from twnet_ros.segment import Segmenter
 from twnet_ros.segment.viewing import watch
 
 FPS, FRAMES = 12.5, 11
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A random network's checkpoint."""
-    torch.manual_seed(0)
-    config = Config("mobilenetv1", 1, ("a", "b", "c"), ((9, 9, 9),) * 3, (64, 32))
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_checkpoint(path, TWNet(config))
-    return path
 
 
 @pytest.fixture(scope="module")

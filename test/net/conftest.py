@@ -7,6 +7,22 @@ from torch import nn
 from twnet_ros.net import Config, TWNet
 
 
+class Trap:
+    """Leaves a mark when it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return open, (str(self.mark), "w")
+
+
+@pytest.fixture
+def trap(tmp_path):
+    """What makes its file ``mark`` when it is unpickled."""
+    return Trap(tmp_path / "executed")
+
+
 @pytest.fixture
 def config():
     """Make a configuration; settings replace its fields."""

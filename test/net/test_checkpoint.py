@@ -155,23 +155,12 @@ def test_a_truncated_file(saved):
         load_checkpoint(path)
 
 
-class Trap:
-    """Leaves a mark when it is unpickled."""
-
-    def __init__(self, mark):
-        self.mark = mark
-
-    def __reduce__(self):
-        return open, (str(self.mark), "w")
-
-
-def test_a_pickle_is_refused_and_never_executed(tmp_path):
-    mark = tmp_path / "executed"
+def test_a_pickle_is_refused_and_never_executed(tmp_path, trap):
     path = tmp_path / "model.safetensors"
-    torch.save({"trap": Trap(mark)}, path)
+    torch.save({"trap": trap}, path)
     with pytest.raises(CheckpointError, match="expected a safetensors file"):
         load_checkpoint(path)
-    assert not mark.exists()
+    assert not trap.mark.exists()
 
 
 @pytest.mark.parametrize("format_", [None, "twnet-2", "pt"])
