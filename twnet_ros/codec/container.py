@@ -101,7 +101,7 @@ def _filtered(
 ) -> Iterator[av.Packet[Any]]:
     rewrite = BitStreamFilterContext(_FILTERS[codec], stream)
     for packet in container.demux(stream):
-        if packet.size:  # AVI has empty ones where a camera dropped a picture
+        if packet.size:  # there may be empty ones, where a camera dropped a picture
             yield from rewrite.filter(packet)
     yield from rewrite.filter(None)
 
