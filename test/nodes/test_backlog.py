@@ -1,0 +1,52 @@
+"""The queue in front of the decoder: its bound in bytes, and stamps that go back."""
+
+import pytest
+
+from twnet_ros.nodes import backlog
+from twnet_ros.nodes.backlog import Backlog
+from twnet_ros.nodes.ticket import Ticket
+
+SECOND_NS = 1_000_000_000
+
+
+@pytest.fixture
+def queue(monkeypatch):
+    """A queue of 1000 bytes."""
+    monkeypatch.setattr(backlog, "QUEUE_BYTES", 1000)
+    return Backlog(30)
+
+
+def push(queue, size=1, stamp_ns=0):
+    queue.push(bytes(size), "mpeg4", Ticket(None, stamp_ns, 0.0))
+
+
+def take(queue):
+    """All that waits: up to the newest packet, which is never dropped."""
+    packets = [queue.pop()]
+    while packets[-1].number < queue.pushed:
+        packets.append(queue.pop())
+    return packets
+
+
+def test_what_has_been_taken_no_longer_counts(queue):
+    gaps = []
+    for _ in range(50):
+        push(queue, 400)
+        push(queue, 400)
+        gaps += [packet.gap for packet in take(queue)]
+    assert gaps == [""] * 100
+
+
+def test_what_has_been_dropped_no_longer_counts(queue):
+    for size in (600, 600, 300):
+        push(queue, size)
+    first, second = take(queue)
+    assert (len(first.data), len(second.data)) == (600, 300)
+    assert "overflowed" in first.gap and second.gap == ""
+
+
+def test_a_stream_that_begins_again_is_told_once(queue):
+    for stamp_s in (100.0, 100.1, 5.0, 5.1, 5.2):
+        push(queue, stamp_ns=round(stamp_s * SECOND_NS))
+    gaps = [packet.gap for packet in take(queue)]
+    assert gaps == ["", "", "the stamps went back", "", ""]
