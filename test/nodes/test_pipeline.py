@@ -173,22 +173,27 @@ def test_a_loss_does_not_hide_that_the_stream_is_another(
     assert fake_segmenter.resets
 
 
-@pytest.mark.parametrize("label_broken", [False, True])
-def test_intra_refresh_recovers_from_what_is_told_to_be_lost(
-    label_broken, start, sink, fake_segmenter
-):
-    fake_segmenter.label_broken = label_broken
+def intra_refresh(seed):
+    """Packets of H.264 of one key frame, whose pictures are renewed column by column in ten."""
     encoder = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = 64, 48, "yuv420p"
     encoder.time_base = Fraction(1, 10)
     encoder.options = {"x264-params": "intra-refresh=1:keyint=10:bframes=0:ref=1:scenecut=0"}
     packets = []
-    scene = np.random.default_rng(0).integers(0, 256, (72, 110), np.uint8)
+    scene = np.random.default_rng(seed).integers(0, 256, (72, 110), np.uint8)
     for number in range(40):
         frame = av.VideoFrame.from_ndarray(scene[:, number : number + 64].copy(), "yuv420p")
         frame.pts = number
         packets += [bytes(packet) for packet in encoder.encode(frame)]
-    packets += [bytes(packet) for packet in encoder.encode(None)]
+    return packets + [bytes(packet) for packet in encoder.encode(None)]
+
+
+@pytest.mark.parametrize("label_broken", [False, True])
+def test_intra_refresh_recovers_from_what_is_told_to_be_lost(
+    label_broken, start, sink, fake_segmenter
+):
+    fake_segmenter.label_broken = label_broken
+    packets = intra_refresh(0)
     pipeline = start()
     push_all(pipeline, packets[:15], "h264")
     pipeline.lose("one is missing")
@@ -199,6 +204,24 @@ def test_intra_refresh_recovers_from_what_is_told_to_be_lost(
     assert all(intact[:15]) and 15 < whole < 35 and all(intact[whole:])
     for ticket in tickets:
         assert (ticket.segmentation is not None) == (ticket.intact or label_broken)
+
+
+def test_what_is_no_video_does_not_hide_that_the_stream_is_another(start, sink):
+    """What the one before has recovered of a loss by then is no part of the other."""
+    one, other = intra_refresh(0), intra_refresh(1)
+    pipeline = start()
+    push_all(pipeline, one[:15], "h264")
+    push_all(pipeline, one[16:21], "h264", first=16)
+    pipeline.interrupt("another publisher")
+    push_all(pipeline, [b"a picture"], "jpeg", first=20)
+    push_all(pipeline, other[21:], "h264", first=21)
+    tickets = sink.take(40)[21:]
+    alone = StreamDecoder("h264")
+    alone.lose("another publisher", headers_of("h264", other[0]))
+    frames = [f for n, data in enumerate(other[21:], 21) for f in alone.decode(data, n)]
+    expected = [f"header {frame.pts}" for frame in frames if frame.intact]
+    assert expected and [ticket.header for ticket in tickets if ticket.intact] == expected
+    assert all(ticket.intact or "another publisher" in ticket.reason for ticket in tickets)
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "h264"])
@@ -386,6 +409,21 @@ def test_headers_in_dropped_packets_are_kept(start, sink, hold, headers_once):
     tickets = sink.take(9)
     assert [ticket.dropped for ticket in tickets] == [False] + [True] * 4 + [False] * 4
     assert [ticket.segmentation is not None for ticket in tickets] == [False] * 7 + [True] * 2
+
+
+def test_headers_in_dropped_packets_of_another_codec_are_kept(
+    start, sink, hold, mpeg4_packets, h264_packets
+):
+    headers = headers_of("h264", h264_packets[0].data)
+    entered, gate = hold
+    pipeline = start(queue_size=4)
+    push_all(pipeline, mpeg4_packets[:1])
+    entered.wait()
+    bare = [packet.data.replace(headers, b"") for packet in h264_packets[1:8]]
+    push_all(pipeline, [h264_packets[0].data, *bare], "h264", first=1)  # 4 drops 0 to 3
+    gate.set()
+    labelled = [ticket.segmentation is not None for ticket in sink.take(9)]
+    assert labelled == [True] + [False] * 6 + [True] * 2
 
 
 def test_headers_in_dropped_length_prefixed_packets_are_kept(start, sink, hold, h264_packets):

@@ -139,16 +139,19 @@ class Pipeline:
                 ticket = packet.ticket
                 work = _Decoded(ticket, packet.number, packet.gap, packet.lost, packet.forgotten)
                 try:
+                    if decoder is not None and packet.gap:  # whatever comes behind it
+                        key_sent = False
+                        if packet.goes_on and decoder.keeps:
+                            decoder.miss(packet.gap)
+                            work.gap = ""
+                        else:
+                            decoder.lose(packet.gap, packet.headers)
                     codec, data = packet.open()
                     if decoder is None or decoder.codec != codec:
                         decoder = StreamDecoder(codec, self._segmenter.label_broken, self._limit)
-                        work.gap = work.gap or f"the stream became {codec}"
-                        key_sent = False
-                    if packet.goes_on and decoder.keeps:
-                        decoder.miss(packet.gap)
-                        work.gap, key_sent = "", False
-                    elif packet.gap:
-                        decoder.lose(packet.gap, packet.headers)
+                        if packet.gap:
+                            decoder.lose(packet.gap, packet.headers)
+                        work.gap = packet.gap or f"the stream became {codec}"
                         key_sent = False
                     started = time.perf_counter()
                     work.frames = decoder.decode(data, pts=packet.number)
