@@ -2,6 +2,8 @@
 
 import threading
 from fractions import Fraction
+from time import perf_counter
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -61,6 +63,7 @@ def test_every_packet_is_labelled_in_order_under_its_own_header(codec, start, si
         assert (ticket.segmentation.labels == frame.y >> 6).all()
         assert (ticket.kind, ticket.intact, ticket.reason) == (frame.kind, True, "")
         assert ticket.segmentation.path is (Path.KEY if frame.key else Path.NONKEY)
+        assert ticket.decode_ms >= ticket.frame.decode_ms > 0
     assert [ticket.kind for ticket in tickets[:7]] == [
         FrameKind.I,
         *[FrameKind.P] * 5,
@@ -625,6 +628,33 @@ def test_what_waits_for_a_change_goes_on_with_something_else(
     assert len(sink.take(len(mpeg4_packets))) == len(mpeg4_packets)
 
 
+def test_an_engine_that_is_replaced_labels_what_it_holds(
+    start, sink, fake_segmenter, mpeg4_packets
+):
+    step, held = fake_segmenter.step, []
+
+    def flush():
+        results = [step(frame)[0] for frame in held]
+        held.clear()
+        return results
+
+    def hold(frame):  # until the next one comes
+        results = flush()
+        held.append(frame)
+        return results
+
+    fake_segmenter.step, fake_segmenter.flush = hold, flush
+    pipeline, other = start(), type(fake_segmenter)()
+    push_all(pipeline, mpeg4_packets[:3])
+    sink.take(2)
+    pipeline.change(lambda: pipeline.use(other)).result(60)
+    push_all(pipeline, mpeg4_packets[3:7], first=3)
+    tickets = sink.take(4)
+    assert [ticket.header for ticket in tickets] == [f"header {n}" for n in range(2, 6)]
+    assert all(ticket.segmentation is not None for ticket in tickets)
+    assert fake_segmenter.stepped == [0, 1, 2] and other.stepped[:3] == [3, 4, 5]
+
+
 def test_what_is_late_is_skipped_for_the_newest(start, sink, fake_segmenter, busy, mpeg4_packets):
     pipeline = start(max_latency_ms=0)
     push_while_busy(pipeline, busy, mpeg4_packets[:12])
@@ -644,6 +674,32 @@ def test_within_the_latency_nothing_is_skipped(start, sink, fake_segmenter, busy
     push_while_busy(pipeline, busy, mpeg4_packets[:12])
     assert all(ticket.segmentation is not None for ticket in sink.take(12))
     assert fake_segmenter.skipped == []
+
+
+@pytest.mark.parametrize(
+    ("max_latency_ms", "labelled"),
+    [
+        (50, [0, 11]),
+        (150, [*range(6), 11]),  # the I-frame 6 would be there after 200 ms
+        (250, list(range(12))),
+    ],
+)
+def test_what_the_last_step_of_its_kind_took_makes_a_frame_late(
+    max_latency_ms, labelled, start, fake_segmenter, sink, busy, mpeg4_packets, monkeypatch
+):
+    """All come at once; the first, an I-frame, takes 100 ms, and those after it no time."""
+    entered, gate = busy
+    now_s = 0.0
+    clock = SimpleNamespace(monotonic=lambda: now_s, perf_counter=perf_counter)
+    monkeypatch.setattr("twnet_ros.nodes.pipeline.time", clock)
+    pipeline = start(max_latency_ms=max_latency_ms)
+    push_all(pipeline, mpeg4_packets[:1])
+    entered.wait()
+    push_all(pipeline, mpeg4_packets[1:12], first=1)
+    now_s = 0.1
+    gate.set()
+    sink.take(12)
+    assert fake_segmenter.stepped == labelled
 
 
 def test_a_lone_frame_is_labelled_however_late_it_is(start, sink, fake_segmenter, mpeg4_packets):
@@ -787,20 +843,3 @@ def test_every_sound_frame_is_labelled_whatever_is_lost_before_it(
         tickets = sink.take(len(left) + 1)
         assert {t.header for t in tickets if t.segmentation is not None} == sound
         assert len(sound) > 12
-
-
-def test_frames_that_the_decoder_reorders_keep_their_own_headers(start, sink, reordered_packets):
-    """With B-frames, pictures come out later than their packets and in another order."""
-    pipeline = start()
-    for time, data in reordered_packets:
-        pipeline.push(data, "h264", time, SECOND_NS + time)
-    *tickets, _ = (ticket for ticket in sink.take(len(reordered_packets) - 4))
-    assert [ticket.header for ticket in tickets] == list(range(len(tickets)))
-    assert {ticket.kind for ticket in tickets} == set(FrameKind)
-    assert all(ticket.segmentation is not None for ticket in tickets)
-
-
-def test_labels_are_arrays_of_train_ids(start, sink, mpeg4_packets):
-    push_all(start(), mpeg4_packets[:1])
-    labels = sink.take(1)[0].segmentation.labels
-    assert labels.dtype == np.uint8 and labels.shape == (48, 64)
