@@ -13,7 +13,7 @@ from twnet_ros.nodes.conversion import status_message
 from twnet_ros.nodes.pipeline import BROKEN, NO_PICTURE, NOBODY, SKIPPED, Pipeline
 from twnet_ros.nodes.ticket import Ticket
 from twnet_ros.nodes.watch import Fate, Watch
-from twnet_ros.segment import Path, Segmentation
+from twnet_ros.segment import Path, Segmentation, Wish
 
 
 def ticket_of(arrival_s, labelled=True, **fields):
@@ -186,25 +186,43 @@ def test_what_nobody_looks_at_is_forgotten_all_the_same(watch):
 def test_packets_of_a_real_pipeline(watch, fake_segmenter, sink, busy, mpeg4_packets):
     """The pipeline's words for what it does are those that are looked for."""
     entered, gate = busy
-    pipeline = Pipeline(fake_segmenter, sink, lambda: True, queue_size=6)
+    wish = Wish()
+    pipeline = Pipeline(fake_segmenter, sink, lambda: wish, queue_size=6, max_latency_ms=0)
+    data = [packet.data for packet in mpeg4_packets]
 
-    def push(packet, data=None):
-        watch.arrive(101.0)
-        pipeline.push(packet.data if data is None else data, "mpeg4", None, 0)
+    def push(*packets):
+        for packet in packets:
+            watch.arrive(101.0)
+            pipeline.push(packet, "mpeg4", None, 0)
 
-    push(mpeg4_packets[0])
-    entered.wait()
-    for packet in mpeg4_packets[1:16]:  # more than the queue and the decoder hold
-        push(packet)
-    assert watch.snapshot(101.0).inside == 16
-    gate.set()
-    for ticket in sink.take(16):
-        take(watch, ticket, 102.0)
-    push(mpeg4_packets[0], b"no video")
-    take(watch, *sink.take(1), 102.0)
+    def push_while_busy(first, *others):
+        push(first)
+        entered.wait()
+        push(*others)
+        gate.set()
+
+    def hand_in(count):
+        for ticket in sink.take(count):
+            take(watch, ticket, 102.0)
+        return watch.snapshot(102.0)
+
+    push_while_busy(*data[:3])
+    assert watch.snapshot(101.0).inside == 3
+    assert hand_in(3).fates == {Fate.LABELLED: 2, Fate.SKIPPED: 1}
+    wish = None
+    push(data[3])
+    assert hand_in(1).newest is Fate.UNWANTED
+    wish = Wish()
+    push(data[4][:-30])
+    assert hand_in(1).newest is Fate.DAMAGED
+    push(data[5])
+    assert hand_in(1).newest is Fate.WAITING
+    entered.clear()
+    gate.clear()
+    push_while_busy(*data[6:])  # more than the queue and the decoder hold
+    seen = hand_in(12)
     pipeline.stop()
-    seen = watch.snapshot(102.0)
-    assert (seen.inside, seen.packets) == (0, 17)
+    assert (seen.inside, seen.packets) == (0, 18)
     assert seen.fates[Fate.OVERFLOWED] and "overflowed" in seen.reasons[Fate.OVERFLOWED]
-    assert (seen.newest, seen.fates[Fate.DAMAGED]) == (Fate.DAMAGED, 1)
     assert seen.packets_dropped == seen.fates[Fate.OVERFLOWED] + 1
+    assert Fate.FAILED not in seen.fates
