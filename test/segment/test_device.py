@@ -8,9 +8,14 @@ from torch import nn
 
 from twnet_ros.net import Config, TWNet
 from twnet_ros.segment import device
-from twnet_ros.segment.device import has_bf16, has_onednn, place, share_threads
+from twnet_ros.segment.device import choose, has_bf16, has_onednn, place, share_threads
 
 CPU = torch.device("cpu")
+
+
+def model():
+    torch.manual_seed(0)
+    return TWNet(Config("mobilenetv1", 1, ("a", "b"), ((0, 0, 0),) * 2, (96, 64)))
 
 
 @pytest.fixture(autouse=True)
@@ -37,12 +42,35 @@ def test_without_instructions_for_bfloat16_pytorch_computes_it(supported, monkey
     if supported and not has_bf16(CPU):
         pytest.skip("no instructions for bfloat16")
     monkeypatch.setattr(device, "has_bf16", lambda _: supported)
-    torch.manual_seed(0)
-    model = TWNet(Config("mobilenetv1", 1, ("a", "b"), ((0, 0, 0),) * 2, (96, 64)))
-    placed = place(model, CPU, torch.bfloat16)
+    placed = place(model(), CPU, torch.bfloat16)
     plain = [part for part in placed.modules() if isinstance(part, nn.Conv2d)]
     assert bool(plain) is not supported
     image = torch.randn(1, 3, 64, 96, dtype=torch.bfloat16)
     with torch.inference_mode():
         logits, _ = placed.key(image.contiguous(memory_format=torch.channels_last))
     assert logits.dtype == torch.bfloat16 and bool(logits.isfinite().all())
+
+
+@pytest.mark.parametrize(
+    ("instructions", "times_s", "expected"),
+    [
+        (True, [2.0, 1.0], "bf16"),
+        (True, [1.2, 1.0], "fp32"),  # no clear case
+        (True, [1.0, 2.0], "fp32"),
+        (False, [2.0, 1.0], "fp32"),
+    ],
+)
+def test_on_a_cpu_bfloat16_is_chosen_where_it_is_measured_to_be_clearly_faster(
+    instructions, times_s, expected, monkeypatch
+):
+    """By the times of both, float32 first."""
+    steps = []
+    monkeypatch.setattr(device, "has_bf16", lambda _: instructions)
+    monkeypatch.setattr(device, "has_onednn", lambda: False)  # which might not have them
+    monkeypatch.setattr(device, "by_turns", lambda *given: steps.append(given) or times_s)
+    assert choose(model(), "cpu", "auto") == (CPU, expected)
+    for given in steps:
+        assert [step()[0].dtype for step in given] == [torch.float32, torch.bfloat16]
+    assert len(steps) == instructions
+    for named in ("bf16", "fp32"):
+        assert choose(model(), "cpu", named) == (CPU, named)
