@@ -695,14 +695,7 @@ def test_the_codec_s_policy_asks_for_nothing(engine, coded, pan):
     assert [r.index for r in results if r.path is Path.KEY] == [0]
 
 
-def test_interval_and_adaptive_differ_in_the_residual():
-    assert key_policy("interval", 7, 0.3, 9.0) == KeyPolicy(7, 0.3)
-    assert key_policy("adaptive", 7, 0.3, 9.0) == KeyPolicy(7, 0.3, 9.0)
-    with pytest.raises(ValueError, match="one of codec, interval, adaptive, got 'often'"):
-        key_policy("often")
-
-
-def test_skipped_frames_lend_their_motion(engine, coded, pan):
+def test_skipped_frames_lend_their_motion_to_the_next_one_alone(engine, coded, pan):
     """Two frames that move by 8 px each and one that moves by 16 px are the same."""
     frames = coded(pan(3, dx=8), gop=12)
     vector = [8.0, 0.0]
