@@ -33,7 +33,7 @@ def same(one, two):
     assert len(one) == len(two)
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a.labels, b.labels)
-        assert (a.path, a.distance) == (b.path, b.distance)
+        assert (a.index, a.path, a.distance) == (b.index, b.path, b.distance)
 
 
 def test_key_frames_take_the_key_step_and_others_count_from_them(engine, coded, pan):
@@ -541,6 +541,22 @@ def test_vectors_point_past_a_b_frame_that_had_none(engine, coded_with_b, pan):
     np.testing.assert_array_equal(by_vectors[3].labels, past[1].labels)
 
 
+def test_a_b_frame_behind_one_that_had_no_vectors_goes_by_flow(engine, coded_with_b, pan):
+    """Its own vectors point past that one."""
+    frames = coded_with_b(pan(4))
+    frames[1] = replace(frames[1], motion=None)
+    pairs = []
+    segmenter = engine()
+    segmenter._flow = lambda current, previous: (
+        pairs.append((current, previous)) or torch.zeros(1, 2, *current.shape[-2:])
+    )
+    results = run(segmenter, frames)
+    assert [(r.index, r.distance) for r in results] == [(n, n) for n in range(4)]
+    (one, _), (last, before_last), (two, before_two) = pairs
+    assert torch.equal(before_last, one) and torch.equal(before_two, one)
+    assert not torch.equal(two, last)
+
+
 def test_a_broken_chain_is_labelled_where_that_is_wanted(engine, coded, pan):
     frames = coded(pan(7), gop=5)  # I P P P P I P
     for number in (2, 3, 4):
@@ -697,19 +713,21 @@ def test_the_codec_s_policy_asks_for_nothing(engine, coded, pan):
 
 def test_skipped_frames_lend_their_motion_to_the_next_one_alone(engine, coded, pan):
     """Two frames that move by 8 px each and one that moves by 16 px are the same."""
-    frames = coded(pan(3, dx=8), gop=12)
-    vector = [8.0, 0.0]
-    for number in (1, 2):
-        grid = frames[number].motion.reference.shape
-        frames[number] = replace(frames[number], motion=uniform(grid, vector))
+    frames = coded(pan(4, dx=8), gop=12)
+    grid = frames[1].motion.reference.shape
+    frames[1:] = [replace(f, motion=uniform(grid, [8.0, 0.0])) for f in frames[1:]]
     segmenter = engine()
     segmenter.step(frames[0])
     assert segmenter.skip(frames[1]) == []
-    (found,) = segmenter.step(frames[2])
-    assert (found.path, found.distance, found.index) == (Path.NONKEY, 2, 2)
+    found = run(segmenter, frames[2:])
+    assert [(r.path, r.distance, r.index) for r in found] == [
+        (Path.NONKEY, 2, 2),
+        (Path.NONKEY, 3, 3),
+    ]
     jump = replace(frames[2], index=1, motion=uniform(grid, [16.0, 0.0]))
-    expected = run(engine(), [frames[0], jump])[1]
-    np.testing.assert_array_equal(found.labels, expected.labels)
+    expected = run(engine(), [frames[0], jump, replace(frames[3], index=2)])[1:]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.labels, other.labels)
 
 
 def test_past_a_skipped_key_frame_the_next_takes_the_key_step(engine, coded, pan):
