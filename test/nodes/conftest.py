@@ -339,17 +339,26 @@ def camera_of(ros):
 
 
 @pytest.fixture
-def connect(ros, segment, camera_of):
+def published(segment):
+    """Find the segment node's publisher of a topic, by its name below the node's."""
+
+    def find(topic):
+        (found,) = (p for p in segment.publishers if p.topic_name.endswith(f"/segment/{topic}"))
+        return found
+
+    return find
+
+
+@pytest.fixture
+def connect(ros, segment, published, camera_of):
     """Start the node and a camera, and wait until each has found the other."""
 
     def connect(*topics):
         segment.start()
         camera = camera_of(*topics)
         ros.spin_until(lambda: camera.video.get_subscription_count())
-        publishers = [p for p in segment.publishers if "/segment/" in p.topic_name]
-        named = {p.topic_name.partition("/segment/")[2]: p for p in publishers}
         for topic in topics:
-            ros.spin_until(named[topic].get_subscription_count)
+            ros.spin_until(published(topic).get_subscription_count)
         return camera
 
     return connect

@@ -124,6 +124,17 @@ def labels(ros):
 
 
 @pytest.fixture
+def begin(ros, segment, labels, published):
+    """Start the node, and wait until it knows who takes its labels."""
+
+    def begin():
+        segment.start()
+        ros.spin_until(published("labels").get_subscription_count)
+
+    return begin
+
+
+@pytest.fixture
 def said(capfd):
     """What the log has said so far, lines about the video only."""
     lines = []
@@ -150,13 +161,12 @@ def seconds(labels):
 
 @pytest.mark.parametrize("use_sim_time", [False, True])
 def test_auto_waits_for_a_publisher_and_follows_its_type(
-    use_sim_time, ros, segment, sender_of, labels, said, h264_packets, message_of
+    use_sim_time, ros, segment, begin, sender_of, labels, said, h264_packets, message_of
 ):
     set_parameter(segment, "use_sim_time", use_sim_time)  # and no /clock
-    segment.start()
+    begin()
     assert is_active(segment)
     assert not [s for s in segment.subscriptions if s.topic_name.endswith("/video")]
-    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
     sec = 0
     for name in ("foxglove", "compressed_image", "ffmpeg", "ffmpeg"):
         video = sender_of(CLASSES[name])
@@ -176,10 +186,9 @@ def test_auto_waits_for_a_publisher_and_follows_its_type(
 
 
 def test_another_type_on_the_topic_starts_at_a_key_frame(
-    ros, segment, sender_of, labels, said, mpeg4_packets, message_of
+    ros, begin, sender_of, labels, said, mpeg4_packets, message_of
 ):
-    segment.start()
-    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
+    begin()
     for name, first, expected in (("ffmpeg", 0, [0, 1, 2]), ("foxglove", 3, [6, 7])):
         labels.clear()
         video = sender_of(CLASSES[name])
@@ -204,13 +213,12 @@ def test_a_type_that_is_set_is_subscribed_at_once(
 
 
 def test_a_publisher_of_another_type_is_named_once_and_the_right_one_is_taken(
-    ros, segment, sender_of, labels, said, h264_packets, message_of
+    ros, segment, begin, sender_of, labels, said, h264_packets, message_of
 ):
     sender_of(Image)
     ros.spin_until(lambda: segment.count_publishers("video"))
-    segment.start()
+    begin()
     assert is_active(segment)
-    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
     segment._intake._look()
     (line,) = said()
     assert "/video: expected sensor_msgs/msg/CompressedImage or " in line
@@ -248,15 +256,14 @@ def test_a_type_that_is_set_and_not_installed_keeps_the_node_unconfigured(
 
 
 def test_a_published_type_that_is_not_installed_is_named_once_and_the_node_stays_up(
-    ros, segment, sender_of, labels, monkeypatch, said, h264_packets, message_of
+    ros, segment, begin, sender_of, labels, monkeypatch, said, h264_packets, message_of
 ):
     video = sender_of(CompressedVideo)
     ros.spin_until(lambda: segment.count_publishers("video"))
     with monkeypatch.context() as patched:
         patched.setitem(sys.modules, "foxglove_msgs.msg", None)
-        segment.start()
+        begin()
         assert is_active(segment)
-        ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
         segment._intake._look()
         (line,) = said()
         assert "foxglove_msgs/msg/CompressedVideo" in line and "apt-get install" in line
@@ -268,17 +275,16 @@ def test_a_published_type_that_is_not_installed_is_named_once_and_the_node_stays
 @pytest.mark.parametrize("name", CLASSES)
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])
 def test_a_byte_stream_in_pieces_is_labelled_under_the_header_its_pictures_begin_with(
-    name, codec, ros, segment, sender_of, labels, request, message_of
+    name, codec, ros, segment, begin, sender_of, labels, request, message_of
 ):
     packets = [packet.data for packet in request.getfixturevalue(f"{codec}_packets")]
     stream, size = b"".join(packets), 300
     set_parameter(segment, "input_type", name)
     set_parameter(segment, "parse", True)
     set_parameter(segment, "queue_size", 1000)  # so many may come at once
-    segment.start()
+    begin()
     video = sender_of(CLASSES[name])
     ros.spin_until(video.has_subscriber)
-    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
     for sec, place in enumerate(range(0, len(stream), size)):
         video.send(message_of(name, stream[place : place + size], codec, sec))
     starts = [data.index(b"\0\0\1") for data in packets[:-1]]
@@ -300,15 +306,14 @@ def test_pieces_of_what_is_no_video_are_reported(
 
 
 def test_the_codec_of_a_byte_stream_may_change(
-    ros, segment, sender_of, labels, h264_packets, mpeg4_packets, message_of
+    ros, segment, begin, sender_of, labels, h264_packets, mpeg4_packets, message_of
 ):
     set_parameter(segment, "input_type", "ffmpeg")
     set_parameter(segment, "parse", True)
     set_parameter(segment, "queue_size", 1000)
-    segment.start()
+    begin()
     video = sender_of(FFMPEGPacket)
     ros.spin_until(video.has_subscriber)
-    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
     sec = 0
     for codec, packets in (("h264", h264_packets), ("mpeg4", mpeg4_packets)):
         for packet in packets:
@@ -406,7 +411,7 @@ def test_half_a_picture_is_dropped_where_the_rest_does_not_come(
 
 
 def test_what_the_reader_loses_is_waited_out_though_the_stream_does_not_show_it(
-    ros, segment, sender_of, labels, h264_packets, message_of
+    ros, segment, begin, sender_of, labels, h264_packets, message_of
 ):
     set_parameter(segment, "input_type", "compressed_image")
     set_parameter(segment, "queue_size", 3)
@@ -414,8 +419,7 @@ def test_what_the_reader_loses_is_waited_out_though_the_stream_does_not_show_it(
     ros.add(Node("status")).create_subscription(
         FrameStatus, "segment/status", statuses.append, STATUS_QOS
     )
-    segment.start()
-    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
+    begin()
     video = sender_of(CompressedImage)
     ros.spin_until(video.has_subscriber)
 
@@ -438,10 +442,9 @@ def test_what_the_reader_loses_is_waited_out_though_the_stream_does_not_show_it(
 
 @pytest.mark.parametrize("leaves_first", [True, False])
 def test_another_publisher_of_the_same_type_starts_at_a_key_frame(
-    leaves_first, ros, segment, sender_of, labels, h264_packets, message_of
+    leaves_first, ros, segment, begin, sender_of, labels, h264_packets, message_of
 ):
-    segment.start()
-    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
+    begin()
     statuses = []
     ros.add(Node("status")).create_subscription(
         FrameStatus, "segment/status", statuses.append, STATUS_QOS
@@ -467,12 +470,11 @@ def test_another_publisher_of_the_same_type_starts_at_a_key_frame(
 
 
 def test_a_publisher_that_leaves_ends_its_stream_where_none_is_told_from_another(
-    ros, segment, sender_of, labels, mpeg4_packets, message_of, monkeypatch
+    ros, segment, begin, sender_of, labels, mpeg4_packets, message_of, monkeypatch
 ):
     follow = Succession.follow
     monkeypatch.setattr(Succession, "follow", lambda self, info: follow(self, {}))
-    segment.start()
-    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
+    begin()
     ended = []
     monkeypatch.setattr(segment._intake, "_changed", ended.append)
     video = sender_of(CompressedImage)
@@ -527,11 +529,10 @@ def arrives(video, message, labels):
 
 @pytest.mark.parametrize("input_type", ["auto", "compressed_image"])
 def test_auto_takes_video_from_reliable_and_from_best_effort_publishers(
-    input_type, ros, segment, sender_of, labels, said, mpeg4_packets, message_of
+    input_type, ros, segment, begin, sender_of, labels, said, mpeg4_packets, message_of
 ):
     set_parameter(segment, "input_type", input_type)
-    segment.start()
-    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
+    begin()
     order = (BEST_EFFORT, RELIABLE, BEST_EFFORT)
     for sec, reliability in enumerate(order, 1):
         video = sender_of(CompressedImage, reliability)
@@ -544,10 +545,9 @@ def test_auto_takes_video_from_reliable_and_from_best_effort_publishers(
 
 
 def test_a_best_effort_publisher_that_joins_a_reliable_one_is_followed(
-    ros, segment, sender_of, labels, mpeg4_packets, message_of
+    ros, segment, begin, sender_of, labels, mpeg4_packets, message_of
 ):
-    segment.start()
-    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
+    begin()
     first = sender_of(CompressedImage, RELIABLE)
     ros.spin_until(first.has_subscriber)
     assert reliability_of(segment) == [RELIABLE]
@@ -580,11 +580,10 @@ def test_a_reliable_publisher_that_remains_is_heard_reliably_again(ros, segment,
 
 
 def test_a_mismatch_that_cannot_work_says_what_to_change(
-    ros, segment, sender_of, labels, said, mpeg4_packets, message_of
+    ros, segment, begin, sender_of, labels, said, mpeg4_packets, message_of
 ):
     set_parameter(segment, "reliability", "reliable")
-    segment.start()
-    ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
+    begin()
     video = sender_of(CompressedImage, BEST_EFFORT)
     ros.spin_until(
         lambda: any("set reliability to auto or best_effort" in line for line in said())
@@ -604,10 +603,10 @@ def test_the_depth_of_outputs_can_be_overridden_as_for_any_node(ros, monkeypatch
     overrides = [Parameter(name % topic, value=depth) for topic, depth in depths.items()]
     segment = ros.add(SegmentNode(parameter_overrides=overrides))
     segment.start()
-    publishers = {topic: one.qos_profile for topic, one in segment._outputs._publishers.items()}
-    assert publishers["~/labels"].depth == 3
-    assert {publishers[topic].depth for topic in ("~/masks", "~/masks/road")} == {4}
-    assert publishers["~/motion"].depth == 10
+    found = {p.topic_name.partition("/segment/")[2]: p.qos_profile for p in segment.publishers}
+    assert found["labels"].depth == 3
+    assert found["masks"].depth == found["masks/road"].depth == 4
+    assert found["motion"].depth == 10
     names = segment.get_parameters_by_prefix("qos_overrides")
     assert any(name.endswith("/segment/status.publisher.reliability") for name in names)
     assert any(name.endswith("/camera_info.subscription.reliability") for name in names)

@@ -41,7 +41,7 @@ def resident_bytes():
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE
 
 
-def test_fifty_cycles_leave_nothing_behind(ros, segment, camera_of, mpeg4_packets):
+def test_fifty_cycles_leave_nothing_behind(ros, segment, published, camera_of, mpeg4_packets):
     camera = camera_of("labels", "masks")
     labels, status = camera.received["labels"], camera.received["status"]
     seen = {}
@@ -49,7 +49,7 @@ def test_fifty_cycles_leave_nothing_behind(ros, segment, camera_of, mpeg4_packet
         assert segment.trigger_configure() == SUCCESS
         assert segment.trigger_activate() == SUCCESS
         ros.spin_until(camera.video.get_subscription_count)
-        ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
+        ros.spin_until(published("labels").get_subscription_count)
         # The P-frame goes on with the cycle before, of which nothing may be left.
         for number in (1, 0, 1):
             camera.send(mpeg4_packets[number].data, cycle)

@@ -159,14 +159,16 @@ def test_colours_come_from_a_file_by_their_classes_names(
     assert not refused.successful and "missing road" in refused.reason
 
 
-def test_the_calibration_has_the_labels_header_and_size(ros, segment, connect, mpeg4_packets):
+def test_the_calibration_has_the_labels_header_and_size(
+    ros, segment, published, connect, mpeg4_packets
+):
     set_all(segment, output_scale=0.5)
     camera = connect("labels")
     received = []
     camera.create_subscription(CameraInfo, "segment/camera_info", received.append, 10)
     calibrations = camera.create_publisher(CameraInfo, "camera_info", 10)
     ros.spin_until(calibrations.get_subscription_count)
-    ros.spin_until(segment._outputs._publishers["~/camera_info"].get_subscription_count)
+    ros.spin_until(published("camera_info").get_subscription_count)
     focal = [50.0, 0.0, 31.5, 0.0, 50.0, 23.5, 0.0, 0.0, 1.0]
     calibrations.publish(CameraInfo(width=64, height=48, k=focal))
     ros.spin_until(lambda: segment._camera_info._latest)
@@ -196,18 +198,19 @@ def test_the_classes_names_reach_those_who_come_later_and_follow_every_change(
     assert received[1].threshold == 0.25
 
 
-def test_without_vision_msgs_there_are_no_names_and_that_is_said(segment, monkeypatch, capfd):
+def test_without_vision_msgs_there_are_no_names_and_that_is_said(
+    segment, published, monkeypatch, capfd
+):
     monkeypatch.setitem(sys.modules, "vision_msgs.msg", None)
     segment.start()
     assert not [p for p in segment.publishers if p.topic_name.endswith("label_info")]
     assert "no topic ~/label_info: expected vision_msgs/msg/LabelInfo" in capfd.readouterr().err
-    assert "~/labels" in segment._outputs._publishers
+    assert published("labels")
 
 
-def test_masks_come_and_go_with_their_parameter(ros, segment, connect, mpeg4_packets):
+def test_masks_come_and_go_with_their_parameter(ros, segment, published, connect, mpeg4_packets):
     camera = connect("masks", "masks/road")
-
-    road = next(p for p in segment.publishers if p.topic_name.endswith("/masks/road"))
+    road = published("masks/road")
     assert mask_topics(segment) == {"road", "sky", "traffic_light", "person"}
     assert set_all(segment, mask_classes=["road", "person"]).successful
     assert mask_topics(segment) == {"road", "person"}

@@ -53,7 +53,7 @@ def test_labels_and_masks_of_each_packet_under_its_header(ros, connect, mpeg4_pa
 
 
 def test_nothing_without_a_subscriber_is_computed(
-    ros, segment, connect, monkeypatch, mpeg4_packets, fake_segmenter
+    ros, segment, published, connect, monkeypatch, mpeg4_packets, fake_segmenter
 ):
     def fail(*args):
         raise AssertionError("computed for nobody")
@@ -68,7 +68,7 @@ def test_nothing_without_a_subscriber_is_computed(
     for subscription in list(camera.subscriptions):
         if subscription.topic_name.endswith("labels"):
             camera.destroy_subscription(subscription)
-    ros.spin_until(lambda: not segment._outputs._publishers["~/labels"].get_subscription_count())
+    ros.spin_until(lambda: not published("labels").get_subscription_count())
     stepped = len(fake_segmenter.stepped)
     camera.send(mpeg4_packets[1].data, 2)
     ros.spin_until(lambda: len(camera.received["status"]) == 2)
@@ -473,7 +473,7 @@ def test_the_parameter_service_refuses_changes_in_use(ros, segment):
     assert not result.successful and "queue_size is read-only" in result.reason
 
 
-def test_the_lifecycle_goes_round(ros, segment, camera_of, mpeg4_packets):
+def test_the_lifecycle_goes_round(ros, segment, published, camera_of, mpeg4_packets):
     segment.set_parameters([Parameter("autostart", value=False)])
     segment.start()
     assert state_of(segment) == State.PRIMARY_STATE_UNCONFIGURED
@@ -482,7 +482,7 @@ def test_the_lifecycle_goes_round(ros, segment, camera_of, mpeg4_packets):
         assert segment.trigger_configure() == SUCCESS
         assert segment.trigger_activate() == SUCCESS
         ros.spin_until(lambda: camera.video.get_subscription_count())
-        ros.spin_until(segment._outputs._publishers["~/labels"].get_subscription_count)
+        ros.spin_until(published("labels").get_subscription_count)
         camera.send(mpeg4_packets[0].data, sec)
         ros.spin_until(lambda count=sec: len(camera.received["labels"]) == count)
         assert segment.trigger_deactivate() == SUCCESS
