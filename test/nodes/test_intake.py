@@ -29,6 +29,7 @@ from twnet_ros.nodes.topic import STATUS_QOS
 from twnet_ros.segment import Segmenter
 
 COMPRESSED_IMAGE, FFMPEG, FOXGLOVE = INPUT_TYPES
+RELIABLE, BEST_EFFORT = QoSReliabilityPolicy.RELIABLE, QoSReliabilityPolicy.BEST_EFFORT
 CLASSES = {
     "compressed_image": CompressedImage,
     "ffmpeg": FFMPEGPacket,
@@ -487,6 +488,24 @@ def test_a_publisher_that_leaves_ends_its_stream_where_none_is_told_from_another
     assert ended == ["its publisher left"]
 
 
+@pytest.mark.parametrize(
+    ("info", "expected"), [({}, ["lost: the subscription was made anew"]), (info_of(5), [])]
+)
+def test_what_another_subscription_may_have_missed_is_lost_where_nothing_tells(
+    info, expected, ros, heard, sender_of, message_of, monkeypatch
+):
+    follow = Succession.follow
+    monkeypatch.setattr(Succession, "follow", lambda self, _: follow(self, info))
+    make, told = heard
+    make()
+    reliable = sender_of(CompressedImage, RELIABLE)
+    ros.spin_until(reliable.has_subscriber)
+    reliable.send(message_of("compressed_image", b"one", "mpeg4", 1))
+    ros.spin_until(lambda: told)
+    ros.spin_until(sender_of(CompressedImage, BEST_EFFORT).has_subscriber)
+    assert told == [b"one", *expected]
+
+
 def test_several_publishers_are_warned_of(ros, segment, sender_of, said):
     segment.start()
     first, second = sender_of(CompressedImage), sender_of(CompressedImage)
@@ -499,8 +518,6 @@ def test_several_publishers_are_warned_of(ros, segment, sender_of, said):
 
 
 # Quality of service
-
-RELIABLE, BEST_EFFORT = QoSReliabilityPolicy.RELIABLE, QoSReliabilityPolicy.BEST_EFFORT
 
 
 @pytest.mark.parametrize(
