@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -71,6 +72,24 @@ def test_key_policy_and_latency_take_effect(segment, fake_segmenter):
     assert segment._pipeline.max_latency_ms == 50.0
     assert set_all(segment, skip=False).successful
     assert segment._pipeline.max_latency_ms is None
+
+
+def test_bounds_of_diagnostics_take_effect(ros, segment, connect, mpeg4_packets):
+    assert set_all(segment, diagnostic_stale_s=60.0).successful  # nothing is forgotten meanwhile
+    camera, loads = connect("labels"), []
+    for sec in (1, 2):
+        camera.send(mpeg4_packets[sec - 1].data, sec)
+    ros.spin_until(lambda: len(camera.received["status"]) == 2)  # the first is counted by then
+    assert set_all(segment, diagnostic_latency_warn_ms=0.0, diagnostic_period=0.1).successful
+
+    def take(array):
+        name = f"{segment.get_fully_qualified_name()[1:]}: load"
+        loads.extend(status for status in array.status if status.name == name)
+
+    camera.create_subscription(DiagnosticArray, "/diagnostics", take, 10)
+    ros.spin_until(lambda: loads)
+    assert loads[0].level == DiagnosticStatus.WARN
+    assert "from packet to labels" in loads[0].message
 
 
 def test_another_model_is_swapped_in_between_two_frames(

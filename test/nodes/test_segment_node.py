@@ -7,6 +7,7 @@ import weakref
 
 import pytest
 import rclpy
+from autoware_internal_debug_msgs.msg import Float64Stamped
 from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State
@@ -447,6 +448,27 @@ def test_a_frame_that_cannot_be_published_has_its_status_and_the_next_is_served(
     assert segment._diagnostics._watch.snapshot(time.monotonic()).fates[Fate.FAILED] == 2
     errors = [line for line in capfd.readouterr().err.splitlines() if "[ERROR]" in line]
     assert len(errors) == 1 and "not all was published: RuntimeError" in errors[0]
+
+
+def test_a_caveat_is_said_once(ros, connect, mpeg4_packets, fake_segmenter, capfd):
+    fake_segmenter.caveat = "the network runs on the CPU"
+    camera = connect("labels")
+    for sec in (1, 2, 3):
+        camera.send(mpeg4_packets[sec - 1].data, sec)
+    ros.spin_until(lambda: len(camera.received["status"]) == 3)  # the second was logged by then
+    assert all(status.caveat == fake_segmenter.caveat for status in camera.received["status"])
+    warnings = [line for line in capfd.readouterr().err.splitlines() if "[WARN]" in line]
+    assert len([line for line in warnings if fake_segmenter.caveat in line]) == 1
+
+
+def test_debug_times_are_published_with_the_labels(ros, published, connect, mpeg4_packets):
+    camera = connect("labels")
+    camera.listen("debug/pipeline_latency_ms", Float64Stamped, 1)
+    ros.spin_until(published("debug/pipeline_latency_ms").get_subscription_count)
+    camera.send(mpeg4_packets[0].data, 1)
+    ros.spin_until(lambda: all(camera.received.values()))
+    (status,), (latency,) = camera.received["status"], camera.received["debug/pipeline_latency_ms"]
+    assert latency.data == pytest.approx(status.age_ms)
 
 
 def test_unknown_mask_classes_are_refused_with_those_there_are(segment, capfd):
