@@ -15,7 +15,7 @@ IN = {
     "video": "The compressed video. `format` or `encoding` names the codec: `h264`, `libx264`, "
     "`h264_nvenc`, `h264;yuv420p;bgr8;bgr8`, `mpeg4`, `hevc`, `vp9`, `av1`, …",
     "camera_info": "The camera's calibration. Default topic: `camera_info` beside the image's "
-    "(`/camera/image/compressed` has `/camera/camera_info`); the launch file's `camera_info:=`, "
+    "(`/camera/image/compressed` has `/camera/camera_info`); the parameter of that name, "
     "or a remapping, takes another.",
 }
 OUT = {

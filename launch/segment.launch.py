@@ -19,9 +19,9 @@ def generate_launch_description() -> LaunchDescription:
     own = EnvironmentVariable(OLD_PROFILES, default_value=shipped)
     arguments = (
         ("input", "video", "topic of the compressed video, in any of the node's message types"),
-        ("camera_info", "camera_info", "topic of the calibration; by default beside the image's"),
         ("model", "", "shipped model or checkpoint file; empty: as in params_file"),
         ("device", "", "auto, cpu, cuda or cuda:N; empty: as in params_file"),
+        ("camera_info", "", "topic of the calibration; empty: as in params_file"),
         ("params_file", PathJoinSubstitution([CONFIG, "segment.yaml"]), "the node's parameters"),
         ("namespace", "", "namespace of the node and of its topics"),
         ("autostart", "", "true, or false for a lifecycle manager; empty: as in params_file"),
@@ -57,14 +57,14 @@ def _flag(argument: str) -> ParameterValue:
 def _start_node(context: LaunchContext) -> list[LifecycleNode]:
     argument = {
         name: LaunchConfiguration(name)
-        for name in ("input", "camera_info", "params_file", "log_level", "fastdds_profiles")
+        for name in ("input", "params_file", "log_level", "fastdds_profiles")
     }
     given = {
         name: LaunchConfiguration(name).perform(context)
-        for name in ("model", "device", "autostart")
+        for name in ("model", "device", "camera_info", "autostart")
     }
     overrides = {"use_sim_time": _flag("use_sim_time")}
-    for name in ("model", "device"):
+    for name in ("model", "device", "camera_info"):
         if given[name]:
             overrides[name] = ParameterValue(given[name], value_type=str)
     # The node starts itself, by its own parameter. launch_ros can do so, too, from 2025 on: both
@@ -77,7 +77,7 @@ def _start_node(context: LaunchContext) -> list[LifecycleNode]:
         name="segment",
         namespace=LaunchConfiguration("namespace"),
         parameters=[argument["params_file"], overrides],
-        remappings=[("video", argument["input"]), ("camera_info", argument["camera_info"])],
+        remappings=[("video", argument["input"])],
         ros_arguments=["--log-level", argument["log_level"]],
         additional_env=dict.fromkeys((PROFILES, OLD_PROFILES), argument["fastdds_profiles"]),
         output="screen",

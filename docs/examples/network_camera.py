@@ -31,17 +31,27 @@ class NetworkCamera(Node):
         self.declare_parameter("frame_id", "camera")
         self._publisher = self.create_publisher(CompressedImage, "video", 30)
 
-    def play(self) -> None:
-        """Publish until the camera ends; av.FFmpegError where it cannot be read."""
+    def play(self) -> str:
+        """Publish until asked to end, and return '', or until the camera ends, and say why."""
         url, frame_id = (self.get_parameter(name).value for name in ("url", "frame_id"))
+        try:
+            self._play(url, frame_id)
+        except av.FFmpegError as error:
+            return f"expected a camera's stream: {error}"
+        return "the camera ended its stream" if self.context.ok() else ""
+
+    def _play(self, url: str, frame_id: str) -> None:
         with av.open(url, options=OPTIONS, timeout=TIMEOUT_S) as camera:
-            stream = camera.streams.video[0]
+            stream = camera.streams.best("video")
+            codec = stream.codec_context.codec.canonical_name
             # RTSP tells the headers (SPS, PPS) beforehand, and cameras may not send them again.
             headers = bytes(stream.codec_context.extradata or b"")
             for packet in camera.demux(stream):
-                if not packet.size:  # the last one
-                    break
-                message = CompressedImage(format=stream.codec_context.name)
+                if not self.context.ok():
+                    return
+                if not packet.size:
+                    continue
+                message = CompressedImage(format=codec)
                 message.header.stamp = self.get_clock().now().to_msg()
                 message.header.frame_id = frame_id
                 message.data.frombytes((headers if packet.is_keyframe else b"") + bytes(packet))
@@ -52,17 +62,16 @@ def main() -> int:
     """Publish until interrupted."""
     rclpy.init()
     node = NetworkCamera()
+    fault = ""
     try:
-        node.play()
-        node.get_logger().fatal("the camera ended its stream")
-    except av.FFmpegError as error:
-        node.get_logger().fatal(f"expected a camera's stream: {error}")
+        if fault := node.play():
+            node.get_logger().fatal(fault)
     except KeyboardInterrupt:
-        return 0
+        pass
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
-    return 1
+    return 1 if fault else 0
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ def generate_launch_description():
 GIVEN = {
     "segment": {
         "input": "/front",
-        "camera_info": "/calibration",
         "model": "mine",
         "device": "cuda",
+        "camera_info": "/calibration",
         "params_file": "/mine.yaml",
         "namespace": "car",
         "autostart": "false",

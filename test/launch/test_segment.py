@@ -19,9 +19,9 @@ def test_every_argument_is_described(launch):
     arguments = launch("segment").arguments
     assert list(arguments) == [
         "input",
-        "camera_info",
         "model",
         "device",
+        "camera_info",
         "params_file",
         "namespace",
         "autostart",
@@ -39,8 +39,7 @@ def test_without_arguments_the_parameter_file_decides(launch):
     assert (node.package, node.executable, node.name) == ("twnet_ros", "segment_node", "segment")
     assert node.namespace == ""
     assert node.parameters == [f"{SHARE}/config/segment.yaml", {"use_sim_time": False}]
-    # A name that is remapped to itself is not remapped: the node looks beside the video.
-    assert node.remappings == [("video", "video"), ("camera_info", "camera_info")]
+    assert node.remappings == [("video", "video")]
     assert node.ros_arguments == ["--log-level", "info"]
 
 
@@ -48,9 +47,9 @@ def test_arguments_reach_the_node(launch):
     (node,) = launch(
         "segment",
         input="/front/compressed",
-        camera_info="/calibration",
         model="1234",
         device="cuda:1",
+        camera_info="/calibration",
         params_file="/mine.yaml",
         namespace="car",
         autostart="false",
@@ -59,9 +58,10 @@ def test_arguments_reach_the_node(launch):
     ).started
     assert node.namespace == "car"
     # A model's name is a text, even where YAML would make a number of it.
-    given = {"model": "1234", "device": "cuda:1", "autostart": False, "use_sim_time": True}
+    given = {"model": "1234", "device": "cuda:1", "camera_info": "/calibration"}
+    given |= {"autostart": False, "use_sim_time": True}
     assert node.parameters == ["/mine.yaml", given]
-    assert node.remappings == [("video", "/front/compressed"), ("camera_info", "/calibration")]
+    assert node.remappings == [("video", "/front/compressed")]
     assert node.ros_arguments == ["--log-level", "debug"]
 
 

@@ -170,22 +170,24 @@ def test_the_video_s_sibling_by_image_transport_s_convention(video, expected):
 
 
 @pytest.mark.parametrize(
-    ("remaps", "expected"),
+    ("remaps", "given", "expected"),
     [
-        ([], "{ns}/camera_info"),
-        (["video:=/front/image/compressed"], "/front/camera_info"),
-        (["video:=/front/image/compressed", "camera_info:=/calib/front"], "/calib/front"),
-        (["video:=front/image/ffmpeg"], "{ns}/front/camera_info"),
-        (["camera_info:=own"], "{ns}/own"),
-        (["video:=/front/image/ffmpeg", "camera_info:=camera_info"], "/front/camera_info"),
+        ([], "", "{ns}/camera_info"),
+        (["video:=/front/image/compressed"], "", "/front/camera_info"),
+        (["video:=/front/image/compressed", "camera_info:=/calib/front"], "", "/calib/front"),
+        (["video:=front/image/ffmpeg"], "", "{ns}/front/camera_info"),
+        (["camera_info:=own"], "", "{ns}/own"),
+        # By remapping, this one could not be told from none.
+        (["video:=/front/image/compressed"], "camera_info", "{ns}/camera_info"),
+        (["video:=/front/image/compressed"], "/calib/front", "/calib/front"),
     ],
 )
-def test_remapping(namespace, remaps, expected):
+def test_where_calibrations_come_from(namespace, remaps, given, expected):
     arguments = [part for remap in remaps for part in ("-r", remap)]
     rclpy.init(args=["--ros-args", "-r", f"__ns:={namespace}", *arguments])
     try:
         node = Node("segment")
-        assert CameraInfoIntake(node).topic == expected.format(ns=namespace)
+        assert CameraInfoIntake(node, given).topic == expected.format(ns=namespace)
         node.destroy_node()
     finally:
         rclpy.try_shutdown()

@@ -82,8 +82,9 @@ def test_a_network_cameras_packets_are_published_with_the_headers_told_beforehan
     camera.set_parameters([Parameter("url", value=str(stream)), Parameter("frame_id", value="a")])
     heard = []
     camera.create_subscription(CompressedImage, "video", heard.append, 30)
-    ros.spin_until(lambda: camera.count_subscribers("video"))
-    camera.play()
+    (publisher,) = (one for one in camera.publishers if one.topic_name.endswith("/video"))
+    ros.spin_until(publisher.get_subscription_count)
+    assert camera.play() == "the camera ended its stream"
     ros.spin_until(lambda: len(heard) == 6)
     assert all(message.header.stamp.sec for message in heard)
     assert {message.header.frame_id for message in heard} == {"a"}

@@ -136,10 +136,10 @@ def refuse_clip(options: argparse.Namespace) -> None:
         raise CodecError(f"-o: expected another file than the clip, got {output}")
 
 
-def refuse_filled(folder: Path | None, files: str) -> None:
-    """Raise CodecError if a folder to write to holds such files: older ones would mix with new."""
+def refuse_filled(option: str, folder: Path | None, files: str) -> None:
+    """Raise CodecError if an option's folder holds such files: older ones would mix with new."""
     if folder and any(folder.glob(files)):
-        raise CodecError(f"expected a folder without {files}, got {folder}, which has some")
+        raise CodecError(f"{option}: expected a folder without {files}, got {folder}")
 
 
 def opener(options: argparse.Namespace) -> OpenVideo:

@@ -18,7 +18,7 @@ def chaos(options: argparse.Namespace) -> None:
     """Damage a clip's packets at random and tell what is noticed and what is published."""
     from twnet_ros.segment.chaos import FAULTS, run
 
-    refuse_filled(options.labels, "*.png")
+    refuse_filled("--labels", options.labels, "*.png")
     summary = run(
         options.clip,
         {name: getattr(options, name) for name in FAULTS},

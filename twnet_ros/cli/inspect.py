@@ -16,7 +16,7 @@ def inspect(options: argparse.Namespace) -> None:
     from twnet_ros.segment.file import whole
     from twnet_ros.segment.inspection import inspect as inspections
 
-    refuse_filled(options.dump, "*.npz")
+    refuse_filled("--dump", options.dump, "*.npz")
     if options.dump:
         options.dump.mkdir(parents=True, exist_ok=True)
     rows = []

@@ -28,7 +28,7 @@ def segment(options: argparse.Namespace) -> None:
 
     read = opener(options)
     refuse_clip(options)
-    refuse_filled(options.labels, "*.png")
+    refuse_filled("--labels", options.labels, "*.png")
     segmenter = Segmenter.load(
         options.model,
         options.device,
@@ -60,7 +60,9 @@ def describe(commands: Commands) -> None:
     add = made.add_argument
     add_clip(made)
     add("-o", "--output", type=Path, metavar="OVERLAY.mp4", help="write the overlay as a video")
-    add("--labels", type=Path, metavar="DIR", help="write class ids as 00000.png …")
+    add(
+        "--labels", type=Path, metavar="DIR", help="write class ids as 00000.png …, where none are"
+    )
     text = "label in other classes: driving, cityscapes_categories, mapillary or a JSON file"
     add("--class-map", metavar="CLASSES", help=text)
     add_model(made)

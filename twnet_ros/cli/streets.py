@@ -11,7 +11,7 @@ def streets(options: argparse.Namespace) -> None:
     from twnet_ros.learn.streets import write_street
 
     for name in ("frames", "labels"):
-        refuse_filled(options.out / name, "*.png")
+        refuse_filled("OUT_DIR", options.out / name, "*.png")
     width, height = options.size
     write_street(options.out, options.frames, width, height, options.seed)
 

@@ -81,17 +81,18 @@ class CameraInfoIntake:
     """Follows the camera's own ``camera_info`` and scales the newest to the pictures that go out.
 
     Calibrations hardly change, so that the newest is that of every frame, whatever its stamp. The
-    topic is the video's sibling (``camera_info_topic``) unless ``camera_info`` is remapped. The
-    executor's thread receives; any other may ask.
+    topic is the one given, or else what ``camera_info`` is remapped to, or else the video's
+    sibling (``camera_info_topic``). The executor's thread receives; any other may ask.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, topic: str = "") -> None:
         self._node = node
         self._latest: CameraInfo | None = None
         self._said = ""
-        topic = TOPIC
-        if node.resolve_topic_name(TOPIC) == node.resolve_topic_name(TOPIC, only_expand=True):
-            topic = camera_info_topic(node.resolve_topic_name(VIDEO_TOPIC))
+        if not topic:
+            topic = TOPIC
+            if node.resolve_topic_name(TOPIC) == node.resolve_topic_name(TOPIC, only_expand=True):
+                topic = camera_info_topic(node.resolve_topic_name(VIDEO_TOPIC))
         options = QoSOverridingOptions.with_default_policies()
         self._subscription = node.create_subscription(
             CameraInfo, topic, self._receive, copy(QOS), qos_overriding_options=options

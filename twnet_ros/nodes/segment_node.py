@@ -124,7 +124,7 @@ class SegmentNode(LifecycleNode):
 
     def _listen(self, values: dict[str, Any], parts: ExitStack) -> None:
         """Make everything that works while the node is active; ``parts`` closes it, last first."""
-        self._camera_info = CameraInfoIntake(self)
+        self._camera_info = CameraInfoIntake(self, values["camera_info"])
         parts.callback(self._camera_info.stop)
         self._debug_times = DebugTimes(self)
         parts.callback(self._debug_times.close)

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.validate_topic_name import validate_topic_name
+
 from twnet_ros.codec.limit import MOST_BYTES, MOST_PIXELS
 from twnet_ros.nodes import diagnostic
 from twnet_ros.nodes.conversion import ALL_CLASSES
@@ -16,6 +19,14 @@ from twnet_ros.segment import (
     key_policy,
 )
 from twnet_ros.segment.policy import INTERVAL, INTRA, RESIDUAL
+
+
+def _check_topic(value: str) -> None:
+    try:
+        if value:
+            validate_topic_name(value)
+    except InvalidTopicNameException as error:
+        raise ValueError(f"expected camera_info to be a topic, got {value!r}") from error
 
 
 def _input_size(value: list[int]) -> tuple[int, int] | None:
@@ -168,6 +179,13 @@ TABLE = (
         "Message type of the video; auto takes the one that is published, looking once a second. "
         "If it is set, the node subscribes at once and misses nothing of the beginning.",
         choices=(AUTO, *(kind.name for kind in INPUT_TYPES)),
+    ),
+    Parameter(
+        "camera_info",
+        "",
+        "Topic of the camera's calibration; empty: what camera_info is remapped to, or else "
+        "camera_info beside the image's.",
+        check=_check_topic,
     ),
     Parameter(
         "reliability",
