@@ -36,13 +36,15 @@ class NetworkCamera(Node):
         url, frame_id = (self.get_parameter(name).value for name in ("url", "frame_id"))
         try:
             self._play(url, frame_id)
-        except av.FFmpegError as error:
+        except (av.FFmpegError, ValueError) as error:
             return f"expected a camera's stream: {error}"
         return "the camera ended its stream" if self.context.ok() else ""
 
     def _play(self, url: str, frame_id: str) -> None:
         with av.open(url, options=OPTIONS, timeout=TIMEOUT_S) as camera:
             stream = camera.streams.best("video")
+            if stream is None:
+                raise ValueError(f"no video in {url}")
             codec = stream.codec_context.codec.canonical_name
             # RTSP tells the headers (SPS, PPS) beforehand, and cameras may not send them again.
             headers = bytes(stream.codec_context.extradata or b"")
