@@ -38,7 +38,7 @@ class PixelAttention(nn.Module):
         self.detail, self.context = project(channels, width), project(channels, width)
 
     def forward(self, detail: Tensor, context: Tensor) -> Tensor:
-        """Map two (N, channels, h, w), the second as small as it is, to the size of the first."""
+        """Map detail (N, channels, h, w) and context, of any smaller size, to the detail's."""
         size = detail.shape[-2:]
         alike = self.detail(detail) * resize(self.context(context), size)
         share = torch.sigmoid(alike.sum(1, keepdim=True))
@@ -82,7 +82,7 @@ class BoundaryFusion(nn.Module):
         self.detail, self.context = project(channels, channels), project(channels, channels)
 
     def forward(self, detail: Tensor, context: Tensor, boundary: Tensor) -> Tensor:
-        """Mix (N, channels, h, w) and another by a third."""
+        """Mix detail and context by the boundary, (N, channels, h, w) each, to the same shape."""
         edge = torch.sigmoid(boundary)
         mixed: Tensor = self.detail((1 - edge) * context + detail)
         mixed += self.context(context + edge * detail)

@@ -589,7 +589,9 @@ def test_a_best_effort_publisher_is_met_without_waiting_for_the_next_look(
 
 def test_a_reliable_publisher_that_remains_is_heard_reliably_again(ros, segment, sender_of, said):
     segment.start()
-    stays, leaves = sender_of(CompressedImage, RELIABLE), sender_of(CompressedImage, BEST_EFFORT)
+    stays = sender_of(CompressedImage, RELIABLE)
+    ros.spin_until(stays.has_subscriber)
+    leaves = sender_of(CompressedImage, BEST_EFFORT)
     ros.spin_until(lambda: any("from 2 publishers" in line for line in said()))
     assert reliability_of(segment) == [BEST_EFFORT]
     leaves.leave()

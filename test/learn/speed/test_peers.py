@@ -19,8 +19,8 @@ def peer(monkeypatch):
     return lambda factory: find(factory)()
 
 
-# Millions of parameters and GMACs at 1024x2048 as the papers have them: Pan et al., 2022 (its
-# table of architectures), and Xu et al., 2023. Theirs count what else there is, too.
+# Millions of parameters and GMACs at 1024x2048 as the papers have them: Hong et al., 2021, and Xu
+# et al., 2023. They count more than convolutions.
 @pytest.mark.parametrize(
     ("factory", "millions", "gmacs"),
     [("networks:ddrnet", 5.7, 36.3), ("pidnet:pidnet_s", 7.6, 47.6)],
