@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from twnet_ros.net.ddrnet import activated, bottleneck
-from twnet_ros.net.layer import Residual, basic, convolution, resize
+from twnet_ros.net.layer import Lateral, basic, convolution, resize
 from twnet_ros.segment import CITYSCAPES
 
 
@@ -25,17 +25,12 @@ def stage(inputs: int, outputs: int, blocks: int, stride: int = 1) -> nn.Sequent
     return nn.Sequential(first, *rest)
 
 
-def project(inputs: int, outputs: int, kernel: int = 1) -> nn.Sequential:
-    """Return a convolution and its batch norm."""
-    return nn.Sequential(*convolution(inputs, outputs, kernel))
-
-
 class PixelAttention(nn.Module):
     """Pag: mixes the context into the detail where the two agree."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.detail, self.context = project(channels, width), project(channels, width)
+        self.detail, self.context = Lateral(channels, width), Lateral(channels, width)
 
     def forward(self, detail: Tensor, context: Tensor) -> Tensor:
         """Map detail (N, channels, h, w) and context, of any smaller size, to the detail's."""
@@ -79,7 +74,7 @@ class BoundaryFusion(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.detail, self.context = project(channels, channels), project(channels, channels)
+        self.detail, self.context = Lateral(channels, channels), Lateral(channels, channels)
 
     def forward(self, detail: Tensor, context: Tensor, boundary: Tensor) -> Tensor:
         """Mix detail and context by the boundary, (N, channels, h, w) each, to the same shape."""
@@ -105,21 +100,17 @@ class PIDNet(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.i3, self.i4 = stage(64, 128, 3, stride=2), stage(128, 256, 3, stride=2)
-        narrow = [
-            *convolution(512, 256, 1),
-            nn.ReLU(inplace=True),
-            *convolution(256, 256, 3),
-            nn.ReLU(inplace=True),
-            *convolution(256, 512, 1),
-        ]
-        deepest = Residual(narrow, 512, 512, activate=False)
-        pooling = ParallelPooling(512, 96, 128)
-        self.i5 = nn.Sequential(bottleneck(256, 512, 2), deepest, pooling)
-        self.p3, self.p4, self.p5 = stage(64, 64, 2), stage(64, 64, 2), bottleneck(64, 128)
-        self.compress3, self.compress4 = project(128, 64), project(256, 64)
+        self.i5 = nn.Sequential(
+            bottleneck(256, 256, 512, 2),
+            bottleneck(512, 256, 512),
+            ParallelPooling(512, 96, 128),
+        )
+        self.p3, self.p4, self.p5 = stage(64, 64, 2), stage(64, 64, 2), bottleneck(64, 64, 128)
+        self.compress3, self.compress4 = Lateral(128, 64), Lateral(256, 64)
         self.pag3, self.pag4 = PixelAttention(64, 32), PixelAttention(64, 32)
-        self.d3, self.d4, self.d5 = stage(64, 32, 1), bottleneck(32, 64), bottleneck(64, 128)
-        self.boundary3, self.boundary4 = project(128, 32, 3), project(256, 64, 3)
+        self.d3, self.d4 = stage(64, 32, 1), bottleneck(32, 32, 64)
+        self.d5 = bottleneck(64, 64, 128)
+        self.boundary3, self.boundary4 = Lateral(128, 32, 3), Lateral(256, 64, 3)
         self.fuse = BoundaryFusion(128)
         head = [*activated(128, 128, 3), nn.BatchNorm2d(128), nn.ReLU(inplace=True)]
         self.head = nn.Sequential(*head, nn.Conv2d(128, classes, 1))

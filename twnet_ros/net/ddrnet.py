@@ -24,16 +24,16 @@ def activated(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
     return [nn.BatchNorm2d(inputs), nn.ReLU(inplace=True), conv]
 
 
-def bottleneck(width: int, outputs: int, stride: int = 1) -> Residual:
-    """Return the residual block 1x1, 3x3, 1x1 from ``width`` channels, without its last ReLU."""
+def bottleneck(inputs: int, width: int, outputs: int, stride: int = 1) -> Residual:
+    """Return the residual block 1x1, 3x3, 1x1, ``width`` in between, without its last ReLU."""
     body = [
-        *convolution(width, width, 1),
+        *convolution(inputs, width, 1),
         nn.ReLU(inplace=True),
         *convolution(width, width, 3, stride=stride),
         nn.ReLU(inplace=True),
         *convolution(width, outputs, 1),
     ]
-    return Residual(body, width, outputs, stride=stride, activate=False)
+    return Residual(body, inputs, outputs, stride=stride, activate=False)
 
 
 class DualStage(nn.Module):
@@ -93,8 +93,8 @@ class DualContext(nn.Module):
         self.third = DualStage(64, 128, convolution(DETAIL, 128, 3, stride=2))
         further = [*convolution(DETAIL, 128, 3, stride=2), nn.ReLU(inplace=True)]
         self.fourth = DualStage(128, 256, [*further, *convolution(128, 256, 3, stride=2)])
-        self.high = bottleneck(DETAIL, SUM)
-        self.low = nn.Sequential(bottleneck(256, 512, 2), DeepPooling(512, 128, SUM))
+        self.high = bottleneck(DETAIL, DETAIL, SUM)
+        self.low = nn.Sequential(bottleneck(256, 256, 512, 2), DeepPooling(512, 128, SUM))
         self.finish = nn.Sequential(*finish)
 
     def forward(self, head: HeadFeatures) -> Tensor:
