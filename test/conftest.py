@@ -104,3 +104,28 @@ def pan_over():
         ]
 
     return make
+
+
+class Recorder:
+    """Records steps as CUDA does, but for computing them at once and again, in the same memory."""
+
+    def __init__(self, *failures):
+        self.failures, self.recorded = list(failures), []
+
+    def __call__(self, step, inputs):
+        if self.failures:
+            raise self.failures.pop()
+        self.recorded.append([part.shape for part in inputs])
+        results = tuple(part.clone() for part in step(*inputs))
+
+        def replay():
+            for result, found in zip(results, step(*inputs), strict=True):
+                result.copy_(found)
+
+        return replay, results
+
+
+@pytest.fixture
+def recorder_of():
+    """Make what stands in for CUDA's recorder of graphs, and fails at first as it is told to."""
+    return Recorder

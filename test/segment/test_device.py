@@ -1,5 +1,6 @@
 """The form in which a network runs on a device, and how many threads its step runs on."""
 
+import logging
 import threading
 
 import pytest
@@ -8,7 +9,14 @@ from torch import nn
 
 from twnet_ros.net import Config, TWNet
 from twnet_ros.segment import device
-from twnet_ros.segment.device import choose, has_bf16, has_onednn, place, share_threads
+from twnet_ros.segment.device import (
+    choose,
+    free_memory,
+    has_bf16,
+    has_onednn,
+    place,
+    share_threads,
+)
 
 CPU = torch.device("cpu")
 
@@ -74,3 +82,14 @@ def test_on_a_cpu_bfloat16_is_chosen_where_it_is_measured_to_be_clearly_faster(
     assert len(steps) == instructions
     for named in ("bf16", "fp32"):
         assert choose(model(), "cpu", named) == (CPU, named)
+
+
+def test_memory_that_torch_does_not_free_is_a_warning(monkeypatch, caplog):
+    def refuse():
+        raise RuntimeError("captures_underway.empty() INTERNAL ASSERT FAILED")
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", refuse)
+    with caplog.at_level(logging.WARNING):
+        free_memory()
+    (said,) = caplog.messages
+    assert "not freed" in said and "captures_underway" in said

@@ -1,5 +1,6 @@
 """Motion without vectors: backward, in pixels."""
 
+import math
 import sys
 from types import SimpleNamespace
 
@@ -106,6 +107,12 @@ def test_a_network_sees_blue_green_and_red_from_0_to_1(ptlflow):
     torch.testing.assert_close(seen[0, :, :, 0, 0], expected, rtol=0, atol=0.01)
     flow(black, black)
     assert not flow._network.seen.any()
+
+
+def test_motion_that_is_no_number_is_none(ptlflow):
+    flow, picture = FlowNetwork("pwcnet"), torch.zeros(1, 3, 128, 128)
+    flow._network.forward = lambda inputs: {"flows": torch.full((1, 1, 2, 128, 128), math.nan)}
+    assert torch.equal(flow(picture, picture), torch.zeros(1, 2, 128, 128))
 
 
 def test_a_picture_too_small_for_a_network(ptlflow):

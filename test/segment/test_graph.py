@@ -1,7 +1,4 @@
-"""Steps that are recorded and replayed: what they return, and that it stays what it was.
-
-A GPU is stood in for by a recorder that computes the step again, from and into the same memory.
-"""
+"""Steps that are recorded and replayed: what they return, and that it stays what it was."""
 
 import logging
 
@@ -11,25 +8,6 @@ import torch
 from twnet_ros.segment import Network, Segmenter
 from twnet_ros.segment import network as network_module
 from twnet_ros.segment.graph import MOST, Graphs, RecordError
-
-
-class Recorder:
-    """Records as CUDA does, but for doing each thing at once."""
-
-    def __init__(self, *failures):
-        self.failures, self.recorded = list(failures), []
-
-    def __call__(self, step, inputs):
-        if self.failures:
-            raise self.failures.pop()
-        self.recorded.append([part.shape for part in inputs])
-        results = tuple(part.clone() for part in step(*inputs))
-
-        def replay():
-            for result, found in zip(results, step(*inputs), strict=True):
-                result.copy_(found)
-
-        return replay, results
 
 
 def plus(x, y):
@@ -42,9 +20,8 @@ def of(*values):
     return tuple(torch.full((2, 3), float(value)) for value in values)
 
 
-def test_a_replay_is_of_the_inputs_it_is_given_and_leaves_them_and_earlier_results_alone():
-    recorder = Recorder()
-    graphs = Graphs(recorder)
+def test_a_replay_is_of_the_inputs_given_and_leaves_earlier_results_alone(recorder_of):
+    graphs = Graphs(recorder := recorder_of())
     calls = [of(1, 2), of(3, 4), of(5, 6)]
     found = [graphs.run(plus, inputs) for inputs in calls]
     assert len(recorder.recorded) == 1
@@ -56,8 +33,8 @@ def test_a_replay_is_of_the_inputs_it_is_given_and_leaves_them_and_earlier_resul
     assert calls[0][1].unique().tolist() == [2]
 
 
-def test_each_shape_is_recorded_once_and_not_more_than_there_is_room_for():
-    recorder = Recorder()
+def test_each_shape_is_recorded_once_and_not_more_than_there_is_room_for(recorder_of):
+    recorder = recorder_of()
     graphs = Graphs(recorder)
     sizes = range(1, MOST + 3)
     said = []
@@ -69,8 +46,8 @@ def test_each_shape_is_recorded_once_and_not_more_than_there_is_room_for():
     assert [shapes[0].numel() for shapes in recorder.recorded] == list(sizes)[:MOST]
 
 
-def test_what_cannot_be_recorded_runs_as_it_is_and_says_so_once(caplog):
-    recorder = Recorder(RecordError("operation not permitted when stream is capturing"))
+def test_what_cannot_be_recorded_runs_as_it_is_and_says_so_once(caplog, recorder_of):
+    recorder = recorder_of(RecordError("operation not permitted when stream is capturing"))
     graphs = Graphs(recorder)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
@@ -82,15 +59,17 @@ def test_what_cannot_be_recorded_runs_as_it_is_and_says_so_once(caplog):
 
 
 @pytest.mark.parametrize("failure", [torch.cuda.OutOfMemoryError, RuntimeError])
-def test_a_failure_of_the_step_itself_is_raised_and_it_may_be_tried_again(failure):
-    graphs = Graphs(Recorder(failure("no room")))
+def test_a_failure_of_the_step_itself_is_raised_and_it_may_be_tried_again(failure, recorder_of):
+    graphs = Graphs(recorder_of(failure("no room")))
     with pytest.raises(failure, match="no room"):
         graphs.run(plus, of(1, 2))
     assert graphs.run(plus, of(1, 2))[0].unique().tolist() == [3] and graphs.caveat == ""
 
 
 @pytest.mark.parametrize("correction", ["fusion", "rga"])
-def test_streams_are_labelled_alike_by_graphs(network, coded, coded_with_b, pan, correction):
+def test_streams_are_labelled_alike_by_graphs(
+    network, coded, coded_with_b, pan, correction, recorder_of
+):
     """Several of them by turns, so that each finds the others' results in the graphs' memory."""
     clips = [coded(pan(6), gop=4), coded(pan(6, dx=-3, seed=5), gop=3), coded_with_b(pan(6))]
 
@@ -101,7 +80,7 @@ def test_streams_are_labelled_alike_by_graphs(network, coded, coded_with_b, pan,
         return [one for turn in found for results in turn for one in results]
 
     plain, recorded = (Network(network(correction=correction), "cpu", "fp32") for _ in range(2))
-    recorded.batches, recorded._graphs = True, Graphs(recorder := Recorder())
+    recorded.batches, recorded._graphs = True, Graphs(recorder := recorder_of())
     expected, found = run(plain), run(recorded)
     assert len(found) == len(expected) >= 17
     for one, other in zip(found, expected, strict=True):
@@ -110,12 +89,12 @@ def test_streams_are_labelled_alike_by_graphs(network, coded, coded_with_b, pan,
     assert [len(shapes) for shapes in recorder.recorded] == [1, 4]  # a key and a non-key step
 
 
-def test_streams_that_run_together_are_one_graph(network):
+def test_streams_that_run_together_are_one_graph(network, recorder_of):
     made = Network(network(), "cpu", "fp32")
     torch.manual_seed(0)
     images = [torch.randn(1, 3, 64, 96) for _ in range(2)]
     alone = [made.key(image) for image in images]
-    made._graphs = Graphs(recorder := Recorder())
+    made._graphs = Graphs(recorder := recorder_of())
     steps = [network_module._Step((image,)) for image in images]
     made._run_together(steps)
     assert [shapes[0][0] for shapes in recorder.recorded] == [2]
@@ -124,9 +103,9 @@ def test_streams_that_run_together_are_one_graph(network):
         torch.testing.assert_close(step.result[1].context, state.context, rtol=1e-4, atol=1e-4)
 
 
-def test_a_network_says_what_its_graphs_lack(network, coded, pan):
+def test_a_network_says_what_its_graphs_lack(network, coded, pan, recorder_of):
     made = Network(network(), "cpu", "fp32")
-    made.batches, made._graphs = True, Graphs(Recorder(RecordError("not supported")))
+    made.batches, made._graphs = True, Graphs(recorder_of(RecordError("not supported")))
     segmenter = Segmenter(made)
     assert segmenter.caveat == ""
     assert len(segmenter.step(coded(pan(1))[0])) == 1

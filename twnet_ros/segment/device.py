@@ -1,6 +1,7 @@
 """Choosing the device and the precision that the network runs in."""
 
 import copy
+import logging
 import math
 import threading
 import time
@@ -11,6 +12,8 @@ import torch
 
 from twnet_ros.net import TWNet, fold, use_onednn
 from twnet_ros.segment.segmentation import SegmentError
+
+logger = logging.getLogger(__name__)
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 BF16_GAIN = 1.3  # how much faster bfloat16 must be: a clear case, not a busy moment
@@ -115,9 +118,16 @@ def memory_bytes(device: str) -> tuple[int, int] | None:
 
 
 def free_memory() -> None:
-    """Give GPUs back what torch has reserved of them and nothing uses any more."""
+    """Give GPUs back what torch has reserved of them and nothing uses any more.
+
+    Where torch refuses, as before 2.13 it does for good after a recording that failed, a warning
+    says so.
+    """
     with RECORDING:
-        torch.cuda.empty_cache()
+        try:
+            torch.cuda.empty_cache()
+        except RuntimeError as error:
+            logger.warning(f"GPU memory was not freed: {error}")
 
 
 def _gain(model: TWNet) -> float:

@@ -114,4 +114,4 @@ class FlowNetwork:
             setattr(self, name, getattr(self, name).to(current.device))
         bgr = F.conv2d(torch.cat([current, previous]), self._weight, self._bias).clamp(0, 1)
         flow: Tensor = self._network({"images": bgr[None]})["flows"]
-        return flow[:, 0].float()
+        return flow[:, 0].float().nan_to_num(0.0)  # what is no number is no place to read from

@@ -77,9 +77,7 @@ class Network:
         self._waiting: deque[_Step] = deque()
         self._turn = threading.Lock()
         self._end = Moment()  # of the last step
-        # Others than TWNet itself (those it is held against) may have more of a state.
-        records = self.device.type == "cuda" and type(model) is TWNet
-        self._graphs = Graphs(Recorder(self.device)) if records else None
+        self._graphs = Graphs(Recorder(self.device)) if self.device.type == "cuda" else None
 
     @classmethod
     def load(

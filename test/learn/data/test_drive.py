@@ -1,14 +1,17 @@
 """A drive with labels of its own as a clip, and as a trial."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from twnet_ros.codec import ClipEncoder, Packet, VideoInfo
+from twnet_ros.codec import ClipEncoder, FrameKind, Packet, VideoInfo
 from twnet_ros.learn.data.drive import Drive, drive_trial
 from twnet_ros.learn.data.still import DataError
 from twnet_ros.learn.evaluation.evaluate import score
 from twnet_ros.segment import Network, Segmenter
 from twnet_ros.segment.palette import UNLABELLED
+from twnet_ros.segment.replay import decode
 
 STEP_NS = 10**8
 
@@ -89,3 +92,14 @@ def test_some_frames_of_a_trial(open_drive):
     assert [number for _, number in trial.shown] == [0, 2, 4]
     with pytest.raises(DataError, match="--every 2: expected to meet a labelled frame"):
         drive_trial("drive", open_drive(), truth(1, 3), every=2)
+
+
+def test_of_b_frames_none_are_skipped(open_drive, monkeypatch):
+    def decode_as_b(*given):
+        for frame in decode(*given):
+            yield replace(frame, kind=FrameKind.B) if frame.index == 4 else frame
+
+    monkeypatch.setattr("twnet_ros.learn.data.drive.decode", decode_as_b)
+    with pytest.raises(DataError, match="--every 2: expected a drive without B-frames, got drive"):
+        drive_trial("drive", open_drive(), truth(*range(7)), every=2)
+    assert len(drive_trial("drive", open_drive(), truth(*range(7)))[0].distances) == 7

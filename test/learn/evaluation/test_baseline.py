@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from twnet_ros.learn.evaluation.baseline import CarriedFeature, CarriedLogits, uncorrected
+from twnet_ros.learn.evaluation.baseline import (
+    CarriedFeature,
+    CarriedLogits,
+    TracedFeature,
+    uncorrected,
+)
 from twnet_ros.net import warp_cubic
 
 
@@ -24,7 +29,7 @@ def inputs():
 @torch.no_grad()
 def test_carried_logits_are_warped_by_their_own_pixels(network, inputs, backbone, stride):
     model = network(backbone=backbone)
-    carried = CarriedLogits(model, moving=True)
+    carried = CarriedLogits(model)
     image, motion, residual = inputs(stride, 2.0, -1.0)
     logits, state = carried.key(image)
     assert torch.equal(logits, model.key(image)[0])
@@ -35,16 +40,6 @@ def test_carried_logits_are_warped_by_their_own_pixels(network, inputs, backbone
     twice, later = carried.nonkey(image, motion, residual, after)
     assert torch.equal(twice, moved[:, :, rows][:, :, :, columns])
     assert (state.distance, after.distance, later.distance) == (0, 1, 2)
-
-
-@torch.no_grad()
-def test_repeated_logits_stay_where_they_are(network, inputs):
-    repeated = CarriedLogits(network(), moving=False)
-    image, motion, residual = inputs(4, 2.0, -1.0)
-    logits, state = repeated.key(image)
-    again, after = repeated.nonkey(torch.zeros_like(image), motion, residual, state)
-    assert torch.equal(again, logits)
-    assert after.distance == 1
 
 
 @torch.no_grad()
@@ -86,5 +81,19 @@ def test_the_deepest_feature_moves_by_whole_pixels_exactly(
     rows, columns = (torch.arange(h) - 1).clamp(min=0), (torch.arange(w) + 2).clamp(max=w - 1)
     assert torch.equal(after.context, kept[:, :, rows][:, :, :, columns])
     assert torch.equal(moved, model.keyframe.tail.classifier(after.context))
-    assert state.motion is None and torch.equal(after.motion, motion)
     assert (state.distance, after.distance) == (0, 1)
+
+
+@torch.no_grad()
+def test_a_traced_feature_is_a_carried_one_with_the_motion_that_led_to_it(network, inputs):
+    model = network()
+    carried, traced = CarriedFeature(model), TracedFeature(model)
+    image = inputs(4, 0.0, 0.0)[0]
+    (logits, state), (found, beside) = carried.key(image), traced.key(image)
+    for dx, dy in [(0.0, 0.0), (2.0, -1.0), (0.5, 0.25)]:
+        image, motion, residual = inputs(4, dx, dy)
+        assert torch.equal(found, logits) and beside.distance == state.distance
+        assert torch.equal(beside.context[:, :-2], state.context)
+        logits, state = carried.nonkey(image, motion, residual, state)
+        found, beside = traced.nonkey(image, motion, residual, beside)
+        assert torch.equal(beside.context[:, -2:], motion)

@@ -112,11 +112,12 @@ def test_distances_start_anew_with_each_key_frame(network, panning):
     assert len(uneven) == 5
 
 
-def test_the_motion_of_b_frames_says_nothing_of_the_frame_labelled_before(network, panning):
-    """So between two of them, between which there is no vector, nothing is compared."""
+@pytest.mark.parametrize("leaves", [(2, 3), (1,)])
+def test_motion_of_and_past_b_frames_says_nothing_of_the_frame_before(network, panning, leaves):
+    """Theirs does not lead to the one labelled before, and that of the next leads past them."""
     clip = list(transcode(panning().clip(np.random.default_rng(0), 4), FINE))
     as_b = [
-        (replace(frame, kind=FrameKind.B) if number in (2, 3) else frame, truth)
+        (replace(frame, kind=FrameKind.B) if number in leaves else frame, truth)
         for number, (frame, truth) in enumerate(clip)
     ]
     compared = [

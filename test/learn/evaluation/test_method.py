@@ -1,15 +1,18 @@
 """The methods that are compared, each as an engine."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+from twnet_ros.codec import FrameKind
 from twnet_ros.learn.data.clip import Coding
 from twnet_ros.learn.evaluation.evaluate import make_clips, score
 from twnet_ros.learn.evaluation.method import METHODS, USUAL, engine
 from twnet_ros.segment import Path
+from twnet_ros.segment.graph import Graphs
 
 FINE = Coding(gop=12, bits_per_pixel=2.0)
 
@@ -26,6 +29,33 @@ def test_every_method_takes_its_steps(network, panning):
         assert (segmenter.device, segmenter.precision) == ("cpu", "fp32")
         segmenter.reset()
         assert segmenter.state is None
+
+
+def test_every_method_labels_alike_by_graphs(network, panning, recorder_of):
+    """Which hand from step to step what the state's context holds, and nothing else."""
+    (clip,) = make_clips(panning(), 1, 6, Coding(gop=4, bits_per_pixel=2.0), 0)
+    for method in METHODS:
+        engines = [engine(network(), method, "cpu", "fp32") for _ in range(2)]
+        within = engines[1]._forward if method == "interp_mv" else engines[1]
+        made, recorder = within._network, recorder_of()
+        made.batches, made._graphs = True, Graphs(recorder)
+        plain, recorded = (
+            [r for frame, _ in clip for r in one.step(frame)] + one.flush() for one in engines
+        )
+        assert recorder.recorded and len(plain) == 6, method
+        for one, other in zip(plain, recorded, strict=True):
+            np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_repeated_labels_stay_on_b_frames_too(network, panning):
+    (clip,) = make_clips(panning(4), 1, 5, FINE, 0)
+    repeating = engine(network(), "repeat", "cpu", "fp32")
+    kinds = dict.fromkeys((1, 3), FrameKind.B)
+    frames = [replace(frame, kind=kinds.get(frame.index, frame.kind)) for frame, _ in clip]
+    results = [result for frame in frames for result in repeating.step(frame)]
+    assert [result.index for result in results] == list(range(5))
+    for result in results:
+        np.testing.assert_array_equal(result.labels, results[0].labels)
 
 
 def test_only_the_model_as_it_runs_fuses_logits(network, panning, monkeypatch):

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from twnet_ros.codec import CodedFrame, OpenVideo
+from twnet_ros.codec import CodedFrame, FrameKind, OpenVideo
 from twnet_ros.learn.data.clip import Coding
 from twnet_ros.learn.data.still import DataError, Picture
 from twnet_ros.learn.evaluation.trial import Trial, spread
@@ -29,7 +29,11 @@ class Drive:
         self._path, self._read = path, read
         # An hour of label images would not fit into memory as they are.
         self._labels = {time: (ids.shape, zlib.compress(ids.tobytes())) for time, ids in labels}
-        frames = [(frame.pts, frame.key, frame.y.shape) for frame in self._frames()]
+        frames = []
+        self.has_leaves = False  # B-frames
+        for frame in self._frames():
+            frames.append((frame.pts, frame.key, frame.y.shape))
+            self.has_leaves |= frame.kind is FrameKind.B
         self._length = len(frames)
         self.labelled = [n for n, (time, _, _) in enumerate(frames) if time in self._labels]
         self.keys = [number for number, (_, key, _) in enumerate(frames) if key]
@@ -72,11 +76,15 @@ def drive_trial(
 ) -> tuple[Trial, tuple[int, int]]:
     """Return the trial of a whole drive, every labelled frame of it, and its size (width, height).
 
-    Of ``every`` frames the first is labelled by the methods; the others are skipped.
+    Of ``every`` frames the first is labelled by the methods; the others are skipped. DataError
+    where that is asked of B-frames: those that wait for a frame which is skipped are, too, but not
+    by ``per_frame``.
     """
     info, packets = read(path)
     total_bits = 8 * sum(len(packet.data) for packet in packets)
     drive = Drive(path, read, labels)
+    if every > 1 and drive.has_leaves:
+        raise DataError(f"--every {every}: expected a drive without B-frames, got {path}")
     scored = [number for number in drive.labelled if number % every == 0]
     if not scored:
         raise DataError(f"--every {every}: expected to meet a labelled frame, which it does not")

@@ -1,8 +1,9 @@
 """What TWNet is held against, in the network's own form."""
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from twnet_ros.net import FeatureState, TWNet, warp
@@ -26,14 +27,11 @@ def unfused(network: TWNet) -> TWNet:
 
 
 class CarriedLogits(nn.Module):
-    """Warping only: the key frame's logits are carried along and never corrected.
+    """Warping only: the key frame's logits are carried along and never corrected."""
 
-    With ``moving`` false they are repeated as they are, without motion.
-    """
-
-    def __init__(self, network: TWNet, moving: bool) -> None:
+    def __init__(self, network: TWNet) -> None:
         super().__init__()
-        self.network, self.moving = network, moving
+        self.network = network
         self.config = replace(network.config, correction="none")
 
     def key(self, image: Tensor) -> tuple[Tensor, FeatureState]:
@@ -44,16 +42,9 @@ class CarriedLogits(nn.Module):
     def nonkey(
         self, image: Tensor, motion: Tensor, residual: Tensor, state: FeatureState
     ) -> tuple[Tensor, FeatureState]:
-        """Return the state's logits, warped where they move."""
-        logits = warp(state.context, motion) if self.moving else state.context
+        """Return the state's logits where they have moved to."""
+        logits = warp(state.context, motion)
         return logits, FeatureState(logits, state.distance + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class MovedState(FeatureState):
-    """A feature that was carried along, and the motion on its grid that last led to it."""
-
-    motion: Tensor | None  # (N, 2, h, w) in feature pixels; None at a key frame
 
 
 class CarriedFeature(nn.Module):
@@ -74,12 +65,34 @@ class CarriedFeature(nn.Module):
         parts = self.keyframe
         head = parts.head(image)
         feature = parts.tail.decode(parts.context(head), head)
-        return parts.tail.classifier(feature), MovedState(feature, 0, None)
+        return parts.tail.classifier(feature), FeatureState(feature, 0)
 
     def nonkey(
         self, image: Tensor, motion: Tensor, residual: Tensor, state: FeatureState
     ) -> tuple[Tensor, FeatureState]:
         """Classify the state's feature where it has moved to."""
         feature = warp(state.context, motion)
-        after = MovedState(feature, state.distance + 1, motion)
+        after = FeatureState(feature, state.distance + 1)
         return self.keyframe.tail.classifier(feature), after
+
+
+class TracedFeature(CarriedFeature):
+    """Keeps the motion, too: behind the feature's channels two more, (dx, dy) in feature pixels.
+
+    It is that which last led to the feature, at a key frame zero.
+    """
+
+    def key(self, image: Tensor) -> tuple[Tensor, FeatureState]:
+        """Take the network's key step."""
+        logits, state = super().key(image)
+        still = torch.zeros_like(state.context[:, :2])
+        return logits, FeatureState(torch.cat([state.context, still], 1), 0)
+
+    def nonkey(
+        self, image: Tensor, motion: Tensor, residual: Tensor, state: FeatureState
+    ) -> tuple[Tensor, FeatureState]:
+        """Classify the state's feature where it has moved to."""
+        before = FeatureState(state.context[:, :-2], state.distance)
+        logits, after = super().nonkey(image, motion, residual, before)
+        traced = torch.cat([after.context, motion.to(after.context.dtype)], 1)
+        return logits, FeatureState(traced, after.distance)

@@ -142,13 +142,16 @@ def score(
         segmenter.reset()
         tally.start_clip()
         frames: dict[int, tuple[int, BlockMotion | None, NDArray[np.uint8]]] = {}  # by index
+        leaf_before = False
         for number, (frame, truth) in enumerate(clip):
             reached[number] += 1
             if number % every:
                 results = segmenter.skip(frame)
             else:
-                # A B-frame's motion does not lead to the frame that was labelled before it.
-                vectors = None if frame.kind is FrameKind.B else frame.motion
+                # Motion of a B-frame, and past one, does not lead to the frame before it.
+                leaf = frame.kind is FrameKind.B
+                vectors = None if leaf or leaf_before else frame.motion
+                leaf_before = leaf
                 frames[frame.index] = number, vectors, truth
                 results = segmenter.step(frame)
             if segmenter.state is not None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from twnet_ros.codec import CodedFrame, FrameKind
-from twnet_ros.learn.evaluation.baseline import CarriedFeature, MovedState
+from twnet_ros.learn.evaluation.baseline import TracedFeature
 from twnet_ros.net import FeatureState, TWNet, fold, warp
 from twnet_ros.segment import Network, Path, Segmentation, Segmenter, SegmentError
 from twnet_ros.segment.input import Geometry
@@ -54,8 +54,8 @@ class Interpolator:
 
     def __init__(self, model: TWNet, device: str, precision: str, motion: str = "auto") -> None:
         """Take what ``Network`` and ``Segmenter`` take."""
-        carried = CarriedFeature(model)
-        network = Network(carried, device, precision)  # type: ignore[arg-type]
+        traced = TracedFeature(model)
+        network = Network(traced, device, precision)  # type: ignore[arg-type]
         self._forward = Segmenter(network, motion=motion)
         self._classify = copy.deepcopy(model.keyframe.tail.classifier).eval()
         fold(self._classify)
@@ -74,7 +74,8 @@ class Interpolator:
     @property
     def state(self) -> FeatureState | None:
         """The feature propagated forward to the last frame, for watching."""
-        return self._forward.state
+        state = self._forward.state
+        return state and FeatureState(state.context[:, :-2], state.distance)
 
     def reset(self) -> None:
         """Forget the stream, with the frames that wait."""
@@ -88,13 +89,14 @@ class Interpolator:
         left = [] if self._goes_on(frame) else self.flush()
         results = self._forward.step(frame)
         state = self._forward.state
-        if not results or not isinstance(state, MovedState):  # its chain is broken
+        if not results or state is None:  # its chain is broken
             return [*left, *self.flush()]
         (result,) = results
-        if result.path is Path.KEY or state.motion is None:
-            return [*left, *self._interpolate(state.context), result]
+        feature, motion = state.context[:, :-2], state.context[:, -2:]
+        if result.path is Path.KEY:
+            return [*left, *self._interpolate(feature), result]
         geometry = Geometry.of((frame.width, frame.height), self._forward.input_size)
-        self._waiting.append(_Waiting(result, state.context, state.motion, geometry))
+        self._waiting.append(_Waiting(result, feature, motion, geometry))
         return left
 
     def _goes_on(self, frame: CodedFrame) -> bool:

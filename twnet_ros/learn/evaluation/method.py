@@ -22,7 +22,7 @@ def engine(
     ``unfused`` is the model without its fusion of logits, if it has that, ``nkfc`` its non-key
     step without fine-tuning and correction. The others only warp: ``prop_mv`` carries the deepest
     feature along the motion, ``dff`` along optical flow, ``interp_mv`` from the key frames on both
-    sides, ``warping`` the key frame's logits; ``repeat`` repeats its labels.
+    sides, ``warping`` the key frame's logits; ``repeat``, without motion, repeats its labels.
     """
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
@@ -30,6 +30,8 @@ def engine(
         return Interpolator(model, device, precision, motion)
     if method == "dff" and motion not in ("flow", *NETWORKS):
         motion = "flow"
+    if method == "repeat":
+        motion = "none"
     return Segmenter(
         Network(arrange(model, method), device, precision),  # type: ignore[arg-type]
         per_frame=method == "per_frame",
@@ -47,5 +49,5 @@ def arrange(model: TWNet, method: str) -> nn.Module:
     if method in ("prop_mv", "dff"):
         return CarriedFeature(model)
     if method in ("warping", "repeat"):
-        return CarriedLogits(model, moving=method == "warping")
+        return CarriedLogits(model)
     return model
