@@ -3,6 +3,8 @@
 The process is told of its cameras by a file of ROS parameters, as config/cameras.yaml explains.
 """
 
+import os
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
 from launch.conditions import IfCondition
@@ -16,8 +18,9 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-# Where Fast DDS looks for its profiles: from version 3 (Kilted) on, and before.
+# Where Fast DDS looks for its profiles: from version 3 (Kilted) on, and before (Jazzy).
 PROFILES, OLD_PROFILES = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
+READ = OLD_PROFILES if os.environ.get("ROS_DISTRO") == "jazzy" else PROFILES
 CONFIG = PathJoinSubstitution([FindPackageShare("twnet_ros"), "config"])
 
 
@@ -52,7 +55,7 @@ def generate_launch_description() -> LaunchDescription:
         namespace=argument["namespace"],
         parameters=[argument["cameras"], clock],
         ros_arguments=["--log-level", argument["log_level"]],
-        additional_env=dict.fromkeys((PROFILES, OLD_PROFILES), argument["fastdds_profiles"]),
+        additional_env={READ: argument["fastdds_profiles"]},
         output="screen",
         emulate_tty=True,
     )

@@ -1,5 +1,7 @@
 """Start the segment node on one topic of compressed video, and RViz if asked."""
 
+import os
+
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
@@ -8,8 +10,9 @@ from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-# Where Fast DDS looks for its profiles: from version 3 (Kilted) on, and before.
+# Where Fast DDS looks for its profiles: from version 3 (Kilted) on, and before (Jazzy).
 PROFILES, OLD_PROFILES = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
+READ = OLD_PROFILES if os.environ.get("ROS_DISTRO") == "jazzy" else PROFILES
 CONFIG = PathJoinSubstitution([FindPackageShare("twnet_ros"), "config"])
 
 
@@ -79,7 +82,7 @@ def _start_node(context: LaunchContext) -> list[LifecycleNode]:
         parameters=[argument["params_file"], overrides],
         remappings=[("video", argument["input"])],
         ros_arguments=["--log-level", argument["log_level"]],
-        additional_env=dict.fromkeys((PROFILES, OLD_PROFILES), argument["fastdds_profiles"]),
+        additional_env={READ: argument["fastdds_profiles"]},
         output="screen",
         emulate_tty=True,
     )

@@ -9,6 +9,7 @@ import yaml
 
 from twnet_ros.bag import BagError, Camera, Shot, Stream, write_bag
 from twnet_ros.codec import Packet, read_packets
+from twnet_ros.nodes.camera_info import camera_info_topic
 
 VIDEO = {
     "compressed_image": ("/camera/image/compressed", "sensor_msgs/msg/CompressedImage"),
@@ -156,6 +157,16 @@ def test_topics_lie_beside_the_image(shots, tmp_path):
     assert topics == {"/front/labels": 5, "/front/image_raw/ffmpeg": 5}
     stream = Stream("compressed_image", "h264", 96, 64, "/video")
     assert set(write_bag(tmp_path / "b", stream, shots(labels=True))) == {"/labels", "/video"}
+
+
+@pytest.mark.parametrize("kind", VIDEO)
+@pytest.mark.parametrize(
+    "topic",
+    ["/image/compressed", "/a/image/ffmpeg", "/a/b/image/foxglove", "/compressed", "/a/h264"],
+)
+def test_topics_lie_where_the_node_looks_for_them(kind, topic):
+    stream = Stream(kind, "h264", 96, 64, topic)
+    assert stream.beside("camera_info") == camera_info_topic(topic)
 
 
 def test_b_frames_are_recorded_in_decoding_order(read_mcap, rises, tmp_path):

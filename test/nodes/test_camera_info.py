@@ -7,6 +7,7 @@ import rclpy
 from hypothesis import given
 from hypothesis import strategies as st
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
@@ -223,6 +224,17 @@ def test_the_newest_serves_every_frame_whatever_its_stamp(ros, reliability):
     assert (found.header, found.width, news) == (later, 960, "")
     intake.stop()
     ros.spin_until(lambda: not publisher.get_subscription_count())
+
+
+def test_a_calibration_that_was_latched_is_heard_by_who_asks_for_that(ros):
+    qos = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+    publisher = ros.add(Node("driver")).create_publisher(CameraInfo, "camera_info", qos)
+    publisher.publish(camera())
+    name = f"qos_overrides.{ros.namespace}/camera_info.subscription"
+    asked = {"durability": "transient_local", "reliability": "reliable"}
+    overrides = [Parameter(f"{name}.{policy}", value=value) for policy, value in asked.items()]
+    intake = CameraInfoIntake(ros.add(Node("segment", parameter_overrides=overrides)))
+    ros.spin_until(lambda: intake.find(HEADER, (1920, 1080), (1920, 1080))[0])
 
 
 def test_another_size_is_told_once_until_it_fits_again():

@@ -254,11 +254,26 @@ def test_packets_lost_on_the_way_are_an_error_above_a_share(drive, lost, level):
     drive.go(10, 50 - lost)
     assert drive.levels() == [level, OK, OK]
     assert (
-        f"{lost} of 50 packets without labels: {lost} waited for a key frame after a loss, "
-        "0 did not decode: see to the sender and the link" in drive.stream().message
+        f"{lost} of 50 packets without labels: {lost} waited for a key frame after a loss "
+        "(waiting for a key frame: lost packets), 0 did not decode: see to the sender and the link"
+        in drive.stream().message
     )
     drive.go(10, lost)
     assert drive.levels() == [OK, OK, OK]
+
+
+def test_what_waits_for_a_key_frame_behind_a_full_queue_is_the_loads_fault(drive):
+    drive.go(10, 20)
+    drive.go(10, 1, labelled=False, **OVERFLOWED)
+    waiting = "waiting for a key frame: the queue of 30 packets overflowed"
+    drive.go(10, 3, labelled=False, reason=waiting, waiting=True)
+    drive.go(10, 20)
+    assert drive.levels() == [OK, WARN, OK]
+    expected = "1 of 44 packets dropped by a full queue, and 3 behind it up to a key frame: lower"
+    assert expected in drive.load().message
+    drive.go(10, 30, labelled=False, reason=waiting, waiting=True)
+    assert drive.stream().level is ERROR  # whatever the reason, no labels come
+    assert "s: waiting for a key frame: the queue of 30" in drive.stream().message
 
 
 def test_packets_that_do_not_decode_are_counted_with_the_reason(drive):
@@ -268,7 +283,8 @@ def test_packets_that_do_not_decode_are_counted_with_the_reason(drive):
     drive.go(10, 27)
     stream, load = drive.stream(), drive.load()
     assert (stream.level, load.level) == (WARN, OK)
-    assert "2 waited for a key frame after a loss, 1 did not decode (cut off)" in stream.message
+    assert "2 waited for a key frame after a loss (" in stream.message
+    assert "lost packets), 1 did not decode (cut off)" in stream.message
     assert stream.values["packets that did not decode"] == "1"
     assert load.values["packets dropped since activation"] == "1"
     assert load.values["frames without labels since activation"] == "2"
@@ -319,8 +335,8 @@ def test_the_worst_comes_first(drive):
     assert stream.level is ERROR
     assert stream.message.split("; ") == [
         f"no labels for 2.4 s: {WAITING['reason']}: have key frames sent more often",
-        "10 of 20 packets without labels: 10 waited for a key frame after a loss, "
-        "0 did not decode: see to the sender and the link",
+        "10 of 20 packets without labels: 10 waited for a key frame after a loss (waiting for a "
+        "key frame: lost packets), 0 did not decode: see to the sender and the link",
         "1 frames labelled although their reference chain is broken",
         "4.0 packets a second, fewer than 5: see what slows the camera or the link down",
     ]
@@ -337,6 +353,14 @@ def test_the_time_from_packet_to_labels_is_judged(drive, latency_ms, level):
     drive.wait(1.2)
     assert drive.load().level is level
     assert drive.load().message.startswith(f"{latency_ms} ms from packet to labels (p95)")
+
+
+@pytest.mark.parametrize("kind", [FrameKind.P, FrameKind.B])
+def test_b_frames_are_named_where_they_take_time(drive, kind):
+    drive.go(10, 60, latency_ms=400)
+    drive.go(10, 1, latency_ms=400, kind=kind)
+    drive.wait(0.5)
+    assert ("send no B-frames" in drive.load().message) == (kind is FrameKind.B)
 
 
 def test_an_error_below_the_warning_is_an_error(drive):
@@ -375,7 +399,7 @@ def test_without_a_bound_on_latency_the_bound_is_infinite(drive):
     assert status.message == "no frame was labelled lately"
 
 
-def test_a_full_queue_is_the_loads_fault_and_what_waits_after_it_the_streams(drive):
+def test_a_full_queue_is_the_loads_fault(drive):
     drive.go(10, 20)
     drive.go(10, 4, labelled=False, **OVERFLOWED)
     drive.go(10, 20)

@@ -177,6 +177,14 @@ def test_an_inactive_node_takes_changes_too(segment, engines):
     assert engines[-1] == ("other", "auto", (320, 160))
 
 
+@pytest.mark.parametrize("topic", ["a//b", "//camera_info", "{other}/x", "a b", "x" * 260])
+def test_what_is_no_topic_is_refused(segment, topic):
+    refused = set_all(segment, camera_info=topic)
+    assert not refused.successful
+    assert f"camera_info: expected the name of a topic, got {topic!r}: " in refused.reason
+    assert set_all(segment, camera_info="~/calibration").successful
+
+
 GOOD, BAD = True, False
 STORM = {  # of values that are taken and refused
     "overlay_opacity": {GOOD: (0.0, 0.3, 1.0), BAD: (7.0,)},

@@ -143,6 +143,35 @@ def test_labels_are_published_in_the_classes_of_a_map(
     assert not refused.successful and "got ground" in refused.reason
 
 
+@pytest.mark.parametrize("failure", ["a name too long for a topic", "the middleware"])
+def test_a_mask_that_cannot_be_published_leaves_all_as_it_is(
+    ros, segment, connect, mpeg4_packets, tmp_path, monkeypatch, failure
+):
+    camera = connect("labels", "masks/road")
+    play(ros, camera, mpeg4_packets[:1])
+    before = mask_topics(segment)
+    name = "long" * 70
+    if failure == "the middleware":
+        name, create = "other", segment.create_publisher
+
+        def refuse(kind, topic, *others, **options):
+            if topic.endswith("/other"):
+                raise RuntimeError("no room")
+            return create(kind, topic, *others, **options)
+
+        monkeypatch.setattr(segment, "create_publisher", refuse)
+    path = tmp_path / "stack.json"
+    sources = {name: ["road"], "air": ["sky", "person", "traffic light"]}
+    colors = [[9, 8, 7], [1, 2, 3]]
+    path.write_text(json.dumps({"names": [*sources], "colors": colors, "sources": sources}))
+    taken = set_all(segment, class_map=str(path))
+    if name != "other":
+        assert not taken.successful and "expected the name of a topic, got '~/mas" in taken.reason
+    assert before <= mask_topics(segment) <= before | {"air"}
+    now = play(ros, camera, mpeg4_packets[1:2], 2)
+    assert len(now["labels"]) == len(now["masks/road"]) == 1
+
+
 def test_colours_come_from_a_file_by_their_classes_names(
     ros, segment, connect, mpeg4_packets, decoded, tmp_path
 ):

@@ -99,9 +99,14 @@ class Stream:
         return self.topic or f"/camera/image/{self.type.transport}"
 
     def beside(self, name: str) -> str:
-        """Return the topic of that name beside the image's, as image_transport has it."""
-        image = self.video_topic.removesuffix(f"/{self.type.transport}")
-        return f"{image.rpartition('/')[0]}/{name}"
+        """Return the topic of that name beside the image's, as image_transport has it.
+
+        As the segment node looks for it: whichever transport the topic is named after.
+        """
+        image, _, last = self.video_topic.rpartition("/")
+        if last in {kind.transport for kind in VIDEO_TYPES.values()}:
+            image = image.rpartition("/")[0]
+        return f"{image}/{name}"
 
 
 def write_bag(

@@ -13,6 +13,7 @@ QUEUE_BYTES = 1 << 26  # of all that wait together
 # To hand each of a flood back would take longer than the flood, and starve what comes after it.
 MOST_TICKETS = 256  # of packets dropped in a row; the others are counted
 TOO_FAST = "packets come faster than they are segmented"
+OVERFLOWED = "overflowed"
 # Stamps of B-frames go back by a few frames; those of a recording that starts again by more.
 REORDERED_PACKETS = 16
 REORDERED_NS = 2_000_000_000
@@ -110,9 +111,9 @@ class Backlog:
     def _overflow(self) -> str:
         """Say which bound the newest packet passes; '' for none."""
         if len(self._packets) >= self._size:
-            return f"the queue of {self._size} packets overflowed"
+            return f"the queue of {self._size} packets {OVERFLOWED}"
         if self._bytes > QUEUE_BYTES:
-            return f"the queue of {QUEUE_BYTES >> 20} MiB overflowed"
+            return f"the queue of {QUEUE_BYTES >> 20} MiB {OVERFLOWED}"
         return ""
 
     def _drop_all(self, packet: Waiting) -> None:

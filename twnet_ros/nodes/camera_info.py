@@ -5,7 +5,7 @@ from copy import copy
 
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.qos import QoSPolicyKind, QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
@@ -93,7 +93,9 @@ class CameraInfoIntake:
             topic = TOPIC
             if node.resolve_topic_name(TOPIC) == node.resolve_topic_name(TOPIC, only_expand=True):
                 topic = camera_info_topic(node.resolve_topic_name(VIDEO_TOPIC))
-        options = QoSOverridingOptions.with_default_policies()
+        usual = QoSOverridingOptions.with_default_policies().policy_kinds
+        # A calibration that is published once, and latched, is heard by those who ask for that.
+        options = QoSOverridingOptions((*usual, QoSPolicyKind.DURABILITY))
         self._subscription = node.create_subscription(
             CameraInfo, topic, self._receive, copy(QOS), qos_overriding_options=options
         )

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -20,8 +21,6 @@ from twnet_ros.msg import FrameStatus
 from twnet_ros.nodes.conversion import Labels
 from twnet_ros.nodes.topic import STATUS_QOS, stamp_ns
 
-NAMESPACE = "/twnet_demo"
-SEGMENT = f"{NAMESPACE}/segment"
 START_S = 180.0  # how long the node may take to load its model
 LAST_LABELS_S = 10.0  # how long labels may come after their status
 STOP_S = 10.0  # how long a node may take to end
@@ -43,12 +42,13 @@ class Collection:
 class Collector(Node):
     """Subscribes to labels and status."""
 
-    def __init__(self, take_labels: Callable[[int, Labels], None]) -> None:
+    def __init__(self, segment: str, take_labels: Callable[[int, Labels], None]) -> None:
+        """Listen to the segment node of that name, its namespace included."""
         super().__init__("collector")
         self.collection = Collection()
         self._take_labels, self._bridge = take_labels, CvBridge()
-        self.create_subscription(Image, f"{SEGMENT}/labels", self._labels, 100)
-        self.create_subscription(FrameStatus, f"{SEGMENT}/status", self._status, STATUS_QOS)
+        self.create_subscription(Image, f"{segment}/labels", self._labels, 100)
+        self.create_subscription(FrameStatus, f"{segment}/status", self._status, STATUS_QOS)
 
     def _labels(self, message: Image) -> None:
         self._take_labels(
@@ -83,21 +83,25 @@ def stream(
     with the number of each label image and its train ids (H, W); ``settings`` are further
     parameters of the segment node. ChildProcessError where a node ends or does not start.
     """
+    namespace = f"/twnet_demo_{uuid.uuid4().hex}"  # another one on this machine is another stream
+    segment = f"{namespace}/segment"
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # no robot's business
     rclpy.init()
     with ExitStack() as stack:
         stack.callback(rclpy.try_shutdown)
-        node = Collector(take_labels)
+        node = Collector(segment, take_labels)
         stack.callback(node.destroy_node)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         stack.callback(executor.shutdown)
         segmenting = stack.enter_context(
             # Sent as fast as it is answered: nothing is late, and every frame is wanted.
-            _running("segment_node", "segment.yaml", model=model, skip=False, **settings)
+            _running(
+                namespace, "segment_node", "segment.yaml", model=model, skip=False, **settings
+            )
         )
         until = time.monotonic() + START_S
-        while not node.count_publishers(f"{SEGMENT}/labels"):
+        while not node.count_publishers(f"{segment}/labels"):
             _alive(segmenting)
             if time.monotonic() > until:
                 raise ChildProcessError(
@@ -109,7 +113,7 @@ def stream(
         if rate is not None:
             playing = {"file": clip, "pace": "clock", "rate": float(rate)}
         publishing = stack.enter_context(
-            _running("video_publisher", "video_publisher.yaml", **playing)
+            _running(namespace, "video_publisher", "video_publisher.yaml", **playing)
         )
         while publishing.poll() is None:
             _alive(segmenting)
@@ -123,12 +127,14 @@ def stream(
 
 
 @contextmanager
-def _running(program: str, config: str, **settings: object) -> Iterator[subprocess.Popen[bytes]]:
+def _running(
+    namespace: str, program: str, config: str, **settings: object
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start one of the package's nodes; at the end ask it to stop, and wait for it."""
     prefix = Path(get_package_prefix("twnet_ros"))
     command = [str(prefix / "lib" / "twnet_ros" / program), "--ros-args"]
     command += ["--params-file", str(prefix / "share" / "twnet_ros" / "config" / config)]
-    command += ["-r", f"__ns:={NAMESPACE}", "-r", f"status:={SEGMENT}/status"]
+    command += ["-r", f"__ns:={namespace}", "-r", "status:=segment/status"]
     for name, value in settings.items():
         command += ["-p", f"{name}:={value}"]
     process = subprocess.Popen(command)

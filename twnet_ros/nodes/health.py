@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from twnet_ros.nodes.pipeline import PENDING_LIMIT
 from twnet_ros.nodes.watch import LABELLED, Fate, Snapshot
 
+WAITS = (Fate.JOINING, Fate.WAITING, Fate.BEHIND)  # for a key frame
+NO_LEAVES = "send no B-frames, which wait for later ones; or "
 RELIEF = "lower the video's rate or size, or take a smaller input_size or a cheaper model"
 
 
@@ -69,9 +71,7 @@ def judge_stream(seen: Snapshot, limits: Limits, topic: str, publishers: int = 1
         "age of the newest labels since their packet (ms)": f"{seen.arrival_age_ms:.1f}",
         "frames since the last key step": _count(seen.frames_since_key),
         "reference chain": "intact" if seen.intact else "broken",
-        "packets that waited for a key frame": str(
-            seen.fates[Fate.JOINING] + seen.fates[Fate.WAITING]
-        ),
+        "packets that waited for a key frame": str(sum(seen.fates[fate] for fate in WAITS)),
         "packets that did not decode": str(seen.fates[Fate.DAMAGED]),
         "what became of the newest packet": seen.reason or ("labelled" if seen.newest else ""),
         "caveat": seen.caveat,
@@ -97,7 +97,7 @@ def _stream_findings(
             "see whether it is published as video, and with a QoS that matches",
         )
         return  # the rest is of the past
-    waits = seen.newest in (Fate.JOINING, Fate.WAITING)
+    waits = seen.newest in WAITS
     if seen.unlabelled_s is not None and (waits or seen.newest in (Fate.DAMAGED, Fate.EMPTY)):
         text = f"no labels for {seen.unlabelled_s:.1f} s: {seen.reason}"
         if seen.unlabelled_s >= limits.stale_s:
@@ -107,7 +107,9 @@ def _stream_findings(
     damaged, waited = seen.fates[Fate.DAMAGED], seen.fates[Fate.WAITING]
     if damaged + waited:
         text = f"{damaged + waited} of {seen.packets} packets without labels: "
-        text += f"{waited} waited for a key frame after a loss, {damaged} did not decode"
+        text += f"{waited} waited for a key frame after a loss"
+        text += f" ({seen.reasons[Fate.WAITING]})" if waited else ""
+        text += f", {damaged} did not decode"
         text += f" ({seen.reasons[Fate.DAMAGED]})" if damaged else ""
         yield _loss(damaged + waited, seen, limits), f"{text}: see to the sender and the link"
     if broken := seen.fates[Fate.BROKEN]:
@@ -152,13 +154,16 @@ def _load_findings(seen: Snapshot, limits: Limits) -> Iterator[_Finding]:
             f"{seen.inside} packets wait, and none was dealt with for {seen.stuck_s:.1f} s: "
             "the decoder or the device hangs",
         )
-    if overflowed := seen.fates[Fate.OVERFLOWED]:
-        text = f"{overflowed} of {seen.packets} packets dropped by a full queue: {RELIEF}"
-        yield _loss(overflowed, seen, limits), text
+    overflowed, behind = seen.fates[Fate.OVERFLOWED], seen.fates[Fate.BEHIND]
+    if overflowed + behind:
+        text = f"{overflowed} of {seen.packets} packets dropped by a full queue"
+        text += f", and {behind} behind it up to a key frame" if behind else ""
+        yield _loss(overflowed + behind, seen, limits), f"{text}: {RELIEF}"
     p95_ms = seen.total_ms[1]
     if p95_ms > min(limits.latency_warn_ms, limits.latency_error_ms):
         level = Level.ERROR if p95_ms > limits.latency_error_ms else Level.WARN
-        yield level, f"{p95_ms:.0f} ms from packet to labels (p95): {RELIEF}"
+        advice = NO_LEAVES + RELIEF if seen.reordered else RELIEF
+        yield level, f"{p95_ms:.0f} ms from packet to labels (p95): {advice}"
     # Where labels are missing for another reason, that is found elsewhere.
     busy = set(seen.fates) <= {*LABELLED, Fate.SKIPPED, Fate.EMPTY}
     if seen.settled and busy and seen.labelled_hz < limits.min_rate_hz <= seen.arriving_hz:

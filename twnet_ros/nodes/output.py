@@ -153,14 +153,17 @@ class Outputs:
             return None
         return self._advertise(kind, "~/label_info", copy(label_info.LABEL_INFO_QOS))
 
+    def advertise(self, look: Look) -> None:
+        """Make the publishers that a look needs, beside those of the one in use."""
+        for topic in sorted(set(look.masks.values()) - set(self._publishers)):
+            self._publishers[topic] = self._node.create_publisher(Image, topic, self._mask_qos)
+
     def show(self, look: Look) -> None:
         """Show what comes next in another look; masks that stay keep their publishers."""
-        topics = set(look.masks.values())
-        gone = {t for t in self._publishers if t.startswith("~/masks/")} - topics
-        for topic in gone:
+        self.advertise(look)
+        gone = {topic for topic in self._publishers if topic.startswith("~/masks/")}
+        for topic in gone - set(look.masks.values()):
             self._node.destroy_publisher(self._publishers.pop(topic))
-        for topic in sorted(topics - set(self._publishers)):
-            self._publishers[topic] = self._node.create_publisher(Image, topic, self._mask_qos)
         self._look = look
         if self._label_info is not None:
             header = Header(stamp=self._node.get_clock().now().to_msg())

@@ -33,6 +33,7 @@ from twnet_ros.nodes.parameter import Parameters
 from twnet_ros.nodes.pipeline import SKIPPED, Pipeline
 from twnet_ros.nodes.setting import ENGINE, TABLE, load_segmenter, policy
 from twnet_ros.nodes.ticket import Ticket
+from twnet_ros.nodes.topic import check_topic
 from twnet_ros.segment import Segmenter, Wish
 from twnet_ros.segment.device import free_memory, memory_bytes
 
@@ -176,8 +177,8 @@ class SegmentNode(LifecycleNode):
         self._outputs.close()
         self._outputs = None
         del self._segmenter
-        free_memory()
         self._settings.working = False
+        free_memory()
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop the threads, and give the model and the publishers back."""
@@ -205,6 +206,8 @@ class SegmentNode(LifecycleNode):
         """
         segmenter = self._load(values) if changed & ENGINE else self._segmenter
         look = Look.of(values, segmenter) if changed & (ENGINE | LOOK) else None
+        for topic in look.masks.values() if look else ():
+            check_topic(topic, self.get_name(), self.get_namespace())
 
         def change() -> None:
             if self._pipeline is None:
@@ -212,8 +215,8 @@ class SegmentNode(LifecycleNode):
             else:
                 self._await(self._pipeline.change(lambda: self._use(values, segmenter, look)))
             if changed & ENGINE:
-                free_memory()  # of the engine before
                 self._say_model(values["model"])
+                free_memory()  # of the engine before
 
         return change
 
@@ -231,9 +234,11 @@ class SegmentNode(LifecycleNode):
 
     def _use(self, values: dict[str, Any], segmenter: Segmenter, look: Look | None) -> None:
         """Go on with these settings from the next frame on."""
+        if self._outputs is not None and look is not None:
+            self._outputs.advertise(look)  # what can fail comes first
         if self._pipeline is not None:
             if segmenter is not self._segmenter:
-                self._pipeline.use(segmenter)
+                self._pipeline.use(segmenter)  # frames that wait come out in the look before
             self._pipeline.max_latency_ms = latency_bound_ms(values)
             self._diagnostics.use(values)
         segmenter.policy = policy(values)

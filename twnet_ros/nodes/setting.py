@@ -2,14 +2,12 @@
 
 from typing import Any
 
-from rclpy.exceptions import InvalidTopicNameException
-from rclpy.validate_topic_name import validate_topic_name
-
 from twnet_ros.codec.limit import MOST_BYTES, MOST_PIXELS
 from twnet_ros.nodes import diagnostic
 from twnet_ros.nodes.conversion import ALL_CLASSES
 from twnet_ros.nodes.intake import AUTO, INPUT_TYPES, RELIABILITIES
 from twnet_ros.nodes.parameter import Parameter
+from twnet_ros.nodes.topic import check_topic
 from twnet_ros.segment import (
     KEY_POLICIES,
     MOTION_SOURCES,
@@ -24,9 +22,9 @@ from twnet_ros.segment.policy import INTERVAL, INTRA, RESIDUAL
 def _check_topic(value: str) -> None:
     try:
         if value:
-            validate_topic_name(value)
-    except InvalidTopicNameException as error:
-        raise ValueError(f"expected camera_info to be a topic, got {value!r}") from error
+            check_topic(value, "any_node", "/")
+    except ValueError as error:
+        raise ValueError(f"camera_info: {error}") from error
 
 
 def _input_size(value: list[int]) -> tuple[int, int] | None:

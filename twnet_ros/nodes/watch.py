@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from twnet_ros.msg import FrameStatus
-from twnet_ros.nodes.backlog import TOO_FAST
+from twnet_ros.nodes.backlog import OVERFLOWED, TOO_FAST
 from twnet_ros.nodes.pipeline import NOBODY, SKIPPED
 from twnet_ros.nodes.ticket import Ticket
 
@@ -26,6 +26,7 @@ class Fate(enum.Enum):
     WAITING = enum.auto()  # for another key frame, after a loss
     DAMAGED = enum.auto()
     OVERFLOWED = enum.auto()
+    BEHIND = enum.auto()  # waits for a key frame, after a queue that overflowed
     FAILED = enum.auto()  # in the network, or when it was published
     EMPTY = enum.auto()  # no picture came out
 
@@ -57,6 +58,7 @@ class Snapshot:
     stamp_age_ms: float  # of the newest labels; NaN without a stamp or labels
     arrival_age_ms: float
     frames_since_key: int | None
+    reordered: bool  # B-frames are among those labelled
     caveat: str
     packets_dropped: int
     frames_skipped: int
@@ -161,6 +163,7 @@ class Watch:
                 stamp_age_ms=labels.age_ms + since_ms if labels else math.nan,
                 arrival_age_ms=labels.total_ms + since_ms if labels else math.nan,
                 frames_since_key=labels.frames_since_key if labels else None,
+                reordered=any(s.frame_type == FrameStatus.FRAME_B for s in labelled),
                 caveat=newest.caveat,
                 packets_dropped=newest.packets_dropped,
                 frames_skipped=newest.frames_skipped,
@@ -174,6 +177,8 @@ def _fate(ticket: Ticket, joined: bool) -> Fate:
         return Fate.OVERFLOWED if ticket.reason.endswith(TOO_FAST) else Fate.DAMAGED
     if ticket.fault:
         return Fate.FAILED
+    if ticket.waiting and ticket.reason.endswith(OVERFLOWED):
+        return Fate.BEHIND
     if ticket.waiting:
         return Fate.WAITING if joined else Fate.JOINING
     return {NOBODY: Fate.UNWANTED, SKIPPED: Fate.SKIPPED}.get(ticket.reason, Fate.EMPTY)

@@ -13,8 +13,8 @@ class Consistency:
     Frame t is held against frame t - 1 along the codec's motion, ``source = p + M[p]``, to the
     nearest pixel. Pixels count whose truth is labelled, and the same at p in t as at the source
     in t - 1. Those of blocks without a vector, or whose source lies outside the picture, do not
-    count, and nor do frames without motion (key frames, and those whose motion does not lead to the
-    previous frame: B-frames and what follows one) or whose previous frame was not labelled.
+    count, and nor do frames whose previous frame was not labelled, or without motion: key frames,
+    and those whose motion does not lead to the previous frame (B-frames and what follows one).
     """
 
     def __init__(self) -> None:
