@@ -337,6 +337,31 @@ def test_fields_come_in_pairs():
     assert any(follow(both[:2] + both[3:]))
 
 
+@pytest.mark.parametrize("reference", [3, 0])
+@pytest.mark.parametrize("lost", range(2, 7))
+def test_a_lost_field_is_a_loss(lost, reference):
+    """Where nothing refers to it, too: what FFmpeg then holds is not the frame."""
+    packets = [headers(frames_only=0) + picture(0, 0, idr=True, field=0), picture(0, 1, field=1)]
+    number = 1
+    for n in range(1, 5):
+        refers = 3 if n != 2 else reference
+        fields = [picture(number, 2 * n + f, field=f, reference=refers) for f in (0, 1)]
+        packets += fields
+        number += bool(refers)
+    assert not any(follow(packets))
+    sequence = sequence_of("h264")
+    gaps = [gap for n, data in enumerate(packets) if n != lost and (gap := sequence.follow(data))]
+    refers = lost not in (4, 5) or reference > 0
+    assert len(gaps) == 1 and gaps[0].breaks == refers
+    assert "lost packets: expected the " in gaps[0].reason
+
+
+def test_a_field_of_an_idr_picture_makes_both_a_key_picture():
+    both = picture(0, 0, idr=True, field=0, kind=7) + picture(0, 1, field=1)
+    found, _ = traits([headers(frames_only=0) + both, coded_frame(1, 2, field=0)])
+    assert [one.kind for one in found] == [FrameKind.I, FrameKind.P]
+
+
 def test_repeated_packets():
     packets = reference_frames([1, 2, 3])
     sequence = sequence_of("h264")

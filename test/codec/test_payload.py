@@ -175,7 +175,7 @@ def test_a_flush_begins_anew(streams):
 
 
 def test_bytes_without_an_end_are_given_out_and_not_kept(monkeypatch, streams):
-    monkeypatch.setattr(payload, "_LONGEST_UNIT_BYTES", 10_000)
+    monkeypatch.setattr(payload, "MOST_BYTES", 10_000)
     assembler = Assembler("h264")
     junk = b"\xff\xd8\xff\xe0" * 1000
     given_out = [unit for tag in range(6) for unit in assembler.push(junk, tag)]

@@ -4,6 +4,7 @@ Every stream here is an encoder's own, or one whose headers were changed.
 """
 
 import re
+from contextlib import suppress
 from fractions import Fraction
 
 import av
@@ -350,6 +351,39 @@ def test_intra_refresh_with_b_frames_is_right_or_not_intact(pyramid, noisy_pan):
         assert all(frames[pts].y.tobytes() == whole[pts].y.tobytes() for pts in intact)
         recovered += bool(intact)
     assert recovered == 10
+
+
+@pytest.mark.parametrize("keep_broken", [False, True])
+@pytest.mark.parametrize("cut", [False, True])
+def test_intra_refresh_with_b_frames_heals_after_any_one_fault(noisy_pan, keep_broken, cut):
+    """Of a pyramid, too, in which pictures refer to a B picture that is missing."""
+    packets = x264(noisy_pan(72), "intra-refresh=1:keyint=12:bframes=2:b-adapt=0:ref=1", bf=2)
+    whole = recover(packets, 0)
+    for lost in range(1, 30):
+        damaged = packets[lost][: len(packets[lost]) // 2 if cut else 0]
+        decoder, found = StreamDecoder("h264", keep_broken), []
+        for number, data in enumerate(packets):
+            with suppress(CodecError):
+                if number != lost or cut:
+                    found += decoder.decode(damaged if number == lost else data, number)
+        intact = [frame for frame in found if frame.intact]
+        assert all(frame.y.tobytes() == whole[frame.pts].y.tobytes() for frame in intact)
+        assert max(frame.pts for frame in intact) > 65
+
+
+@pytest.mark.parametrize("pyramid", ["none", "normal"])
+def test_a_loss_before_the_first_frame_came_out_heals_where_broken_ones_are_kept(
+    pyramid, noisy_pan
+):
+    parameters = f"keyint=12:bframes=2:b-adapt=0:b-pyramid={pyramid}"
+    packets = x264(noisy_pan(30), parameters, bf=2, gop=12)
+    decoder, found = StreamDecoder("h264", keep_broken=True), []
+    for number, data in enumerate(packets):
+        if number != 1:
+            with suppress(CodecError):
+                found += decoder.decode(data, number)
+    found += decoder.flush()
+    assert {0, *range(12, 30)} <= {frame.pts for frame in found if frame.intact}
 
 
 def test_a_second_fault_during_a_recovery_waits_for_the_next_one(noisy_pan):

@@ -75,6 +75,25 @@ def pictures(stream):
     return [picture.to_ndarray()[:160] for picture in shown + context.decode(None)]
 
 
+@pytest.mark.parametrize("stream", ["vp9", "av1"], indirect=True)
+def test_the_second_picture_of_a_packet_claims_no_motion(stream):
+    codec, packets = stream
+    if codec == "vp9":
+        pairs = [superframe(a, b) for a, b in zip(packets[::2], packets[1::2], strict=True)]
+    else:
+        pairs = [a + b for a, b in zip(packets[::2], packets[1::2], strict=True)]
+    frames = decode(codec, pairs)
+    assert len(frames) > len(pairs)
+    assert all(frame.motion is None for frame in frames)
+
+
+def superframe(*frames):
+    """Frames of VP9 in one packet (Annex B of its specification), sizes of 4 bytes."""
+    marker = bytes([0b11000000 | 3 << 3 | len(frames) - 1])
+    sizes = b"".join(len(frame).to_bytes(4, "little") for frame in frames)
+    return b"".join(frames) + marker + sizes + marker
+
+
 def decode(codec, packets, decoder=None):
     """Frames of all packets that decode, the last ones with the flush."""
     decoder = decoder or StreamDecoder(codec)

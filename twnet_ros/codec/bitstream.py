@@ -21,6 +21,7 @@ NAMES: dict[CodecName, str] = {
 }
 START_CODE = b"\x00\x00\x01"
 WITHOUT_START_CODES = ("vp9", "av1")
+HEADERS_KEPT_BYTES = 1 << 16  # of those that wait for their picture
 
 _H264_PARAMETER_SETS = frozenset({7, 8, 13, 15})
 # SEI, parameter sets, delimiters, filler, reserved: what may stand in front of a picture.
@@ -146,6 +147,15 @@ def headers_of(codec: CodecName, data: bytes) -> bytes:
         if _is_parameter_set(codec, unit)
     ]
     return b"".join(sets)
+
+
+def is_complete(codec: CodecName, headers: bytes) -> bool:
+    """Tell whether headers are all that decoding begins with, and do without others before."""
+    if codec == "hevc":
+        return {hevc.unit_kind(unit) for _, unit in units(headers)} >= hevc.PARAMETER_SETS
+    if codec == "h264":
+        return {h264.SPS, h264.PPS} <= {unit & 0x1F for _, unit in units(headers)}
+    return bool(headers)
 
 
 def _is_parameter_set(codec: CodecName, unit: int) -> bool:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from twnet_ros.codec.bitstream import CodecName, Content, headers_of, inspect_packet
+from twnet_ros.codec.bitstream import (
+    HEADERS_KEPT_BYTES,
+    CodecName,
+    Content,
+    headers_of,
+    inspect_packet,
+    is_complete,
+)
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.packet import Packet
 
@@ -23,6 +30,7 @@ def with_headers(
 ) -> Iterator[Packet]:
     """Put the latest headers, at first ``headers``, in front of key pictures without their own.
 
+    Where a packet repeats some parameter sets and not all, the others stay those before.
     What is a key picture is read from the stream; recovery points, which H.264 marks in an SEI,
     are taken from the source's mark.
     """
@@ -33,8 +41,12 @@ def with_headers(
             # A damaged packet is handed on as it is: its decoder says what is wrong.
             content = Content(header=False, picture=-1, key=False)
         key = content.key or (codec == "h264" and content.picture >= 0 and marked)
-        if content.header:
-            headers = headers_of(codec, data)
-        elif key:
-            data = headers + data
+        own = headers_of(codec, data) if content.header else b""
+        if is_complete(codec, own):
+            headers = own
+        else:
+            if key:
+                data = headers + data
+            if own not in headers:
+                headers = (headers + own)[-HEADERS_KEPT_BYTES:]
         yield Packet(data, pts_ns, key)

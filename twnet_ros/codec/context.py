@@ -11,6 +11,15 @@ from av.video.codeccontext import VideoCodecContext
 from twnet_ros.codec.bitstream import CodecName
 from twnet_ros.codec.limit import MOST_PIXELS, Limit
 
+_CHECKS = {
+    # "explode" would have it refuse pictures that refer to one it refused, and so for ever where
+    # no key picture comes any more (intra refresh); what it conceals instead, it tells of.
+    "h264": "aggressive",
+    # The MD5 that a picture may have with it, as well: without it nothing tells of most damage.
+    # (A CRC or checksum in its place FFmpeg does not look at.)
+    "hevc": "explode+aggressive+crccheck",
+}
+
 
 def open_context(codec: CodecName, limit: Limit) -> VideoCodecContext:
     """Return a decoder that gives each frame at once, with its vectors, and says what is wrong."""
@@ -19,9 +28,7 @@ def open_context(codec: CodecName, limit: Limit) -> VideoCodecContext:
     context = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
     context.options = {
         "flags2": "+export_mvs",
-        # Of HEVC the MD5 that a picture may have with it, as well: without it nothing tells of
-        # most damage. (A CRC or checksum in its place FFmpeg does not look at.)
-        "err_detect": "explode+aggressive" + ("+crccheck" if codec == "hevc" else ""),
+        "err_detect": _CHECKS.get(codec, "explode+aggressive"),
         # It counts a width in its own alignment; where headers are read here, that is not needed.
         "max_pixels": str(MOST_PIXELS if codec in ("h264", "mpeg4") else limit.pixels),
         "ec": "favor_inter",  # the quickest: what had to be concealed is never called intact

@@ -9,13 +9,22 @@ from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
 from twnet_ros.codec import mpeg4
-from twnet_ros.codec.bitstream import NAMES, CodecName, Content, headers_of, inspect_packet
+from twnet_ros.codec.bitstream import (
+    HEADERS_KEPT_BYTES,
+    NAMES,
+    CodecName,
+    Content,
+    headers_of,
+    inspect_packet,
+    is_complete,
+)
 from twnet_ros.codec.discontinuity import Discontinuity
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.frame import CodedFrame, FrameKind
 from twnet_ros.codec.h264_recovery import completed_at_once
 from twnet_ros.codec.limit import NO_FURTHER_LIMIT, Limit
 from twnet_ros.codec.motion import read_motion
+from twnet_ros.codec.mpeg4_sequence import without_rest
 from twnet_ros.codec.picture import Picture, PictureDecoder
 from twnet_ros.codec.plane import color_matrix, is_full_range, read_planes
 from twnet_ros.codec.sequence import sequence_of
@@ -26,7 +35,6 @@ WAITING = "waiting for a key frame"
 _VP9_HEADERS = b"in the frame"
 # Their pictures may have other sizes than those that they are predicted from.
 _RESIZING = ("vp9", "av1")
-_HEADERS_KEPT_BYTES = 1 << 16
 
 
 class StreamDecoder:
@@ -148,9 +156,10 @@ class StreamDecoder:
         frames, self._rescued = self._rescued, []
         try:
             content = inspect_packet(self._codec, data, self._limit.packet_bytes)
-            if content.header and content.picture >= 0:
+            own = self._own_headers(data, content)
+            if own and content.picture >= 0:
                 self._headers = b""  # kept from packets without a picture, maybe damaged ones
-            headers = self._key_headers(data, content)
+            headers = own if content.key else b""
             goes_on = headers == self._known_headers
             if headers and not goes_on:
                 frames += self._drain(started)
@@ -161,7 +170,7 @@ class StreamDecoder:
                 self._known_headers = b""  # FFmpeg takes over what others say, too
             self._configured = self._configured or content.header
             if content.picture < 0:
-                self._headers = data[-_HEADERS_KEPT_BYTES:]
+                self._headers = data[-HEADERS_KEPT_BYTES:]
                 return frames
             if not self._configured:
                 return frames
@@ -216,7 +225,7 @@ class StreamDecoder:
         """
         self._lose(f"{WAITING}: {reason}")
         self._configured = self._configured or bool(headers)
-        self._headers = (self._headers + headers)[-_HEADERS_KEPT_BYTES:]
+        self._headers = (self._headers + headers)[-HEADERS_KEPT_BYTES:]
 
     def miss(self, reason: str) -> None:
         """Go on as after a broken packet: some were lost before the next one, for this reason.
@@ -241,13 +250,12 @@ class StreamDecoder:
             self._rescued = frames + self._rescue(sent, started)
             self._break(fault)
 
-    def _key_headers(self, data: bytes, content: Content) -> bytes:
-        """Return the headers of a key picture that brings its own; b'' for any other packet."""
-        if not content.key:
-            return b""
+    def _own_headers(self, data: bytes, content: Content) -> bytes:
+        """Return a packet's headers where it needs no others; else b''."""
         if self._codec == "vp9":
-            return _VP9_HEADERS
-        return headers_of(self._codec, data) if content.header else b""
+            return _VP9_HEADERS if content.key else b""
+        headers = headers_of(self._codec, data) if content.header else b""
+        return headers if is_complete(self._codec, headers) else b""
 
     def _renew(self, content: Content, started: float) -> list[CodedFrame]:
         """Begin anew with an I picture that ends a fault; return the broken frames to be kept."""
@@ -317,6 +325,8 @@ class StreamDecoder:
         traits = self._sequence.traits
         if self._fault and traits.announces:
             data = completed_at_once(data)
+        if self._codec == "mpeg4":
+            data = without_rest(data)
         return self._pictures.send(data, pts, traits)
 
     def _collect(self, pictures: list[Picture], started: float, frames: list[CodedFrame]) -> None:
@@ -391,7 +401,7 @@ class StreamDecoder:
     def _interrupt(self, reason: str) -> None:
         self._fault, self._follows = reason, False
         self._known_headers = b""
-        if self.keeps:
+        if self.keeps and not self._pictures.drained:
             self._stale = True
             # An I picture from before the fault, or a damaged one, does not end it.
             self._pictures.mark(whole=False)

@@ -76,6 +76,7 @@ class H264Sequence:
         self._parameters: dict[int, PictureParameterSet] = {}
         self._data = b""
         self._last: Picture | None = None
+        self._half = False  # whether that is the first field of a frame
         self._reference: int | None = None  # frame_num of the last reference picture
         # frame_num of reference pictures that did not come where gaps are allowed, the latest.
         self._missing: deque[int] = deque(maxlen=_MOST_REFERENCES)
@@ -83,7 +84,7 @@ class H264Sequence:
         self._recovery = Recovery()
         self._references = References()
         self.traits = Traits(motion=False)  # of the last packet's picture
-        self.pixels = 0  # of the last picture, by its parameter sets; 0 before any
+        self.pixels = 0  # of the last packet's largest picture, by its parameter sets
 
     @property
     def caveat(self) -> str:
@@ -94,6 +95,7 @@ class H264Sequence:
         """Expect nothing of the next picture; parameter sets stay."""
         self._data = b""
         self._last = None
+        self._half = False
         self._reference = None
         self._missing.clear()
         self._order.stop()
@@ -109,7 +111,7 @@ class H264Sequence:
         repeated = data == self._data
         self._data = data
         self.traits = Traits(motion=False)
-        sets = slices = messages = 0
+        self.pixels = sets = slices = messages = 0
         announced: int | None = None
         pictures: list[_Coded] = []
         for offset, byte in units(data):
@@ -131,8 +133,9 @@ class H264Sequence:
                 self._keep_slice(_unit(data, start, SLICE_HEADER_BYTES), pictures, slices)
         taken = [self._take(coded, announced, repeated) for coded in pictures]
         if taken:  # FFmpeg decodes one frame of a packet
-            self.traits = Traits(
-                kind=_most_predicted(traits.kind or FrameKind.I for _, traits in taken),
+            kinds = [traits.kind or FrameKind.I for _, traits in taken]
+            self.traits = Traits(  # the second field of an IDR picture may be predicted
+                kind=FrameKind.I if pictures[0].picture.idr else _most_predicted(kinds),
                 whole=all(traits.whole for _, traits in taken),
                 motion=len(taken) == 1 and taken[0][1].motion,
                 announces=announced is not None,
@@ -175,7 +178,7 @@ class H264Sequence:
             unsupported = "expected whole slices, got data partitions (Extended profile)"
         if unsupported:
             raise CodecError(unsupported)
-        self.pixels = 256 * sequence.macroblocks
+        self.pixels = max(self.pixels, 256 * sequence.macroblocks)
         picture = read_slice(unit, sequence, parameters)
         if pictures and picture == pictures[-1].slices[0]:
             pictures[-1].slices.append(picture)
@@ -209,9 +212,10 @@ class H264Sequence:
     def _next(
         self, picture: Picture, sequence: SequenceParameterSet, repeated: bool
     ) -> Discontinuity | None:
-        last, reference = self._last, self._reference
+        last, reference, half = self._last, self._reference, self._half
         self._last = picture
-        second = last is not None and _is_second_field(last, picture)
+        second = last is not None and half and _is_second_field(last, picture)
+        self._half = picture.is_field and not second
         if picture.idr and not second:
             self._reference = picture.frame_num
             self._missing.clear()
@@ -222,6 +226,12 @@ class H264Sequence:
             if not second:
                 self._anchor(picture, sequence)
             return None
+        if half:
+            parity = "top" if last.bottom else "bottom"
+            reason = f"lost packets: expected the {parity} field of frame_num {last.frame_num}, "
+            reason += f"got frame_num {picture.frame_num}"
+            self._anchor(picture, sequence)
+            return Discontinuity(reason, breaks=last.reference)
 
         values = 1 << sequence.frame_num_bits
         expected = (reference + 1) % values

@@ -14,7 +14,7 @@ VOP = 0xB6
 USER_DATA = b"\x00\x00\x01\xb2"
 
 # Start code excluded; headers longer than this have a modulo_time_base of minutes.
-_HEADER_BYTES = 64
+HEADER_BYTES = 64
 _EXTENDED_ASPECT_RATIO = 15
 _RECTANGULAR, _GRAYSCALE = 0, 3
 _SHAPES = ("rectangular", "binary", "binary only", "grayscale")
@@ -47,7 +47,7 @@ class Vop:
 
 def read_layer(unit: bytes) -> Layer:
     """Read a video object layer (6.2.3) from the byte after its start code."""
-    bits = BitReader(unit[:_HEADER_BYTES])
+    bits = BitReader(unit[:HEADER_BYTES])
     bits.read(9)  # random_accessible_vol, video_object_type_indication
     version = 1
     if bits.flag():
@@ -96,7 +96,7 @@ def read_layer(unit: bytes) -> Layer:
 
 def read_group(unit: bytes) -> int:
     """Read a group's time code (6.2.4) in seconds, from the byte after its start code."""
-    bits = BitReader(unit[:_HEADER_BYTES])
+    bits = BitReader(unit[:HEADER_BYTES])
     hours, minutes = bits.read(5), bits.read(6)
     bits.flag()
     return 3600 * hours + 60 * minutes + bits.read(6)
@@ -104,7 +104,7 @@ def read_group(unit: bytes) -> int:
 
 def read_vop(unit: bytes, layer: Layer) -> Vop:
     """Read a picture's head (6.2.5) as far as vop_coded, from the byte after its start code."""
-    bits = BitReader(unit[:_HEADER_BYTES])
+    bits = BitReader(unit[:HEADER_BYTES])
     kind = _KINDS[bits.read(2)]
     seconds = 0
     while bits.flag():

@@ -4,15 +4,34 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from twnet_ros.codec.bitstream import units
+from twnet_ros.codec.bitstream import START_CODE, units
 from twnet_ros.codec.discontinuity import Discontinuity, worst
 from twnet_ros.codec.error import CodecError
-from twnet_ros.codec.mpeg4 import GROUP, LAYERS, VOP, Layer, Vop, read_group, read_layer, read_vop
+from twnet_ros.codec.mpeg4 import (
+    GROUP,
+    HEADER_BYTES,
+    LAYERS,
+    VOP,
+    Layer,
+    Vop,
+    read_group,
+    read_layer,
+    read_vop,
+)
 from twnet_ros.codec.trait import Traits
 
 _INTERVALS = 16  # by which a cadence is judged
 _LONGEST_TURN = 5
-_UNIT_BYTES = 64  # of headers
+
+
+def without_rest(data: bytes) -> bytes:
+    """Return a packet up to the end of its last VOP.
+
+    FFmpeg, told to look for errors, takes for one what may stand behind that: stuffing of zeros,
+    which no VOP ends with (5.2.4), user data, or the end code of the sequence.
+    """
+    end = data.find(START_CODE, data.rfind(START_CODE + bytes([VOP])) + 4)
+    return data[: end if end >= 0 else len(data)].rstrip(b"\0")
 
 
 class Mpeg4Sequence:
@@ -26,6 +45,7 @@ class Mpeg4Sequence:
 
     def __init__(self) -> None:
         self.traits = Traits()  # of any picture: FFmpeg knows all
+        self.pixels = 0  # of the last packet's largest picture, by its layer
         self._data = b""
         self._layer: Layer | None = None
         self._cadence = Cadence()
@@ -49,11 +69,6 @@ class Mpeg4Sequence:
             found.append("B pictures: they come without motion vectors")
         return "; ".join(found)
 
-    @property
-    def pixels(self) -> int:
-        """Size of the pictures; 0 before a layer."""
-        return self._layer.pixels if self._layer else 0
-
     def forget(self) -> None:
         """Expect nothing of the next picture; the layer and its cadence stay."""
         self._data = b""
@@ -74,18 +89,19 @@ class Mpeg4Sequence:
         repeated = data == self._data
         self._data = data
         found: list[Discontinuity] = []
-        pictures = 0
+        self.pixels = pictures = 0
         for offset, unit in units(data):
             start = offset + 4
             if unit in LAYERS:
-                self._keep_layer(data[start : start + _UNIT_BYTES])
+                self._keep_layer(data[start : start + HEADER_BYTES])
             elif unit == GROUP and not repeated:
-                self._second = read_group(data[start : start + _UNIT_BYTES])
+                self._second = read_group(data[start : start + HEADER_BYTES])
             elif unit == VOP and self._layer is not None:
                 pictures += 1
+                self.pixels = max(self.pixels, self._layer.pixels)
                 if self._layer.unsupported:
                     raise CodecError(self._layer.unsupported)
-                vop = read_vop(data[start : start + _UNIT_BYTES], self._layer)
+                vop = read_vop(data[start : start + HEADER_BYTES], self._layer)
                 step = self._next_between if vop.kind == "B" else self._next_anchor
                 gap = step(vop, self._layer.resolution, repeated)
                 if gap is not None:

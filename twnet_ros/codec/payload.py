@@ -11,6 +11,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from twnet_ros.codec import hevc
 from twnet_ros.codec.bitstream import MOST_UNITS, START_CODE, CodecName
+from twnet_ros.codec.limit import MOST_BYTES
 
 Tag = TypeVar("Tag")
 
@@ -19,7 +20,6 @@ _ANNEXB_START = b"\x00" + START_CODE
 _H264_UNITS = range(1, 24)  # nal_unit_type of H.264's own; the rest are RTP's
 # FFmpeg's parsers read, and copy, a little beyond what they are given.
 _PADDING = bytes(64)
-_LONGEST_UNIT_BYTES = 1 << 24
 
 
 def annexb_payload(codec: CodecName, data: bytes) -> bytes:
@@ -104,7 +104,7 @@ class Assembler(Generic[Tag]):
         self._chunks.append((self._received, tag))
         padded = memoryview(chunk + _PADDING)[: len(chunk)]
         units = self._tagged(self._parser.parse(padded))
-        if self._received - self._returned > _LONGEST_UNIT_BYTES:
+        if self._received - self._returned > MOST_BYTES:
             units += self.flush()
         return units
 

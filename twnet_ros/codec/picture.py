@@ -40,7 +40,8 @@ class Sent:
         return replace(self, traits=replace(self.traits, **traits))
 
 
-_UNKNOWN = Sent(None, Traits())  # a picture of no packet that is known
+# Of a picture of no packet that is known: the second one of an AV1 or VP9 packet, for one.
+_UNKNOWN = Sent(None, Traits(whole=False, motion=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +80,20 @@ class PictureDecoder:
         self._sent: dict[int, Sent] = {}  # by number, those whose pictures are in FFmpeg
         self._held: list[Picture] = []  # B pictures, whose later reference may be damaged
         self.count = 0  # packets sent so far
+        self.drained = False  # FFmpeg has given all it had, and takes no more
         self.restart()
 
     def restart(self) -> None:
         """Go on as if the next packet were the first: parameter sets are forgotten, too."""
         self._context = open_context(self._codec, self._limit)
+        self.drained = False
         self._sent.clear()
         self._held.clear()
 
     def forget(self) -> None:
         """Have FFmpeg forget all pictures, that none leaks into others; parameter sets stay."""
         self._context.flush_buffers()
+        self.drained = False
         self._sent.clear()
         self._held.clear()
 
@@ -128,7 +132,11 @@ class PictureDecoder:
         return pictures
 
     def rest(self) -> list[Picture]:
-        """Return all pictures that are held back, here and by FFmpeg; CodecError as above."""
+        """Return all pictures that are held back, here and by FFmpeg; CodecError as above.
+
+        Before the next packet the decoder has to ``forget`` or to ``restart``.
+        """
+        self.drained = True
         if self._codec == "mpeg4":  # what FFmpeg has held back comes without vectors
             self.mark(motion=False)
         held, self._held = self._held, []
