@@ -268,7 +268,9 @@ def test_a_broken_chain_is_labelled_and_marked_where_that_is_wanted(
     packets[8] = packets[8][: len(packets[8]) // 2]  # the fourth of the second GOP
     push_all(start(), packets, codec)
     tickets = sink.take(len(packets))
-    assert [ticket.segmentation is None for ticket in tickets] == [n == 8 for n in range(17)]
+    # What is missing of a picture FFmpeg makes up in H.264; in MPEG-4 it refuses the packet.
+    nothing = {8} if codec == "mpeg4" else set()
+    assert {n for n, ticket in enumerate(tickets) if ticket.segmentation is None} == nothing
     broken = {3, 4, 8, 9, 10}
     for number, ticket in enumerate(tickets):
         assert ticket.intact == (number not in broken)
