@@ -21,6 +21,7 @@ from launch_ros.substitutions import FindPackageShare
 # Where Fast DDS looks for its profiles: from version 3 (Kilted) on, and before (Jazzy).
 PROFILES, OLD_PROFILES = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
 READ = OLD_PROFILES if os.environ.get("ROS_DISTRO") == "jazzy" else PROFILES
+SET = {READ, *({PROFILES, OLD_PROFILES} & os.environ.keys())}  # an older name alone is warned of
 CONFIG = PathJoinSubstitution([FindPackageShare("twnet_ros"), "config"])
 
 
@@ -55,7 +56,7 @@ def generate_launch_description() -> LaunchDescription:
         namespace=argument["namespace"],
         parameters=[argument["cameras"], clock],
         ros_arguments=["--log-level", argument["log_level"]],
-        additional_env={READ: argument["fastdds_profiles"]},
+        additional_env=dict.fromkeys(SET, argument["fastdds_profiles"]),
         output="screen",
         emulate_tty=True,
     )

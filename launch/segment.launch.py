@@ -13,6 +13,7 @@ from launch_ros.substitutions import FindPackageShare
 # Where Fast DDS looks for its profiles: from version 3 (Kilted) on, and before (Jazzy).
 PROFILES, OLD_PROFILES = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
 READ = OLD_PROFILES if os.environ.get("ROS_DISTRO") == "jazzy" else PROFILES
+SET = {READ, *({PROFILES, OLD_PROFILES} & os.environ.keys())}  # an older name alone is warned of
 CONFIG = PathJoinSubstitution([FindPackageShare("twnet_ros"), "config"])
 
 
@@ -82,7 +83,7 @@ def _start_node(context: LaunchContext) -> list[LifecycleNode]:
         parameters=[argument["params_file"], overrides],
         remappings=[("video", argument["input"])],
         ros_arguments=["--log-level", argument["log_level"]],
-        additional_env={READ: argument["fastdds_profiles"]},
+        additional_env=dict.fromkeys(SET, argument["fastdds_profiles"]),
         output="screen",
         emulate_tty=True,
     )

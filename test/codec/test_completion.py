@@ -2,7 +2,7 @@
 
 import pytest
 
-from twnet_ros.codec.bitstream import headers_of, inspect_packet
+from twnet_ros.codec.bitstream import headers_of, inspect_packet, units
 from twnet_ros.codec.completion import RawPacket, with_headers
 
 CODECS = ["mpeg4", "h264"]
@@ -54,6 +54,18 @@ def test_headers_alone_are_no_key_picture_and_serve_the_next_one(pan, encode):
     first, second = with_headers("h264", [RawPacket(headers, 0, True), RawPacket(bare, 1, True)])
     assert (first.data, first.key) == (headers, False)
     assert (second.data, second.key) == (headers + bare, True)
+
+
+def test_of_parameter_sets_that_come_apart_the_latest_are_in_force(pan, encode):
+    (packet,) = encode("h264", pan(1))
+    headers = headers_of("h264", packet.data)
+    bare = packet.data.replace(headers, b"")
+    second = [offset for offset, unit in units(headers) if unit & 0x1F == 8][0]
+    first, rest, other = headers[:second], headers[second:], b"\0\0\1\x67other sequence"
+    sent = [first + rest, other, first, bare, *(other + b"%d" % n for n in range(5000)), bare]
+    found = list(with_headers("h264", [RawPacket(data, 0, True) for data in sent]))
+    assert found[3].data == rest + other + first + bare
+    assert found[-1].data.startswith(other) and found[-1].key
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff\xe0"])

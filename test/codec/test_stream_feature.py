@@ -371,6 +371,39 @@ def test_intra_refresh_with_b_frames_heals_after_any_one_fault(noisy_pan, keep_b
         assert max(frame.pts for frame in intact) > 65
 
 
+def test_faults_in_a_row_leave_no_decoder_that_takes_nothing_more(noisy_pan):
+    packets = x264(noisy_pan(84), "intra-refresh=1:keyint=12:bframes=2:b-adapt=0:ref=1", bf=2)
+    decoder, found = StreamDecoder("h264"), []
+    for number, data in enumerate(packets):
+        with suppress(CodecError):
+            if number != 22:
+                cut = number in (4, 20)
+                found += decoder.decode(data[: len(data) // 2] if cut else data, number)
+    assert max(frame.pts for frame in found if frame.intact) > 75
+
+
+@pytest.mark.parametrize("keep_broken", [False, True])
+@pytest.mark.parametrize("repeated", [False, True])
+@pytest.mark.parametrize("parameters", ["bframes=3:ref=3", "bframes=2:b-pyramid=none"])
+def test_a_cut_picture_of_a_closed_gop_costs_nothing_of_the_next(
+    noisy_pan, parameters, repeated, keep_broken
+):
+    """Although it shows only when it comes out, when the next key picture is there already."""
+    packets = x264(noisy_pan(40), f"{parameters}:b-adapt=0:scenecut=0:keyint=12", bf=3, gop=12)
+    headers = headers_of("h264", packets[0])
+    if not repeated:
+        packets = [packets[0], *(data.replace(headers, b"") for data in packets[1:])]
+    whole = recover(packets, 0)
+    for broken in range(12, 24):
+        decoder, found = StreamDecoder("h264", keep_broken), {}
+        for number, data in enumerate(packets):
+            with suppress(CodecError):
+                cut = data[: len(data) // 2] if number == broken else data
+                found |= {frame.pts: frame for frame in decoder.decode(cut, number)}
+        for pts in range(24, 36):
+            assert found[pts].intact and found[pts].y.tobytes() == whole[pts].y.tobytes()
+
+
 @pytest.mark.parametrize("pyramid", ["none", "normal"])
 def test_a_loss_before_the_first_frame_came_out_heals_where_broken_ones_are_kept(
     pyramid, noisy_pan

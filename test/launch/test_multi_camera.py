@@ -65,7 +65,7 @@ def test_it_starts_one_process(launch):
     assert process.name is None  # it would be every node's
     assert process.parameters == [f"{SHARE}/config/cameras.yaml", {"use_sim_time": False}]
     assert process.ros_arguments == ["--log-level", "info"]
-    assert set(process.env.values()) == {f"{SHARE}/config/fastdds.xml"}
+    assert process.env == {"FASTDDS_DEFAULT_PROFILES_FILE": f"{SHARE}/config/fastdds.xml"}
 
 
 def test_the_shipped_file_names_a_node_for_each_camera(launch, nodes):

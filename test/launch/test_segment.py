@@ -79,7 +79,7 @@ PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 def profiles(launched):
     (node,) = launched.started
-    (file,) = node.env.values()
+    (file,) = set(node.env.values())  # whichever Fast DDS it is
     return file
 
 

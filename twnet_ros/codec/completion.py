@@ -47,6 +47,7 @@ def with_headers(
         else:
             if key:
                 data = headers + data
-            if own not in headers:
-                headers = (headers + own)[-HEADERS_KEPT_BYTES:]
+            headers = headers.replace(own, b"") + own if own else headers
+            if len(headers) > HEADERS_KEPT_BYTES:
+                headers = own
         yield Packet(data, pts_ns, key)

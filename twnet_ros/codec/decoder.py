@@ -22,6 +22,7 @@ from twnet_ros.codec.discontinuity import Discontinuity
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.frame import CodedFrame, FrameKind
 from twnet_ros.codec.h264_recovery import completed_at_once
+from twnet_ros.codec.h264_sequence import H264Sequence
 from twnet_ros.codec.limit import NO_FURTHER_LIMIT, Limit
 from twnet_ros.codec.motion import read_motion
 from twnet_ros.codec.mpeg4_sequence import without_rest
@@ -144,7 +145,8 @@ class StreamDecoder:
         """Decode one packet and return the frames that are ready, in display order.
 
         CodecError for a packet that is empty, of another format, broken, truncated or not
-        supported; the chain is then broken until the next key frame. Packets before the first
+        supported, or where a picture comes out that was; the chain is then broken until the next
+        key frame. Packets before the first
         headers give nothing, nor do those that repeat another (``notice``). When packets are
         missing before this one, or the last one was broken, the frames held back from before come
         first.
@@ -156,6 +158,8 @@ class StreamDecoder:
         frames, self._rescued = self._rescued, []
         try:
             content = inspect_packet(self._codec, data, self._limit.packet_bytes)
+            if self._codec == "mpeg4" and content.picture >= 0:
+                data = without_rest(data)
             own = self._own_headers(data, content)
             if own and content.picture >= 0:
                 self._headers = b""  # kept from packets without a picture, maybe damaged ones
@@ -174,6 +178,10 @@ class StreamDecoder:
                 return frames
             if not self._configured:
                 return frames
+            if content.key and self._pictures.holds and self._begins_frame():
+                # All before it is shown before it, and what is damaged there is not to show later.
+                frames += self._drain(started)
+                self._forget()
             gap = self._sequence.follow(data)
             if self._sequence.pixels > self._limit.pixels:
                 raise CodecError(
@@ -238,7 +246,7 @@ class StreamDecoder:
     def _fail(self, reason: str, frames: list[CodedFrame], sent: int, started: float) -> None:
         """Break the chain; ``frames``, and what FFmpeg had of ``sent`` packets, come out next."""
         fault = f"{WAITING}: {reason}"
-        if self._is_recovering():
+        if self._is_recovering() and not self._pictures.drained:
             # FFmpeg keeps its references: a recovery point does without I pictures, not
             # without the pictures after it.
             self._rescued = frames
@@ -266,6 +274,10 @@ class StreamDecoder:
         frames = self._drain(started) if self._keep_broken else []
         self._forget()
         return frames
+
+    def _begins_frame(self) -> bool:
+        """Tell whether the next key picture is one of H.264, and no second field."""
+        return isinstance(self._sequence, H264Sequence) and not self._sequence.half
 
     def _is_recovering(self) -> bool:
         """Tell whether no frame is to come that is intact; never so of MPEG-4."""
@@ -325,8 +337,6 @@ class StreamDecoder:
         traits = self._sequence.traits
         if self._fault and traits.announces:
             data = completed_at_once(data)
-        if self._codec == "mpeg4":
-            data = without_rest(data)
         return self._pictures.send(data, pts, traits)
 
     def _collect(self, pictures: list[Picture], started: float, frames: list[CodedFrame]) -> None:

@@ -119,7 +119,7 @@ def write_clip(
                 container.mux(context.encode(picture))
         partial.replace(path)
     except av.FFmpegError as error:
-        raise CodecError(f"{path}: expected a place to write the video to, got {error}") from error
+        raise CodecError(f"cannot write {path}: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
 

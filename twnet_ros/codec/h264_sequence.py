@@ -76,7 +76,7 @@ class H264Sequence:
         self._parameters: dict[int, PictureParameterSet] = {}
         self._data = b""
         self._last: Picture | None = None
-        self._half = False  # whether that is the first field of a frame
+        self.half = False  # whether that is the first field of a frame
         self._reference: int | None = None  # frame_num of the last reference picture
         # frame_num of reference pictures that did not come where gaps are allowed, the latest.
         self._missing: deque[int] = deque(maxlen=_MOST_REFERENCES)
@@ -95,7 +95,7 @@ class H264Sequence:
         """Expect nothing of the next picture; parameter sets stay."""
         self._data = b""
         self._last = None
-        self._half = False
+        self.half = False
         self._reference = None
         self._missing.clear()
         self._order.stop()
@@ -212,10 +212,10 @@ class H264Sequence:
     def _next(
         self, picture: Picture, sequence: SequenceParameterSet, repeated: bool
     ) -> Discontinuity | None:
-        last, reference, half = self._last, self._reference, self._half
+        last, reference, half = self._last, self._reference, self.half
         self._last = picture
         second = last is not None and half and _is_second_field(last, picture)
-        self._half = picture.is_field and not second
+        self.half = picture.is_field and not second
         if picture.idr and not second:
             self._reference = picture.frame_num
             self._missing.clear()

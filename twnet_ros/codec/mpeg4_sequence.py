@@ -28,10 +28,15 @@ def without_rest(data: bytes) -> bytes:
     """Return a packet up to the end of its last VOP.
 
     FFmpeg, told to look for errors, takes for one what may stand behind that: stuffing of zeros,
-    which no VOP ends with (5.2.4), user data, or the end code of the sequence.
+    which no VOP ends with (5.2.4), user data, or the end code of the sequence. Where that is the
+    layer of another picture, the packet is left as it is, for FFmpeg to refuse.
     """
     end = data.find(START_CODE, data.rfind(START_CODE + bytes([VOP])) + 4)
-    return data[: end if end >= 0 else len(data)].rstrip(b"\0")
+    if end < 0:
+        return data.rstrip(b"\0")
+    if any(unit in LAYERS for _, unit in units(data[end:])):
+        return data
+    return data[:end].rstrip(b"\0")
 
 
 class Mpeg4Sequence:

@@ -103,6 +103,11 @@ class PictureDecoder:
         self._held = [replace(one, sent=one.sent.marked(**traits)) for one in self._held]
 
     @property
+    def holds(self) -> bool:
+        """Whether pictures are held back, here or by FFmpeg."""
+        return bool(self._held or self._sent)
+
+    @property
     def missing(self) -> list[int]:
         """Numbers of the packets whose pictures have not come out of FFmpeg."""
         return list(self._sent)

@@ -79,7 +79,7 @@ class CarriedFeature(nn.Module):
 class TracedFeature(CarriedFeature):
     """Keeps the motion, too: behind the feature's channels two more, (dx, dy) in feature pixels.
 
-    It is that which last led to the feature, at a key frame zero.
+    It is that which last led to the feature, at a key frame zero, in the network's precision.
     """
 
     def key(self, image: Tensor) -> tuple[Tensor, FeatureState]:
