@@ -371,6 +371,23 @@ def test_intra_refresh_with_b_frames_heals_after_any_one_fault(noisy_pan, keep_b
         assert max(frame.pts for frame in intact) > 65
 
 
+@pytest.mark.parametrize("parameters", ["intra-refresh=1:keyint=12:ref=1", PLAIN + ":keyint=12"])
+def test_a_packet_cut_within_its_headers_is_a_loss(noisy_pan, parameters):
+    """What is left of them is neither taken for the stream's own nor for the next picture's."""
+    packets = x264(noisy_pan(30), f"{parameters}:bframes=0:scenecut=0", gop=12)
+    whole = recover(packets, 0)
+    first = next(at for at, unit in units(packets[12]) if unit & 0x1F in (1, 5))
+    assert headers_of("h264", packets[12])
+    for length in range(4, first + 4):
+        decoder, found = StreamDecoder("h264"), []
+        for number, data in enumerate(packets[:24]):
+            with suppress(CodecError):
+                found += decoder.decode(data[:length] if number == 12 else data, number)
+        intact = [frame for frame in found if frame.intact]
+        assert all(frame.y.tobytes() == whole[frame.pts].y.tobytes() for frame in intact)
+        assert [frame.pts for frame in intact] == list(range(12))
+
+
 def test_faults_in_a_row_leave_no_decoder_that_takes_nothing_more(noisy_pan):
     packets = x264(noisy_pan(84), "intra-refresh=1:keyint=12:bframes=2:b-adapt=0:ref=1", bf=2)
     decoder, found = StreamDecoder("h264"), []

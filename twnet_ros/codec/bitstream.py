@@ -140,7 +140,14 @@ def headers_of(codec: CodecName, data: bytes) -> bytes:
     if codec == "av1":
         kept = [u for u in av1.units(data[:end]) if u.kind == av1.SEQUENCE_HEADER]
         return b"".join(data[unit.offset : unit.end] for unit in kept)
-    offsets = [*units(data[:end]), (end, 0)]
+    return parameter_sets(codec, data[:end])
+
+
+def parameter_sets(codec: CodecName, data: bytes) -> bytes:
+    """Return the parameter sets of H.264 or HEVC alone; of other codecs all of the data."""
+    if codec not in ("h264", "hevc"):
+        return data
+    offsets = [*units(data), (len(data), 0)]
     sets = [
         data[start:stop]
         for (start, unit), (stop, _) in pairwise(offsets)

@@ -17,6 +17,7 @@ from twnet_ros.codec.bitstream import (
     headers_of,
     inspect_packet,
     is_complete,
+    parameter_sets,
 )
 from twnet_ros.codec.discontinuity import Discontinuity
 from twnet_ros.codec.error import CodecError
@@ -174,7 +175,8 @@ class StreamDecoder:
                 self._known_headers = b""  # FFmpeg takes over what others say, too
             self._configured = self._configured or content.header
             if content.picture < 0:
-                self._headers = data[-HEADERS_KEPT_BYTES:]
+                # A recovery point among them may be of a picture that was cut off behind it.
+                self._headers = parameter_sets(self._codec, data)[-HEADERS_KEPT_BYTES:]
                 return frames
             if not self._configured:
                 return frames

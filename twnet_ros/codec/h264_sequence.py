@@ -56,7 +56,6 @@ _MOST_SEI = 32  # units that are searched for a recovery point, which stands in 
 # What the slices of a packet may come to if each goes on to the end of the picture, as FFmpeg lets
 # them: of a few bytes each and in a large picture, 4096 of them would take minutes.
 _MOST_MACROBLOCKS = 6 << 20
-_LARGEST_PICTURE = 1 << 18  # macroblocks
 
 
 class H264Sequence:
@@ -164,15 +163,14 @@ class H264Sequence:
         """Add a packet's slice, the ``count``th, to its picture."""
         parameters = self._parameters.get(read_parameters_id(unit))
         sequence = None if parameters is None else self._sequences.get(parameters.sequence)
-        size = _LARGEST_PICTURE if sequence is None else sequence.macroblocks
+        if parameters is None or sequence is None:
+            raise CodecError("expected the parameter sets of a picture, got none that can be read")
+        size = sequence.macroblocks
         if count * size > _MOST_MACROBLOCKS:
             raise CodecError(
                 f"expected at most {_MOST_MACROBLOCKS // size} slices of a picture of "
                 f"{size} macroblocks, got more"
             )
-        if parameters is None or sequence is None:  # the decoder will say so
-            self.forget()
-            return
         unsupported = sequence.unsupported or parameters.unsupported
         if unit[0] & 0x1F == PARTITION:
             unsupported = "expected whole slices, got data partitions (Extended profile)"
