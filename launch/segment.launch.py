@@ -13,7 +13,8 @@ from launch_ros.substitutions import FindPackageShare
 # Where Fast DDS looks for its profiles: from version 3 (Kilted) on, and before (Jazzy).
 PROFILES, OLD_PROFILES = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
 READ = OLD_PROFILES if os.environ.get("ROS_DISTRO") == "jazzy" else PROFILES
-SET = {READ, *({PROFILES, OLD_PROFILES} & os.environ.keys())}  # an older name alone is warned of
+# Fast DDS warns of the old name: it is set only where it is read, or in the environment's place.
+SET = {READ, *({PROFILES, OLD_PROFILES} & os.environ.keys())}
 CONFIG = PathJoinSubstitution([FindPackageShare("twnet_ros"), "config"])
 
 
