@@ -244,9 +244,9 @@ def reordered_packets_of():
     return lambda count: reorder(60, f"keyint=60:bframes={count}:b-adapt=0:scenecut=0")
 
 
-def wait_while(condition):
+def wait_while(condition, limit_s=QUIET_S):
     """Wait for what takes a moment, and need not come at all."""
-    deadline = time.monotonic() + QUIET_S
+    deadline = time.monotonic() + limit_s
     while condition() and time.monotonic() < deadline:
         time.sleep(0.01)
 
@@ -262,6 +262,10 @@ class Ros:
         self._nodes.append(node)
         self._executor.add_node(node)
         return node
+
+    def knows(self, name):
+        """Say whether its nodes, which share a participant, see a node of that name."""
+        return all(name in node.get_node_names() for node in self._nodes)
 
     def spin_until(self, condition):
         deadline = time.monotonic() + ARRIVES_S
@@ -452,18 +456,27 @@ class Sender:
     In one context, all publishers and subscriptions of a topic have one type (Fast DDS).
     """
 
-    def __init__(self, contexts, namespace, type, reliability):
+    def __init__(self, contexts, ros, name, type, reliability):
         self._contexts, self._context = contexts, contexts.take()
-        self._node = node = Node("sender", context=self._context, namespace=namespace)
-        # A publisher that comes while two participants get to know each other may never be seen.
-        others = node.get_node_names_and_namespaces
-        wait_while(lambda: all(s != namespace or n == "sender" for n, s in others()))
+        self._node = Node(name, context=self._context, namespace=ros.namespace)
+        # A publisher that comes while two participants get to know each other may never be seen,
+        # by either of them.
+        wait_while(lambda: not self._knows_others())
+        wait_while(lambda: not ros.knows(name), ARRIVES_S)
         publisher = self._node.create_publisher(
             type, "video", QoSProfile(depth=1000, reliability=reliability)
         )
         self.send, self.has_subscriber = publisher.publish, publisher.get_subscription_count
         self.wait_until_received = partial(
             publisher.wait_for_all_acked, Duration(seconds=ARRIVES_S)
+        )
+
+    def _knows_others(self):
+        """See a node of the test that is no sender."""
+        namespace = self._node.get_namespace()
+        return any(
+            space == namespace and not name.startswith("sender")
+            for name, space in self._node.get_node_names_and_namespaces()
         )
 
     def leave(self):
@@ -474,12 +487,12 @@ class Sender:
 
 
 @pytest.fixture
-def sender_of(namespace, contexts):
+def sender_of(ros, contexts):
     """Make senders of a message type that leave after the test, if they have not yet."""
     senders = []
 
     def make(type, reliability=QoSReliabilityPolicy.RELIABLE):
-        senders.append(Sender(contexts, namespace, type, reliability))
+        senders.append(Sender(contexts, ros, f"sender_{len(senders)}", type, reliability))
         return senders[-1]
 
     yield make
