@@ -142,6 +142,16 @@ def test_the_cubic_lets_no_frequency_grow_and_keeps_what_the_bilinear_loses(dx):
     assert left[warp_cubic] > 1.5 * left[warp]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dx", [0.484375, 0.203125])
+def test_the_cubic_keeps_levels_in_half_precision_however_often_it_is_taken(dtype, dx):
+    """Rounded weights do not sum to one, in bfloat16 at the one dx and in float16 at the other."""
+    x = start = torch.full((1, 1, 4, 300), 1.0, dtype=dtype)
+    for _ in range(100):
+        x = warp_cubic(x, constant((dx, dx), x.shape))
+    assert torch.equal(x, start)
+
+
 def catmull_rom(t):
     """The weights of the four pixels about a place, by the distance to each (Keys, a = -1/2)."""
     near = [1.5 * d**3 - 2.5 * d**2 + 1 for d in (t, 1 - t)]

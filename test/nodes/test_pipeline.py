@@ -827,6 +827,28 @@ def test_b_frames_that_wait_come_out_when_the_stream_is_interrupted(
     assert last.header == "last" and last.fault
 
 
+def test_a_ticket_that_is_not_taken_keeps_none_of_those_that_come_out_with_it(
+    fake_segmenter, sink, holds_b, reordered_packets, caplog
+):
+    failures = [RuntimeError("nowhere to put it")]
+
+    def fail(ticket):
+        sink(ticket)
+        if ticket.kind is FrameKind.B and failures:
+            raise failures.pop()
+
+    pipeline = Pipeline(fake_segmenter, fail, Wish, 100)
+    for time, data in reordered_packets:
+        pipeline.push(data, "h264", time, SECOND_NS + time)
+    pipeline.interrupt("the end")
+    pipeline.push(b"\0", "h264", "last", SECOND_NS)
+    tickets = sink.take(len(reordered_packets) + 1)
+    pipeline.stop()
+    assert not failures and "nowhere to put it" in caplog.text
+    assert {t.header for t in tickets} == {"last", *(time for time, _ in reordered_packets)}
+    assert sum(t.segmentation is not None for t in tickets) >= len(reordered_packets) - 4
+
+
 @pytest.mark.parametrize("structure", ["", "open-gop=1:min-keyint=12:"])
 def test_every_sound_frame_is_labelled_whatever_is_lost_before_it(
     structure, start, sink, reordered_packets_as

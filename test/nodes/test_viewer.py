@@ -153,6 +153,17 @@ def test_with_pictures_that_never_come_it_goes_on_behind(ros, viewing, monkeypat
     assert [stamp for stamp, _ in node.ready] == [1_000_000_000, 2_000_000_000]
 
 
+def test_frames_of_one_stamp_are_told_apart_by_what_comes_twice(ros, viewing):
+    node, fake = viewing
+    fake.publish(0, ["overlay", "labels", "residual"])  # its motion was lost
+    ros.spin_until(lambda: len(node._frames.get(0, ())) == 3)
+    for count in (2, 3):
+        fake.publish(0)
+        ros.spin_until(lambda count=count: len(node.ready) == count)
+    blank = [(middle(panes, "motion") == 255).all() for _, panes in node.ready]
+    assert blank == [True, False, False] and not node._frames
+
+
 def test_stamps_may_go_back(ros, viewing):
     node, fake = viewing
     for count, sec in enumerate((8, 9, 1), 1):  # a bag that is looped

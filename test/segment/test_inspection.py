@@ -90,6 +90,12 @@ def test_there_is_no_residual_against_a_frame_that_was_lost(coded, pan):
     assert [one.residual.any() for one in inspections(frames)] == [False, True, False, True]
 
 
+def test_there_is_no_residual_against_a_frame_that_was_left_out(coded, pan):
+    frames = coded(pan(4), gop=12)
+    left = [frames[0], *frames[2:]]  # as where frame 1 was not labelled
+    assert [one.residual.any() for one in inspections(left)] == [False, False, True]
+
+
 def test_the_summary_is_that_of_the_pixels(clip):
     for one in inspect(clip(4, gop=3, width=176, height=144)):
         summary = one.summary()

@@ -667,6 +667,32 @@ def test_b_frames_that_wait_outlive_a_lack_of_memory(engine, coded_with_b, pan, 
     assert (segmenter._network is scarce) == (times == 0)
 
 
+@pytest.mark.parametrize("failures", [1, 2])
+def test_b_frames_that_wait_keep_their_size_where_memory_ends_at_another(
+    engine, coded, coded_with_b, pan, pan_over, monkeypatch, failures
+):
+    held = coded_with_b(pan(4))[:3]
+    (other,) = coded(pan_over(1, width=48, height=32, square=8, blur=6))
+    segmenter, left = engine(), [1] * failures
+    run(segmenter, held)
+    key = Network.key
+
+    def scarce(network, image):
+        if segmenter._source.geometry.video == (48, 32) and left:
+            left.pop()
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return key(network, image)
+
+    monkeypatch.setattr(Network, "key", scarce)
+    results = segmenter.step(replace(other, index=3))
+    assert [(r.index, r.labels.shape) for r in results] == [
+        (1, (64, 96)),
+        (2, (64, 96)),
+        (3, (32, 48)),
+    ]
+    assert not left and bool(segmenter.caveat) == (failures == 2)
+
+
 def test_only_known_sources_of_motion(engine):
     sources = "auto, codec, flow, none, flownet2, pwcnet"
     with pytest.raises(SegmentError, match=f"motion: expected one of {sources}, got 'mv'"):
@@ -689,6 +715,23 @@ def test_a_cut_asks_for_a_key_step(engine, coded, pan, policy):
     frames = coded(pan(4) + pan(4, seed=5, dx=-4), gop=12)
     results = run(engine(policy=policy), frames)
     assert [r.index for r in results if r.path is Path.KEY] == [0, 4]
+
+
+def test_a_b_frame_of_another_picture_takes_the_key_step(engine, coded_with_b, pan):
+    """It leaves no state behind, and how often key steps come does not count its own."""
+    pictures = pan(7)
+    pictures[2] = pan(1, seed=5)[0]
+    frames = coded_with_b(pictures)
+    assert [f.kind.value for f in frames] == list("IBBPBBP") and frames[2].motion is not None
+    results = run(engine(policy=key_policy("adaptive")), frames)
+    assert [r.index for r in results if r.path is Path.KEY] == [0, 2]
+    np.testing.assert_array_equal(
+        results[2].labels, engine(per_frame=True).step(frames[2])[0].labels
+    )
+    others = run(engine(), frames)
+    same([*results[:2], *results[3:]], [*others[:2], *others[3:]])
+    often = run(engine(policy=KeyPolicy(interval=2)), frames)
+    assert [r.index for r in often if r.path is Path.KEY] == [0, 3, 6]
 
 
 @pytest.mark.parametrize(("share", "path"), [(0.5, Path.NONKEY), (0.6, Path.KEY)])

@@ -327,7 +327,10 @@ class Pipeline:
             self._frames_skipped += 1
         ticket.packets_dropped = self._packets_dropped
         ticket.frames_skipped = self._frames_skipped
-        self._sink(ticket)
+        try:
+            self._sink(ticket)
+        except Exception:  # the others have to come back
+            _logger.exception("the ticket of a packet was not taken")
 
 
 def _make(change: Callable[[], None], done: "Future[None]") -> None:

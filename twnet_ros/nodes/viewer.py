@@ -67,19 +67,29 @@ class Viewer(Node):
             self._pictures.append(self.create_subscription(kind, topic, take, WAITING))
 
     def _take(self, pane: str, message: CompressedImage | Image) -> None:
-        """Keep a picture; what is whole is ready, with all that came before it."""
+        """Keep a picture; what is whole is ready, with all that came before it.
+
+        So is what already has a picture of this pane: stamps need not be unique.
+        """
         try:
             picture = _read(message)
         except ValueError as error:
             logger.warning("%s: %s", pane, error)
             return
         stamp = stamp_ns(message.header)
+        if pane in self._frames.get(stamp, ()):
+            self._hand_on(stamp)
         self._frames.setdefault(stamp, {})[pane] = picture
-        whole = len(self._frames[stamp]) == len(PANES)
-        while self._frames and (whole or len(self._frames) > WAITING):
-            first = next(iter(self._frames))
-            self.ready.append((first, self._panes(first, self._frames.pop(first))))
-            whole = whole and first != stamp
+        if len(self._frames[stamp]) == len(PANES):
+            self._hand_on(stamp)
+        elif len(self._frames) > WAITING:
+            self._hand_on(next(iter(self._frames)))
+
+    def _hand_on(self, last: int) -> None:
+        """Make ready the frames up to the one with this stamp."""
+        while last in self._frames:
+            stamp = next(iter(self._frames))
+            self.ready.append((stamp, self._panes(stamp, self._frames.pop(stamp))))
 
     def _panes(self, stamp: int, pictures: dict[str, Picture]) -> Picture:
         shown = [pictures.get(name) for name in PANES.values()]

@@ -56,9 +56,12 @@ def inspect(path: str | os.PathLike[str], read: OpenVideo = read_packets) -> Ite
 def inspections(frames: Iterable[CodedFrame]) -> Iterator[Inspection]:
     """Yield the side data of each of the frames, in display order, as ``inspect`` does."""
     anchor: torch.Tensor | None = None
+    expected = 0
     for frame in frames:
-        if not frame.follows:  # what its vectors point to did not come out
+        # What its vectors point to did not come out of the decoder, or is not among the frames.
+        if not frame.follows or frame.index != expected:
             anchor = None
+        expected = frame.index + 1
         height, width = frame.y.shape
         picture = _picture(frame)
         moved: NDArray[np.float32] = np.zeros((height, width, 2), np.float32)

@@ -161,12 +161,13 @@ class Segmenter:
         goes on on the CPU, by the key step, and ``caveat`` says so.
         """
         self.video = (frame.width, frame.height)
-        held = list(self._held)
+        held, source = list(self._held), self._input
         for make_room in (free_memory, self._move_to_cpu):
             try:
                 return self._step(frame)
             except torch.cuda.OutOfMemoryError:
                 self.reset()
+            self._input = source  # of the size of what is held
             make_room()
             self._held = list(held)
         return self._step(frame)
@@ -303,7 +304,7 @@ class Segmenter:
     def _label_leaf(
         self, frame: CodedFrame, past: _Anchor | None, future: _Anchor
     ) -> Segmentation:
-        """Label a B-frame from the anchors on both sides of it, without vectors from the past."""
+        """Label a B-frame from the anchors on both sides of it, or as its motion allows."""
         vectors = self._vectors(frame)
         if past is None or vectors is None or not past.pointed:
             # By optical flow, if that is there, which leaves its state to the others.
@@ -311,11 +312,15 @@ class Segmenter:
             return self._label(frame, start)[0]
         source = self._source
         work = Work.begin(frame, source, self.wish)
-        field = source.motion(self._since_anchor(vectors))
+        blocks = self._since_anchor(vectors)
+        field = source.motion(blocks)
         before, after = past.state.context, future.state.context
         stride = source.stride(before)
         pictures = work.picture, past.picture
         motion, error = compensate(*pictures, field, stride, future.picture)
+        # Of a cut or a flash; how often a key step comes at least is the anchors' affair.
+        if self.policy.asks(0, 1 - float(np.mean(blocks.coded)), error):
+            return self._label(frame, None)[0]
         context = two_sided_context(before, after, field.dense(), field.dense_ahead(), stride)
         if work.wish.evidence:
             work.evidence = gather(source.geometry, *pictures, field, future.picture)
