@@ -127,17 +127,56 @@ def test_a_video_keeps_its_packets_and_times(twnet, write, messages, tmp_path):
     assert twnet("inspect", bag, "--topic", "/front/image/compressed")[0] == 0
 
 
-def test_labels_of_a_video_are_numbered_as_its_frames_are_shown(twnet, write, messages, tmp_path):
-    clip, bag = tmp_path / "clip.mp4", tmp_path / "bag"
-    frames = sorted(write([f"{n:05d}" for n in range(7)]).iterdir())
+def write_reordered(clip, folder):
+    """Encode pictures in H.264 with B-frames."""
     with av.open(str(clip), "w") as container:
         stream = container.add_stream("libx264", rate=10)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         stream.options = {"x264-params": "bframes=2:b-adapt=0"}
-        for path in frames:
+        for path in sorted(folder.iterdir()):
             picture = cv2.imread(str(path))
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
         container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("name", ["clip.avi", "clip.h264"])
+@pytest.mark.parametrize("kind", ["ffmpeg", "foxglove"])
+def test_b_frames_without_times_are_refused(twnet, write, tmp_path, name, kind):
+    clip, bag = tmp_path / name, tmp_path / "bag"
+    write_reordered(clip, write([f"{n:05d}" for n in range(7)]))
+    status, _, error = twnet("bag", clip, bag, "--as", kind)
+    assert status == 1 and not bag.exists()
+    assert f"{name}: expected times at which frames are shown" in error[-1]
+
+
+def test_labels_of_a_video_are_numbered_as_segment_has_them(
+    twnet, write, messages, tiny, tmp_path
+):
+    """From the first frame that can be decoded on."""
+    whole, cut, bag = tmp_path / "whole.mp4", tmp_path / "cut.mkv", tmp_path / "bag"
+    frames = write([f"{n:05d}" for n in range(8)])
+    assert twnet("encode", frames, whole, "--codec", "h264", "--gop", 4, "--fps", 10)[0] == 0
+    with av.open(str(whole)) as source, av.open(str(cut), "w") as sink:
+        copied = sink.add_stream_from_template(source.streams.video[0])
+        for packet in list(source.demux())[2:]:
+            if packet.size:
+                packet.stream = copied
+                sink.mux(packet)
+    assert twnet("segment", cut, *tiny, "--labels", tmp_path / "ids")[0] == 0
+    numbers = [int(path.stem) for path in sorted((tmp_path / "ids").iterdir())]
+    assert numbers == [0, 1, 2, 3]
+    assert twnet("bag", cut, bag, "--labels", tmp_path / "labels")[0] == 0
+    found = messages(bag)
+    shown = stamps(found["/camera/image/compressed"])
+    assert stamps(found["/camera/labels"]) == shown[2:] and len(shown) == 6
+    assert [set(bytes(m.data)) for m in found["/camera/labels"]] == [{n} for n in numbers]
+
+
+def test_labels_of_a_video_are_numbered_as_its_as_its_frames_are_shown(
+    twnet, write, messages, tmp_path
+):
+    clip, bag = tmp_path / "clip.mp4", tmp_path / "bag"
+    write_reordered(clip, write([f"{n:05d}" for n in range(7)]))
     assert twnet("bag", clip, bag, "--as", "ffmpeg", "--labels", tmp_path / "labels")[0] == 0
     labels = messages(bag)["/camera/labels"]
     by_stamp = dict(zip(stamps(labels), labels, strict=True))

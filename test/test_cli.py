@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -15,9 +16,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from twnet_ros import cli
 from twnet_ros.cli import argument, parser
+from twnet_ros.codec import read_packets
 from twnet_ros.learn.data.still import DataError
 from twnet_ros.net import Config, TWNet, load_checkpoint, publication, save_checkpoint
-from twnet_ros.segment import MOTION_SOURCES, Segmenter, to_rgb
+from twnet_ros.segment import MOTION_SOURCES, Segmenter, picture, to_rgb
 from twnet_ros.segment.palette import CAMVID
 from twnet_ros.segment.replay import decode
 
@@ -32,8 +34,7 @@ def frames(tmp_path):
     small = np.random.default_rng(0).integers(0, 256, (6, 14, 3), dtype=np.uint8)
     world = cv2.resize(small, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)
     for number in range(5):
-        picture = world[:, 3 * number : 3 * number + 80]
-        cv2.imwrite(str(folder / f"{number:05d}.png"), picture)
+        cv2.imwrite(str(folder / f"{number:05d}.png"), world[:, 3 * number : 3 * number + 80])
     return folder
 
 
@@ -235,6 +236,72 @@ def test_who_has_read_enough_ends_the_command_quietly(monkeypatch, lines, buffer
         assert (process.stderr.read(), process.wait()) == (b"", 141)
 
 
+def test_with_its_output_closed_a_command_does_its_work(clip, tmp_path):
+    """As in ``twnet … >&-``."""
+    program = "import sys; from twnet_ros.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "inspect", str(clip), "--dump", str(tmp_path / "a")]
+    found = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True
+    )
+    assert (found.returncode, "Traceback" in found.stderr) == (0, False)
+    assert len(list((tmp_path / "a").iterdir())) == 5
+
+
+def test_a_request_to_end_leaves_nothing_half_written(twnet, frames, tmp_path, monkeypatch):
+    """SIGTERM, as ``timeout`` and systemd send it; afterwards it is taken as before."""
+    before, read = signal.getsignal(signal.SIGTERM), picture.read_rgb
+
+    def end(path):
+        if path.stem == "00003":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return read(path)
+
+    monkeypatch.setattr(picture, "read_rgb", end)
+    status, _, err = twnet("encode", frames, tmp_path / "drive.mp4")
+    assert (status, err[-1]) == (143, "twnet: interrupted; finished files are whole")
+    assert list(tmp_path.iterdir()) == [frames]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_error_has_a_line_of_its_own(twnet, frames, tmp_path):
+    cv2.imwrite(str(frames / "00003.png"), np.zeros((30, 40, 3), np.uint8))
+    status, _, err = twnet("encode", frames, tmp_path / "drive.mp4")
+    expected = "twnet: expected frames (48, 80, 3) uint8, got (30, 40, 3) uint8 in frame 3"
+    assert (status, err[-1]) == (1, expected)
+
+
+def test_names_with_a_colon_are_no_urls(twnet, frames, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert twnet("encode", frames, "drive-12:30.mp4")[0] == 0
+    status, out, _ = twnet("inspect", "drive-12:30.mp4", "--json")
+    assert (status, len(json.loads(out[-1]))) == (0, 5)
+
+
+@pytest.mark.parametrize("command", ["inspect", "segment"])
+def test_a_video_without_a_key_frame(twnet, clip, model, tmp_path, command):
+    cut = tmp_path / "cut.m4v"
+    cut.write_bytes(b"".join(packet.data for packet in list(read_packets(clip)[1])[1:3]))
+    given = ("--model", model, "--device", "cpu") if command == "segment" else ()
+    status, out, err = twnet(command, cut, *given)
+    assert (status, out) == (1, [])
+    assert err[-1] == f"twnet: {cut}: expected a key frame, found none"
+
+
+@pytest.mark.parametrize(
+    ("command", "use"),
+    [
+        ("view /a/drive -o {out}", "/a/drive, where no such file is, as a topic or a node"),
+        ("demo", "the demo"),
+        ("benchmark --ros", "--ros"),
+    ],
+)
+def test_without_ros_it_is_said_what_needs_it(twnet, monkeypatch, tmp_path, command, use):
+    find = argument.find_spec
+    monkeypatch.setattr(argument, "find_spec", lambda one: None if one == "rclpy" else find(one))
+    found = twnet(*command.format(out=tmp_path / "out.mp4").split())
+    fails(found, f"{use}: expected a ROS 2 that is sourced, found no rclpy")
+
+
 def test_another_broken_pipe_is_told(twnet, monkeypatch):
     def streets(options):
         read, write = os.pipe()
@@ -310,9 +377,9 @@ def test_frames_are_in_the_order_of_their_numbers(twnet, frames, tmp_path):
         path.rename(frames / f"frame_{4 * int(path.stem)}.png")  # 0, 4, 8, 12, 16
     assert twnet("encode", frames, tmp_path / "clip.avi", "--bitrate", "2M")[0] == 0
     shown = [to_rgb(frame).astype(int) for frame in decode(tmp_path / "clip.avi")]
-    for number, picture in enumerate(shown):
+    for number, rgb in enumerate(shown):
         expected = cv2.imread(str(frames / f"frame_{4 * number}.png"))[..., ::-1]
-        assert np.abs(picture - expected).mean() < 8
+        assert np.abs(rgb - expected).mean() < 8
 
 
 @pytest.mark.parametrize(
@@ -357,7 +424,7 @@ def stills(tmp_path):
 
 def test_train_both_steps_on_stills(twnet, tmp_path, stills):
     common = stills
-    short = ("--iterations", 2, "--batch", 2)
+    short = ("--iterations", 2, "--batch", 2, "--precision", "fp32")
     key, nonkey = tmp_path / "key", tmp_path / "nonkey"
     status, _, err = twnet("train", "key", *common, *short, "--crop", "64x64", "--out", key)
     assert status == 0, err
@@ -420,6 +487,7 @@ def test_evaluate_chosen_methods(twnet, tmp_path, stills):
     found = twnet(*scored, "--gop", 4, *chosen)
     fails(found, "interp_mv: expected clips that go on to a second key frame", "--gop 4")
     fails(twnet(*scored, "--methods", "magic"), "expected some of per_frame, ", "got 'magic'")
+    fails(twnet(*scored, "--cache", tmp_path), "--cache: expected real sequences")
 
 
 def test_motion_comes_from_every_source_of_the_engine(twnet, monkeypatch):
@@ -457,6 +525,19 @@ def test_train_from_published_weights(twnet, tmp_path, stills):
     for name, tensor in donor.keyframe.head.named_parameters():
         if name.startswith("stages."):
             assert torch.equal(found[name], tensor.half().float()), name
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--crop", "72x64"], "expected a crop of multiples of 32 pixels, got 72x64"),
+        (["--batch", 1], "expected two pictures a batch and process or more"),
+        (["--encoder-rate", 0.2], "--encoder-rate: expected --pretrained"),
+    ],
+)
+def test_settings_that_cannot_train(twnet, tmp_path, stills, options, expected):
+    usual = ("--iterations", 1, "--batch", 2, "--crop", "64x64", "--out", tmp_path / "run")
+    fails(twnet("train", "key", *stills, *usual, *options), expected)
 
 
 def test_train_another_backbone(twnet, tmp_path, stills):

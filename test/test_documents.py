@@ -12,6 +12,8 @@ import pytest
 
 from twnet_ros.cli import COMMANDS, parser
 from twnet_ros.codec import StreamDecoder
+from twnet_ros.segment import read_remapping
+from twnet_ros.segment.palette import CAMVID, CITYSCAPES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
@@ -100,6 +102,13 @@ def test_launch_files_take_the_arguments_that_are_given(document):
             taken += LAUNCH["segment.launch.py"]
         for argument in re.findall(r"(\w+):=", rest.partition(" #")[0]):
             assert f'("{argument}", ' in taken, f"{file} {argument}"
+
+
+def test_the_example_of_a_class_map_takes_every_shipped_model(tmp_path):
+    (text,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs/CLASSES.md").read_text(), re.DOTALL)
+    (tmp_path / "stack.json").write_text(text)
+    for classes in (CAMVID, CITYSCAPES):
+        read_remapping(str(tmp_path / "stack.json"), classes.names)
 
 
 def documented(encoder):

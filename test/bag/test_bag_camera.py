@@ -56,6 +56,12 @@ def test_each_distortion_has_its_number_of_coefficients(write, model, count):
                 read_camera(path)
 
 
+def test_a_number_without_a_point_is_one_though_yaml_takes_it_for_text(write):
+    text = yaml.safe_dump(ROS).replace("0.3\n", "1e-05\n")
+    assert "1e-05" in text
+    assert read_camera(write(text)).d == (0.1, -0.2, 0.0, 0.0, 1e-5)
+
+
 def test_cityscapes(write):
     intrinsic = {"fx": 2262.52, "fy": 2265.3, "u0": 1096.98, "v0": 513.137}
     content = {"extrinsic": {"baseline": 0.209}, "intrinsic": intrinsic}
@@ -72,7 +78,10 @@ def test_cityscapes(write):
         ({"distortion_model": "fisheye"}, "expected a distortion_model of plumb_bob, .*'fisheye'"),
         ({"camera_matrix": None}, "expected 9 numbers in data of camera_matrix, got None"),
         ({"projection_matrix": {"data": [1]}}, r"expected 12 numbers in .*matrix, got \[1\]"),
+        ({"distortion_model": ["plumb_bob"]}, "expected a distortion_model of .*'plumb_bob'"),
         ({"camera_matrix": {"data": ["a"] * 9}}, "expected numbers in camera_matrix, got 'a'"),
+        ({"camera_matrix": {"data": [True] * 9}}, "expected numbers in camera_matrix, got True"),
+        ({"camera_matrix": {"data": [float("nan")] * 9}}, "expected numbers .*, got nan"),
     ],
 )
 def test_what_is_wrong_is_named(write, changed, expected):

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from twnet_ros.bag import BagError, Shot, Stream, read_labels, read_packets, write_bag
+from twnet_ros.bag import BagError, Shot, Stream, read_labels, read_packets, reader, write_bag
 from twnet_ros.bag.writer import TYPES
 from twnet_ros.codec import CodecError, Packet
 from twnet_ros.codec import read_packets as read_file
+from twnet_ros.codec.encoder import LEAST_FPS, MOST_FPS
 
 KINDS = ["compressed_image", "ffmpeg", "foxglove"]
 STORAGES = ["mcap", "sqlite3"]
@@ -85,8 +86,26 @@ def test_a_bag_that_begins_between_key_frames(tmp_path, shots):
     assert (info.width, info.height) == (96, 64)
     assert [p.key for p in packets] == [False, False, True, False, False, True, False]
     write_bag(tmp_path / "c", Stream("ffmpeg", "h264", 96, 64), made[:2])
-    with pytest.raises(BagError, match="expected a key frame among the first"):
+    with pytest.raises(BagError, match="expected a key frame, found none in 2 packets"):
         read_packets(tmp_path / "c")
+
+
+def test_a_bag_that_begins_long_before_a_key_frame(tmp_path, shots, monkeypatch):
+    monkeypatch.setattr(reader, "_LOOKED_AT", 2)
+    write_bag(tmp_path / "b", Stream("ffmpeg", "h264", 96, 64), shots(8)[1:])
+    info, packets = read_packets(tmp_path / "b")
+    assert (info.width, info.height, info.fps) == (96, 64, 10)
+    assert len(list(packets)) == 7
+
+
+@pytest.mark.parametrize(("step_ns", "fps"), [(3600 * 10**9, LEAST_FPS), (10, MOST_FPS)])
+def test_the_rate_is_one_that_videos_can_have(tmp_path, shots, step_ns, fps):
+    made = [
+        Shot(Packet(shot.packet.data, 10**9 + n * step_ns, shot.packet.key))
+        for n, shot in enumerate(shots(4))
+    ]
+    write_bag(tmp_path / "b", Stream("ffmpeg", "h264", 96, 64), made)
+    assert read_packets(tmp_path / "b")[0].fps == pytest.approx(fps, rel=0.01)
 
 
 def test_a_damaged_picture_that_comes_out_last_is_said_of_the_bag(tmp_path, pan):

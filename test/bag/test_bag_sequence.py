@@ -123,6 +123,12 @@ def test_camvid_counts_at_30_hz(folder):
     assert first.times_ns + second.times_ns == (0, 10**8, 2 * 10**8, 3 * 10**8)
 
 
+def test_a_frame_that_is_there_twice(folder):
+    found = folder(["0016E5_07959.png", "0016E5_07959.jpg", "0016E5_07961.png"])
+    with pytest.raises(BagError, match="0016E5_07959.png: expected times that rise from frame to"):
+        find_runs(found)
+
+
 def test_runs_of_one_frame_are_spaced_by_the_rate_that_is_asked_for(city):
     found = city((0, 19, 1), (1, 19, 1))
     first, second = find_runs(found, 10.0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +65,7 @@ def _ros(path: Path, content: Mapping[str, Any]) -> Camera:
             f"{path}: expected image_width and image_height in pixels, got {width} and {height}"
         )
     model = content.get("distortion_model")
-    if model not in _DISTORTIONS:
+    if not isinstance(model, str) or model not in _DISTORTIONS:
         known = ", ".join(_DISTORTIONS)
         raise BagError(f"{path}: expected a distortion_model of {known}, got {model!r}")
     return Camera(
@@ -86,6 +88,10 @@ def _matrix(path: Path, content: Mapping[str, Any], name: str, length: int) -> t
 
 
 def _number(path: Path, name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    number = math.nan
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        with suppress(ValueError):  # YAML 1.1 takes 1e-05, which has no point, for text
+            number = float(value)
+    if not math.isfinite(number):
         raise BagError(f"{path}: expected numbers in {name}, got {value!r}")
-    return float(value)
+    return number

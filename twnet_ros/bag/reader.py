@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,12 +20,12 @@ from twnet_ros.bag.video import FFMPEG, FOXGLOVE, VIDEO_TYPES
 from twnet_ros.codec import CodecError, Packet, StreamDecoder, VideoInfo, codec_of_format
 from twnet_ros.codec.bitstream import CodecName
 from twnet_ros.codec.completion import RawPacket, with_headers
+from twnet_ros.codec.encoder import LEAST_FPS, MOST_FPS
 from twnet_ros.codec.payload import annexb_payload
 
 IMAGE = "sensor_msgs/msg/Image"
 _TYPES = {kind.type_name: kind for kind in VIDEO_TYPES.values()}
-# Of the packets from which a bag's rate and the size of its pictures are told.
-_LOOKED_AT = 300
+_LOOKED_AT = 300  # of the packets from which a bag's rate is told
 _DEFAULT_FPS = 30.0
 
 
@@ -51,16 +51,18 @@ def read_packets(
     with _open(path) as bag:
         connections, codec = _choose(path, bag, topic)
         count = sum(connection.msgcount for connection in connections)
-        first = list(islice(_raw(path, bag, connections, codec), _LOOKED_AT))
+        packets = _raw(path, bag, connections, codec)
+        first = list(islice(packets, _LOOKED_AT))
+        width, height = _size(path, codec, chain(first, packets))
     stamps = np.array([packet.pts_ns for packet in first])
     steps = np.diff(np.sort(stamps))
     steps = steps[steps > 0]
-    width, height = _size(path, codec, first)
+    rate = round(1e9 / float(np.median(steps)), 3) if len(steps) else _DEFAULT_FPS
     info = VideoInfo(
         codec,
         width,
         height,
-        round(1e9 / float(np.median(steps)), 3) if len(steps) else _DEFAULT_FPS,
+        min(max(rate, LEAST_FPS), MOST_FPS),
         count or None,
         bool((np.diff(stamps) < 0).any()),
     )
@@ -235,22 +237,23 @@ def _read_image(path: Path, data: bytes) -> tuple[int, NDArray[np.uint8]]:
     return stamp_ns, rows[:, :width]
 
 
-def _size(path: Path, codec: CodecName, packets: Sequence[RawPacket]) -> tuple[int, int]:
+def _size(path: Path, codec: CodecName, packets: Iterator[RawPacket]) -> tuple[int, int]:
     """Return width and height of the first picture that can be decoded."""
     decoder = StreamDecoder(codec)
-    why = "no packets"
+    count, why = 0, ""
     for packet in with_headers(codec, packets):
+        count += 1
         try:
             frames = decoder.decode(packet.data)
         except CodecError as error:
-            why = str(error)
+            why = f": {error}"
             continue
         if frames:
             return frames[0].width, frames[0].height
     try:
         frames = decoder.flush()
     except CodecError as error:
-        why, frames = str(error), []
+        why, frames = f": {error}", []
     if frames:
         return frames[0].width, frames[0].height
-    raise BagError(f"{path}: expected a key frame among the first {_LOOKED_AT} packets, got {why}")
+    raise BagError(f"{path}: expected a key frame, found none in {count} packets{why}")

@@ -85,14 +85,19 @@ def _cityscapes(folder: Path, run: list[Path], fps: float | None) -> Run:
             times_ns = tuple(_read_time(times / _file(path, "timestamp.txt")) for path in run)
         if cameras.is_dir():
             camera = _camera(cameras, run)
-    if any(later <= earlier for earlier, later in pairwise(times_ns)):
-        raise BagError(f"{folder}: expected times that rise from frame to frame of {run[0].name}")
-    return Run(tuple(run), times_ns, camera)
+    return _rising(Run(tuple(run), times_ns, camera))
 
 
 def _camvid(run: list[Path], fps: float | None) -> Run:
     numbers = range(len(run)) if fps else map(_number, run)
-    return Run(tuple(run), _even(numbers, fps or CAMVID_FPS))
+    return _rising(Run(tuple(run), _even(numbers, fps or CAMVID_FPS)))
+
+
+def _rising(run: Run) -> Run:
+    for (earlier, later), path in zip(pairwise(run.times_ns), run.frames[1:], strict=True):
+        if later <= earlier:
+            raise BagError(f"{path}: expected times that rise from frame to frame")
+    return run
 
 
 def _camera(cameras: Path, run: list[Path]) -> Path:

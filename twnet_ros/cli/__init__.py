@@ -4,7 +4,9 @@ import argparse
 import logging
 import os
 import select
+import signal
 import sys
+import traceback
 from collections.abc import Sequence
 
 from twnet_ros.cli import (
@@ -48,19 +50,32 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; errors of input are one line on standard error and exit status 1."""
     logging.basicConfig(format="twnet: %(message)s")
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         options = parser().parse_args(arguments)
         options.function(options)
-        sys.stdout.flush()
+        if sys.stdout:  # it may be closed
+            sys.stdout.flush()
     except (ValueError, OSError, ImportError) as error:  # every room's own errors are ValueErrors
         if isinstance(error, BrokenPipeError) and _is_closed():
             return 141  # as the shell has it of what SIGPIPE ends
+        traceback.clear_frames(error.__traceback__)  # ends progress bars, and their lines
         print(f"twnet: {_text(error)}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("twnet: interrupted; finished files are whole", file=sys.stderr)
-        return 130
+        return 143 if isinstance(interrupt, _Terminated) else 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, at which what is half written goes as at Ctrl-C."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise _Terminated
 
 
 def _is_closed() -> bool:

@@ -129,6 +129,12 @@ def require(use: str, *packages: str) -> None:
         raise ImportError(f"{use}: expected {names}: pip install {names}")
 
 
+def require_ros(use: str) -> None:
+    """Raise ImportError unless ROS 2 is there for a use."""
+    if find_spec("rclpy") is None:
+        raise ImportError(f"{use}: expected a ROS 2 that is sourced, found no rclpy")
+
+
 def refuse_clip(options: argparse.Namespace) -> None:
     """Raise CodecError if the output of ``-o`` would take the clip's own place."""
     output = options.output

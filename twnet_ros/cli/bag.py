@@ -39,15 +39,26 @@ def _copy(options: argparse.Namespace) -> tuple[Stream, Iterator[Shot]]:
     from tqdm import tqdm
 
     from twnet_ros.bag import BagError, Shot, Stream, read_camera
-    from twnet_ros.codec import read_packets
+    from twnet_ros.codec import FrameKind, read_packets
+    from twnet_ros.segment.replay import decode
 
     if given := [name for name in CODING if getattr(options, name) is not None]:
         raise BagError(f"--{given[0]}: expected frames to encode, got a video, {options.frames}")
     info, packets = read_packets(options.frames)
-    times = sorted(packet.pts_ns for packet in packets)
-    number = {time_ns: index for index, time_ns in enumerate(times)}  # in display order
+    times = [packet.pts_ns for packet in packets]
+    as_decoded = info.reorders and times == sorted(times)
+    first_ns = min(times, default=0)
     camera = read_camera(options.camera_info) if options.camera_info else None
-    labels = _find_labels(options.labels, [f"{index:05d}" for index in range(len(times))])
+    number: dict[int | None, int] = {}  # of a frame, as ``twnet segment --labels`` has it
+    if options.labels or as_decoded:
+        for frame in decode(options.frames):
+            if as_decoded and frame.kind is FrameKind.B:
+                raise BagError(
+                    f"{options.frames}: expected times at which frames are shown, as .mp4 and "
+                    ".mkv have them, got B-frames without"
+                )
+            number[frame.pts] = frame.index
+    labels = _find_labels(options.labels, [f"{index:05d}" for index in range(len(number))])
     stream = Stream(
         options.kind, info.codec, info.width, info.height, options.topic, options.frame_id
     )
@@ -55,8 +66,8 @@ def _copy(options: argparse.Namespace) -> tuple[Stream, Iterator[Shot]]:
     def shots() -> Iterator[Shot]:
         _, packets = read_packets(options.frames)
         for packet in tqdm(packets, total=len(times), unit="frame", delay=2):
-            stamped = replace(packet, pts_ns=START_NS + packet.pts_ns - times[0])
-            yield Shot(stamped, labels(number[packet.pts_ns]), camera)
+            stamped = replace(packet, pts_ns=START_NS + packet.pts_ns - first_ns)
+            yield Shot(stamped, labels(number.get(packet.pts_ns, -1)), camera)
 
     return stream, shots()
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from twnet_ros.cli.argument import Commands, command, count, size
+from twnet_ros.cli.argument import Commands, command, count, require_ros, size
 
 
 def benchmark(options: argparse.Namespace) -> None:
@@ -22,6 +22,7 @@ def benchmark(options: argparse.Namespace) -> None:
 
     o = options
     if o.ros:  # said before minutes of work, like what follows
+        require_ros("--ros")
         from twnet_ros.nodes.overhead import node_overhead
     if o.json and (o.json.is_dir() or not o.json.parent.is_dir()):
         raise ValueError(f"--json: expected a file in an existing folder, got {o.json}")

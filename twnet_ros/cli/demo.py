@@ -3,11 +3,12 @@
 import argparse
 from pathlib import Path
 
-from twnet_ros.cli.argument import Commands, command
+from twnet_ros.cli.argument import Commands, command, require_ros
 
 
 def demo(options: argparse.Namespace) -> None:
     """Stream a drive through a real segment node and show what comes of it."""
+    require_ros("the demo")
     from twnet_ros.demo import demonstrate
 
     print(demonstrate(options.video, options.out))

@@ -24,6 +24,7 @@ from twnet_ros.cli.argument import (
     opener,
     refuse_clip,
     refuse_topic,
+    require_ros,
 )
 
 Picture = NDArray[np.uint8]
@@ -78,6 +79,7 @@ def _of_name(
     options: argparse.Namespace, wanted: Callable[[], bool]
 ) -> Generator[Stamped, None, None]:
     """Yield the four panes of a topic of video, or of a node, while they are wanted."""
+    require_ros(f"{options.clip}, where no such file is, as a topic or a node")
     from twnet_ros.nodes.viewer import watch
 
     refuse_topic(options, options.clip)

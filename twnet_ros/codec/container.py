@@ -112,7 +112,8 @@ def _open(path: Path) -> tuple[InputContainer, VideoStream, CodecName]:
         raise CodecError(f"expected a video file, got {path}, which {fault}")
     try:
         # A title in another encoding than UTF-8 is none of a decoder's business.
-        container = av.open(str(path), "r", metadata_errors="replace")
+        # By its whole path: FFmpeg takes what stands before a colon for a protocol.
+        container = av.open(str(path.absolute()), "r", metadata_errors="replace")
     except av.FFmpegError as error:
         raise CodecError(f"expected a video file, got {path}: {error.strerror}") from error
     stream = container.streams.best("video")

@@ -111,7 +111,8 @@ def write_clip(
     # In the same directory, so that the last step is a rename.
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        with av.open(str(partial), "w", format=container_format) as container:
+        # By its whole path: FFmpeg takes what stands before a colon for a protocol.
+        with av.open(str(partial.absolute()), "w", format=container_format) as container:
             stream = container.add_stream(_ENCODERS[codec], rate=rate)
             context: VideoCodecContext = stream.codec_context
             _configure(context, codec, width, height, gop, rate, bitrate, crf)
@@ -135,7 +136,10 @@ class _FrameSource:
 
     def convert(self, rgb: npt.NDArray[np.uint8]) -> VideoFrame:
         if rgb.shape != self._shape or rgb.dtype != np.uint8:
-            raise CodecError(f"expected frames {self._shape} uint8, got {rgb.shape} {rgb.dtype}")
+            raise CodecError(
+                f"expected frames {self._shape} uint8, got {rgb.shape} {rgb.dtype} in frame "
+                f"{self._count}"
+            )
         picture = self._reformatter.reformat(
             VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"),
             format="yuv420p",

@@ -15,24 +15,28 @@ def decode(path: str | os.PathLike[str], read: OpenVideo = read_packets) -> Iter
     """Yield the coded frames of a video file, or of what ``read`` opens, in display order.
 
     A broken packet is logged and left out; the frames that refer to it come marked as not intact.
-    What of the stream is approximate is logged, too.
+    What of the stream is approximate is logged, too. CodecError where no frame comes at all.
     """
     info, packets = read(path)
     decoder = StreamDecoder(info.codec)
-    caveat = ""
+    caveat, frame = "", None
     for number, packet in enumerate(packets):
         try:
-            yield from decoder.decode(packet.data, packet.pts_ns)
+            for frame in decoder.decode(packet.data, packet.pts_ns):
+                yield frame
         except CodecError as error:
             logger.warning("%s: packet %d: %s", path, number, error)
         if decoder.caveat not in ("", caveat):
             caveat = decoder.caveat
             logger.warning("%s: %s", path, caveat)
     try:
-        yield from decoder.flush()
+        rest = decoder.flush()
     except CodecError as error:
         logger.warning("%s: at its end: %s", path, error)
-        yield from decoder.flush()  # what came before that
+        rest = decoder.flush()  # what came before that
+    yield from rest
+    if frame is None and not rest:
+        raise CodecError(f"{path}: expected a key frame, found none")
 
 
 def replay(

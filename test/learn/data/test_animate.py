@@ -93,6 +93,19 @@ def test_objects_are_as_large_beside_the_scene_whatever_size_stills_have(still_f
         assert (one != two).mean() < 0.018
 
 
+def test_large_stills_are_not_aliased(still_folder):
+    """Stripes of one pixel, which are grey at a quarter of their size."""
+    root = still_folder(2, size=(640, 384), noise=0)
+    for path in (root / "images").glob("*.png"):
+        stripes = np.zeros((384, 640, 3), np.uint8)
+        stripes[:, ::2] = 255
+        cv2.imwrite(str(path), stripes)
+    stills, _ = read_split(root, 3, [], "train")
+    for seed in range(4):
+        rgb, _ = next(animate(stills, (9,), (160, 96), np.random.default_rng(seed)))
+        assert rgb.std() < 20
+
+
 def test_the_generator_alone_decides(clip):
     one, two, other = clip(3), clip(3), clip(4)
     for (a, x), (b, y) in zip(one, two, strict=True):

@@ -65,6 +65,18 @@ def test_labels_that_fit_no_frame(open_drive):
         Drive("drive", open_drive(), truth(1, shape=(32, 48)))
 
 
+def test_labels_of_one_time(open_drive):
+    with pytest.raises(
+        DataError, match="expected labels with times of their own, got two at 5000"
+    ):
+        Drive("drive", open_drive(), [*truth(0, 1), *truth(0)])
+
+
+def test_the_greatest_distance_is_one_that_has_labels(open_drive):
+    trial, _ = drive_trial("drive", open_drive(), truth(0, 1, 4))
+    assert (trial.distances, trial.scored, trial.last) == ([0, 1, 2, 0, 1, 2, 0], [0, 1, 4], 1)
+
+
 def test_every_labelled_frame_of_a_trial_is_scored(open_drive, network):
     trial, size = drive_trial("drive", open_drive(), truth(*range(7)))
     assert size == (96, 64)

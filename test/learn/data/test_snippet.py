@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from twnet_ros.learn.data.cityscapes import read_split
+from twnet_ros.learn.data.dataset import open_data
 from twnet_ros.learn.data.snippet import Snippet, read_frame, read_truth
 from twnet_ros.learn.data.source import SnippetSource
 from twnet_ros.learn.data.still import DataError, read_indices
@@ -65,6 +66,12 @@ def test_truth_is_that_of_the_pixel_behind_the_centre(tmp_path):
     )
 
 
+def test_truth_is_never_distorted(tmp_path, drive_of):
+    drive_of(size=(64, 48)).write_truth(tmp_path / "a.png", 0)
+    with pytest.raises(DataError, match="expected labels of their frame's .* 32x16 .* got 64x48"):
+        read_truth(tmp_path / "a.png", (32, 16), read_indices)
+
+
 @pytest.fixture
 def real(cityscapes_folder):
     """Snippets of Cityscapes' layout, 32x16."""
@@ -82,6 +89,20 @@ def test_clips_end_at_a_labelled_frame(real):
         # Whatever was done to colours and sides was done to picture and labels alike.
         grey = rgb.astype(int).mean(-1)
         assert grey[ids == 10].min() > grey[ids == 0].max()
+
+
+def test_what_is_held_out_is_scored_as_it_is(cityscapes_folder):
+    data = open_data(str(cityscapes_folder(snippets=True)), None, (32, 16), [])
+    held_out = data.held_out()
+    snippet, number = held_out.labelled()[0]
+    own = {
+        read_frame(one.frames[last], held_out.size).tobytes() for one, last in held_out.labelled()
+    }
+    for seed in range(4):
+        *_, (rgb, _) = held_out.clip(np.random.default_rng(seed), 3)
+        assert rgb.tobytes() in own
+    *_, (rgb, _) = data.training().clip(np.random.default_rng(0), 3)
+    assert rgb.tobytes() not in own
 
 
 def test_colours_stay_from_frame_to_frame(real):

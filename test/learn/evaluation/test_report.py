@@ -108,7 +108,19 @@ def test_held_out_stills_are_scored_too(still_folder, models, tmp_path, capsys):
             name: score_pictures(load_checkpoint(path), pictures)
             for name, path in zip(("a/model", "b/model"), models, strict=True)
         }
-    assert found["stills_miou"] == pytest.approx(expected)
+    assert found["stills_miou"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_stills_without_labels_of_the_classes_have_no_score(still_folder, models, tmp_path):
+    root, classes = still_folder(), tmp_path / "classes.json"
+    classes.write_text(json.dumps({"names": CLASSES.names, "colors": CLASSES.colors}))
+    for path in (root / "labels").glob("A*.png"):
+        cv2.imwrite(str(path), np.full((SIZE[1], SIZE[0]), 255, np.uint8))
+    stills = open_data(str(root), str(classes), SIZE, ["A"])
+    report(models[:1], stills, clips=1, out=tmp_path / "out", **OPTIONS)
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["stills_miou"] == {
+        "model": None
+    }
 
 
 def test_all_rows_of_a_model_are_in_one_precision(data, models, monkeypatch):

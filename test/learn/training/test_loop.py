@@ -61,6 +61,14 @@ def test_a_training_that_diverges_ends(network, tmp_path):
         loop.optimise(model, *settings)
 
 
+def test_a_score_that_is_no_number_ends_a_training(network, tmp_path):
+    model, schedule = network(), loop.Schedule(2, batch=1, rate=1e-3)
+    groups = [(1, list(model.parameters()))]
+    settings = schedule, lambda start: iter(range(2)), dict, lambda: {"score": float("nan")}
+    with pytest.raises(ValueError, match="expected labels of the classes in what is held out"):
+        loop.optimise(model, groups, *settings, tmp_path)
+
+
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_the_gain_is_measured_without_a_trace(monkeypatch, mode):
     """What is drawn at random afterwards must not depend on the processor."""

@@ -81,6 +81,11 @@ def test_rare_classes_weigh_more():
     assert weights.dtype == torch.float32
 
 
+def test_data_without_labels_of_the_classes_weighs_nothing():
+    with pytest.raises(ValueError, match="expected labels of the classes in what is trained on"):
+        class_weights(np.zeros(3, np.int64))
+
+
 def test_nothing_labelled_is_nothing_lost():
     logits = torch.randn(1, 3, 2, 2, requires_grad=True)
     loss = segmentation_loss(logits, torch.full((1, 8, 8), 255, dtype=torch.uint8))

@@ -1,7 +1,7 @@
 """Clips from labelled stills: camera and object motion applied to picture and labels alike."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -62,6 +62,9 @@ def animate(
     objects = [_Mover(cut, size, rng) for cut in _cutouts(stills, movers, rng)]
     width, height = size
     base = max(width / rgb.shape[1], height / rgb.shape[0]) * rng.uniform(1.05, 1.5)
+    if base < 1:  # sampled at that scale it would be aliased
+        labels = _shrink(labels, base, cv2.INTER_NEAREST_EXACT)
+        rgb, base = _shrink(rgb, base, cv2.INTER_AREA), 1.0
     pace = rng.choice([0.3, 1.0, 2.0])  # a calm, a normal or a hectic drive
     pan = Wander(2.0 * pace, 0.25 * width, rng.normal(0, 3 * pace))
     tilt = Wander(0.5 * pace, 0.06 * height)
@@ -82,6 +85,11 @@ def animate(
             mover.draw(picture, ids)
         lit = picture.astype(np.int16) + round(exposure.step(rng))
         yield np.clip(lit, 0, 255).astype(np.uint8), ids
+
+
+def _shrink(picture: Picture, scale: float, way: int) -> Picture:
+    height, width = (max(1, round(scale * side)) for side in picture.shape[:2])
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=way), np.uint8)
 
 
 def _camera(
@@ -148,6 +156,10 @@ class _Mover:
         self.x, self.y = across * size[0], cut.place[1] * size[1]
         self.velocity = rng.normal(0, 4), rng.normal(0, 0.3)
         self.scale = size[0] / cut.width * rng.uniform(0.7, 1.4)
+        if size[0] < cut.width and self.scale < 1:  # as the still that it is from
+            mask = _shrink(cut.mask, self.scale, cv2.INTER_AREA)
+            self.cut = replace(cut, rgb=_shrink(cut.rgb, self.scale, cv2.INTER_AREA), mask=mask)
+            self.scale = 1.0
         self.growth = rng.normal(0.002, 0.006)
         self.phase, self.cadence = rng.uniform(0, 6.28), rng.uniform(0.3, 0.9)
         self.swing = rng.uniform(0.03, 0.2) if cut.rgb.shape[0] > cut.rgb.shape[1] else 0.0

@@ -109,6 +109,6 @@ def _files(
     if not len(stills):
         return None
     if snippets:
-        return SnippetSource(root, stills, snippets, size)
+        return SnippetSource(root, stills, snippets, size, varied=split == "train")
     movers = tuple(i for i, label in enumerate(classes.names) if label in MOVERS)
     return StillSource(stills, movers, size)

@@ -28,7 +28,13 @@ class Drive:
         """Take the video that ``read`` opens; DataError where no label belongs to a frame."""
         self._path, self._read = path, read
         # An hour of label images would not fit into memory as they are.
-        self._labels = {time: (ids.shape, zlib.compress(ids.tobytes())) for time, ids in labels}
+        self._labels: dict[int, tuple[tuple[int, ...], bytes]] = {}
+        for stamp, ids in labels:
+            if stamp in self._labels:
+                raise DataError(
+                    f"{path}: expected labels with times of their own, got two at {stamp} ns"
+                )
+            self._labels[stamp] = ids.shape, zlib.compress(ids.tobytes())
         frames = []
         self.has_leaves = False  # B-frames
         for frame in self._frames():
@@ -94,4 +100,5 @@ def drive_trial(
     text = f"a drive of {len(drive)} frames, {len(scored)} of which are scored, in {info.codec}, "
     text += f"{len(drive.keys)} I-frames, {bits_per_pixel} bit/pixel"
     shown = [(0, scored[place]) for place in spread(len(scored))]
-    return Trial([drive], coding, every, distances, text, shown), (info.width, info.height)
+    trial = Trial([drive], coding, every, distances, scored, text, shown)
+    return trial, (info.width, info.height)

@@ -37,7 +37,7 @@ def read_frame(path: Path, size: tuple[int, int]) -> Picture:
     """Read a frame at a size (width, height) of about its own aspect ratio."""
     rgb = read_picture(path)
     height, width = rgb.shape[:2]
-    if abs(size[0] * height / (size[1] * width) - 1) > DISTORTION:
+    if _distorts((width, height), size):
         fitting = f"{size[0]}x{2 * round(size[0] * height / width / 2)}"
         raise DataError(
             f"{path}: expected clips of the frames' aspect ratio, {width}x{height}, as in "
@@ -53,6 +53,17 @@ def read_truth(path: Path | None, size: tuple[int, int], train_ids: TrainIds) ->
     """Read a frame's train ids at a size (width, height); all unlabelled where it has no file."""
     if path is None:
         return np.full((size[1], size[0]), UNLABELLED, np.uint8)
+    ids = train_ids(path)
+    height, width = ids.shape
+    if _distorts((width, height), size):
+        raise DataError(
+            f"{path}: expected labels of their frame's aspect ratio, as {size[0]}x{size[1]} has "
+            f"it, got {width}x{height}"
+        )
     # Plain INTER_NEAREST is not centred: it would shift the labels against the picture.
-    ids = cv2.resize(train_ids(path), size, interpolation=cv2.INTER_NEAREST_EXACT)
-    return np.asarray(ids, np.uint8)
+    return np.asarray(cv2.resize(ids, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+
+
+def _distorts(own: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Tell whether a picture of its own size (width, height) would be stretched to another."""
+    return abs(size[0] * own[1] / (size[1] * own[0]) - 1) > DISTORTION

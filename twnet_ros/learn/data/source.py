@@ -57,13 +57,20 @@ class SnippetSource:
     """Real sequences of frames, some of which are labelled."""
 
     def __init__(
-        self, root: Path, stills: Stills, snippets: list[Snippet], size: tuple[int, int]
+        self,
+        root: Path,
+        stills: Stills,
+        snippets: list[Snippet],
+        size: tuple[int, int],
+        varied: bool = True,
     ) -> None:
         """Take what lies under ``root``; ``stills`` are the labelled frames on their own.
 
-        Clips have ``size`` (width, height), of the frames' own aspect ratio.
+        Clips have ``size`` (width, height), of the frames' own aspect ratio; those to train on
+        are ``varied``.
         """
         self.root, self.stills, self.snippets, self.size = root, stills, snippets, size
+        self.varied = varied
 
     def sample(self, rng: np.random.Generator) -> Labelled:
         """Return a random labelled frame, at its own size."""
@@ -74,18 +81,18 @@ class SnippetSource:
         return [(snippet, number) for snippet in self.snippets for number in snippet.labels]
 
     def clip(self, rng: np.random.Generator, frames: int) -> Iterator[Labelled]:
-        """Walk up to a random labelled frame, mirrored or not, in random colours."""
+        """Walk up to a random labelled frame; varied, mirrored or not and in random colours."""
         labelled = self.labelled()
         snippet, number = labelled[int(rng.integers(len(labelled)))]
         mirrored, colours = rng.random() < 0.5, int(rng.integers(2**32))
         for step in snippet.walk_to(number, frames):
             truth = snippet.labels.get(step)
             ids = read_truth(truth, self.size, self.stills.train_ids)
-            # The same colours for every frame: light does not change from one to the next.
-            rgb = recolor(
-                read_frame(snippet.frames[step], self.size), np.random.default_rng(colours)
-            )
-            if mirrored:
+            rgb = read_frame(snippet.frames[step], self.size)
+            if self.varied:
+                # The same colours for every frame: light does not change from one to the next.
+                rgb = recolor(rgb, np.random.default_rng(colours))
+            if self.varied and mirrored:
                 rgb, ids = np.ascontiguousarray(rgb[:, ::-1]), np.ascontiguousarray(ids[:, ::-1])
             yield rgb, ids
 

@@ -16,7 +16,7 @@ from twnet_ros.learn.evaluation import table
 from twnet_ros.learn.evaluation.complexity import method_gmacs
 from twnet_ros.learn.evaluation.evaluate import Score, score
 from twnet_ros.learn.evaluation.method import METHODS, USUAL
-from twnet_ros.learn.evaluation.result import Result, summarise
+from twnet_ros.learn.evaluation.result import Result, plain, summarise
 from twnet_ros.learn.evaluation.trial import Trial, make_trial
 from twnet_ros.learn.training.key import score_pictures
 from twnet_ros.net import TWNet, load_checkpoint
@@ -73,7 +73,9 @@ def report(
         out.mkdir(parents=True, exist_ok=True)
     networks = _load(models, data)
     stills: dict[str, float] = {}
+    settings: dict[str, object] = {"motion": motion}
     if trial is None:
+        settings |= {"split": split, "seed": seed}
         held_out = data.held_out(split)
         if held_out is None:
             raise DataError("expected held-out data, got none; name some with --hold-out")
@@ -115,7 +117,7 @@ def report(
     text = _markdown(results, trial, stills)
     print(text)
     if out is not None:
-        _write_json(results, trial, stills, motion, split, seed, out / "report.json")
+        _write_json(results, trial, stills, settings, out / "report.json")
         images = gallery.hang(results, scores, trial, data.classes, out)
         _write(out / "report.md", f"# Evaluation\n\n{text}\n\n{images}\n")
     return scores
@@ -182,9 +184,7 @@ def _write_json(
     results: Sequence[Result],
     trial: Trial,
     stills: dict[str, float],
-    motion: str,
-    split: str,
-    seed: int,
+    settings: dict[str, object],
     path: Path,
 ) -> None:
     content = {
@@ -193,10 +193,8 @@ def _write_json(
         "gop": trial.coding.gop,
         "bits_per_pixel": trial.coding.bits_per_pixel,
         "every": trial.every,
-        "motion": motion,
-        "split": split,
-        "seed": seed,
-        "stills_miou": stills,
+        **settings,
+        "stills_miou": plain(stills),
         "results": [one.to_json() for one in results],
     }
     _write(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -34,7 +34,7 @@ class Result:
 
     def to_json(self) -> dict[str, object]:
         """Return what JSON can hold: rounded, null for NaN."""
-        found: dict[str, object] = _plain(asdict(self))  # type: ignore[assignment]
+        found: dict[str, object] = plain(asdict(self))  # type: ignore[assignment]
         return found
 
 
@@ -78,11 +78,12 @@ def summarise(
     )
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Return what JSON can hold: rounded, None for NaN."""
     if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
+        return {name: plain(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     if isinstance(value, float):
         return round(value, 4) if math.isfinite(value) else None
     return value

@@ -24,13 +24,14 @@ class Trial:
     coding: Coding
     every: int  # of so many frames the first is labelled
     distances: list[int]  # of each frame of a clip, from its key frame: alike in all
+    scored: list[int]  # numbers of the frames in a clip that are labelled and have labels
     text: str  # what they are
     shown: list[tuple[int, int]]  # frames for strips: the clip's number, the frame's in it
 
     @property
     def last(self) -> int:
         """The greatest distance to the key frame at which anything is labelled."""
-        return max(self.distances[:: self.every])
+        return max(self.distances[number] for number in self.scored)
 
 
 def make_trial(
@@ -53,21 +54,24 @@ def make_trial(
     if not isinstance(held_out, SnippetSource):
         if distances:
             raise DataError("--distance: expected real sequences, whose labelled frames it is for")
+        if cache:
+            raise DataError("--cache: expected real sequences, whose clips are kept there")
         made = make_clips(held_out, clips or ANIMATED, frames, coding, seed)
         period = min(coding.gop, frames)
         shown = [(0, every * step) for step in spread(-(-period // every))]
         text = f"{len(made)} clips of {frames} frames, {text}"
         away = [number % period for number in range(frames)]
-        return Trial(made, coding, every, away, text, shown)
+        return Trial(made, coding, every, away, list(range(0, frames, every)), text, shown)
     if every > 1 and (not distances or any(d % every for d in distances)):
         raise DataError(f"--every {every}: expected --distance and multiples of {every} there")
     kept = ClipCache(cache, held_out.root) if cache else ClipCache.beside(held_out.root)
     made = labelled_clips(held_out, kept, coding, distances, clips, seed)
     # The clips of one labelled frame follow each other.
     shown = [(number, len(made[number]) - 1) for number in spread(len(distances) or len(made))]
-    text = f"{len(made)} clips that lead up to the labelled frames of real sequences, {text}"
-    longest = max(len(clip) for clip in made)
-    return Trial(made, coding, every, list(range(longest)), text, shown)
+    text = f"{len(made)} clips that lead up to the labelled frames of real sequences, {text}; key "
+    text += "steps and times are those of these clips, which have more key frames than a stream"
+    ends = sorted({len(clip) - 1 for clip in made})
+    return Trial(made, coding, every, list(range(ends[-1] + 1)), ends, text, shown)
 
 
 def spread(count: int) -> list[int]:

@@ -143,6 +143,7 @@ def _measure(clip: Path, setting: Setting) -> Report:
         entries.append(peer_entry(factory, ours.config, padded))
     chosen, precision = choose(ours, setting.device, setting.precision)
     device = str(chosen)
+    machine = describe(device)  # now, when its load is not ours
 
     warm_up = gops[0][:WARM_UP]
     runners = {}
@@ -167,7 +168,7 @@ def _measure(clip: Path, setting: Setting) -> Report:
         if runner.samples.keeps_up:
             found, _ = overlapped(every, info.codec, runner.segmenter, 1 / RATE_HZ)
             runner.samples.latency = [1e3 * seconds for seconds in found]
-    return _report(info, setting, input_size, runners, front, rounds)
+    return _report(info, setting, input_size, runners, front, rounds, machine)
 
 
 def _read_gops(clip: Path) -> tuple[VideoInfo, list[list[Packet]]]:
@@ -239,6 +240,7 @@ def _report(
     runners: dict[str, _Runner],
     front: FrontStages,
     rounds: list[list[Packet]],
+    machine: dict[str, object],
 ) -> Report:
     every = [packet for packets in rounds for packet in packets]
     ours = {n: r for n, r in runners.items() if not isinstance(r.entry.network, Peer)}
@@ -294,5 +296,5 @@ def _report(
         ),
         "threads": {"torch": torch.get_num_threads(), "ffmpeg": front.threads},
         "peak_memory_mb": {"rss": peak_rss_mb(), "cuda": None if None in cuda.values() else cuda},
-        "machine": describe(first.device),
+        "machine": machine,
     }

@@ -26,7 +26,7 @@ def describe(device: str) -> dict[str, object]:
         "cores": _cores(),
         "threads": os.cpu_count(),
         "usable_threads": _usable_threads(),
-        "load": round(os.getloadavg()[0], 2),  # of the last minute: was it busy otherwise?
+        "load": round(os.getloadavg()[0], 2),  # of the minute before
         "gpu": gpu,
         "system": platform.platform(),
         "python": platform.python_version(),

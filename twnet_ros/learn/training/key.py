@@ -88,11 +88,16 @@ def train_key(
     bounds, before they are cropped. The tensors that ``pretrained`` names learn at the share
     ``encoder_rate`` of the schedule's rate. So many ``workers`` make crops.
     """
+    own = parallel.share(schedule.batch)
+    if len(own) < 2:  # the pyramid's coarsest level has a pixel a picture
+        raise ValueError(
+            f"expected two pictures a batch and process or more, which batch norms need, got a "
+            f"batch of {schedule.batch}"
+        )
     torch.manual_seed(schedule.seed)
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     parallel.join_norms(model.keyframe, device)
     weights = class_weights(histogram(source, len(model.config.classes))).to(device)
-    own = parallel.share(schedule.batch)
 
     def batches(start: int) -> Iterator[object]:
         first, last = start * schedule.batch, schedule.iterations * schedule.batch

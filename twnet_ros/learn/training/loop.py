@@ -143,6 +143,8 @@ def optimise(
             tqdm.write(f"{step}: " + ", ".join(f"{k} {v:.2f}" for k, v in scores.items()))
             save_checkpoint(run / "last.safetensors", model)
             found = scores.get("score", math.inf)
+            if math.isnan(found):
+                raise ValueError("expected labels of the classes in what is held out, found none")
             if found >= best:
                 save_checkpoint(run / "model.safetensors", model)
                 best = found

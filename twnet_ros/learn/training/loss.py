@@ -41,6 +41,11 @@ def equation_8(segmentation: Tensor, consistency: Tensor, weight: float) -> Tens
 
 
 def class_weights(histogram: NDArray[np.int64]) -> Tensor:
-    """Return the weights ``1 / ln(1.1 + f)`` of classes whose pixel counts are given."""
+    """Return the weights ``1 / ln(1.1 + f)`` of classes whose pixel counts are given.
+
+    ValueError where there are none.
+    """
+    if not histogram.any():
+        raise ValueError("expected labels of the classes in what is trained on, found none")
     frequency = torch.from_numpy(histogram / histogram.sum()).float()
     return 1 / torch.log(1.1 + frequency)

@@ -47,6 +47,12 @@ def step_one(
     """
     if init and pretrained:
         raise ValueError(f"expected init or pretrained, got both: {init} and {pretrained}")
+    multiple = TWNet.SIZE_MULTIPLE
+    if any(side % multiple for side in crop):
+        # Features of other crops would be out of place; where the network runs, it pads.
+        raise ValueError(
+            f"expected a crop of multiples of {multiple} pixels, got {crop[0]}x{crop[1]}"
+        )
     torch.manual_seed(schedule.seed)
     config = Config(
         backbone,
