@@ -172,7 +172,7 @@ def test_labels_of_a_video_are_numbered_as_segment_has_them(
     assert [set(bytes(m.data)) for m in found["/camera/labels"]] == [{n} for n in numbers]
 
 
-def test_labels_of_a_video_are_numbered_as_its_as_its_frames_are_shown(
+def test_labels_of_a_video_are_numbered_as_its_frames_are_shown(
     twnet, write, messages, tmp_path
 ):
     clip, bag = tmp_path / "clip.mp4", tmp_path / "bag"

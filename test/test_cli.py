@@ -259,6 +259,7 @@ def test_a_request_to_end_leaves_nothing_half_written(twnet, frames, tmp_path, m
     monkeypatch.setattr(picture, "read_rgb", end)
     status, _, err = twnet("encode", frames, tmp_path / "drive.mp4")
     assert (status, err[-1]) == (143, "twnet: interrupted; finished files are whole")
+    assert not [line for line in err if "twnet:" in line[1:]]  # behind a bar
     assert list(tmp_path.iterdir()) == [frames]
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -531,7 +532,7 @@ def test_train_from_published_weights(twnet, tmp_path, stills):
     ("options", "expected"),
     [
         (["--crop", "72x64"], "expected a crop of multiples of 32 pixels, got 72x64"),
-        (["--batch", 1], "expected two pictures a batch and process or more"),
+        (["--batch", 1], "expected two pictures or more for a batch norm, got 1"),
         (["--encoder-rate", 0.2], "--encoder-rate: expected --pretrained"),
     ],
 )

@@ -265,7 +265,8 @@ class Ros:
 
     def knows(self, name):
         """Say whether its nodes, which share a participant, see a node of that name."""
-        return all(name in node.get_node_names() for node in self._nodes)
+        wanted = name, self.namespace
+        return all(wanted in node.get_node_names_and_namespaces() for node in self._nodes)
 
     def spin_until(self, condition):
         deadline = time.monotonic() + ARRIVES_S

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 
@@ -50,7 +51,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; errors of input are one line on standard error and exit status 1."""
     logging.basicConfig(format="twnet: %(message)s")
-    before = signal.signal(signal.SIGTERM, _terminate)
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _terminate) if on_main_thread else None
     try:
         options = parser().parse_args(arguments)
         options.function(options)
@@ -63,10 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"twnet: {_text(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
+        traceback.clear_frames(interrupt.__traceback__)
         print("twnet: interrupted; finished files are whole", file=sys.stderr)
         return 143 if isinstance(interrupt, _Terminated) else 130
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if on_main_thread:
+            signal.signal(signal.SIGTERM, before)
     return 0
 
 
@@ -75,6 +79,7 @@ class _Terminated(KeyboardInterrupt):
 
 
 def _terminate(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is half written goes before this returns
     raise _Terminated
 
 

@@ -49,7 +49,7 @@ def _train(options: argparse.Namespace, device: str, first: bool) -> None:
         least, greatest = options.scale
         if least > greatest:
             raise ValueError(f"--scale: expected LEAST up to GREATEST, got {least} {greatest}")
-        if options.encoder_rate is not None and not options.pretrained:
+        if options.encoder_rate != ENCODER_RATE and not options.pretrained:
             raise ValueError("--encoder-rate: expected --pretrained, whose tensors it is for")
         step_one(
             data,
@@ -62,7 +62,7 @@ def _train(options: argparse.Namespace, device: str, first: bool) -> None:
             scale=(least, greatest),
             init=options.init,
             pretrained=options.pretrained,
-            encoder_rate=ENCODER_RATE if options.encoder_rate is None else options.encoder_rate,
+            encoder_rate=options.encoder_rate,
             device=device,
             precision=options.precision,
             workers=options.workers,
@@ -111,8 +111,10 @@ def describe(commands: Commands) -> None:
     start.add_argument("--init", metavar="MODEL", help="start from this model's fitting tensors")
     text = "ImageNet weights of the encoder, .pth (torchvision's) or .safetensors (timm's)"
     start.add_argument("--pretrained", type=Path, metavar="FILE", help=text)
-    text = f"share of the rate for the tensors of --pretrained, default: {ENCODER_RATE}"
-    key.add_argument("--encoder-rate", type=probability, metavar="SHARE", help=text)
+    text = "share of the rate for the tensors of --pretrained, default: %(default)s"
+    key.add_argument(
+        "--encoder-rate", type=probability, default=ENCODER_RATE, metavar="SHARE", help=text
+    )
     example = "train nonkey --data streets --model runs/key/model.safetensors --out runs/nonkey"
     text = "Step 2: train the non-key-frame CNN along compressed clips."
     nonkey = command(kinds, train, example, "nonkey", text)

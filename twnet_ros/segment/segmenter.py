@@ -256,9 +256,11 @@ class Segmenter:
     def _since_anchor(self, motion: BlockMotion) -> BlockMotion:
         return motion if self._skipped is None else compose(motion, self._skipped)
 
-    def _label(self, frame: CodedFrame, past: _Anchor | None) -> tuple[Segmentation, _Anchor]:
+    def _label(
+        self, frame: CodedFrame, past: _Anchor | None, begun: Work | None = None
+    ) -> tuple[Segmentation, _Anchor]:
         """Label a frame from the anchor before it, or by the key step where there is none."""
-        work = Work.begin(frame, self._source, self.wish)
+        work = begun or Work.begin(frame, self._source, self.wish)
         carried = None
         if past is not None and not frame.key and not self.per_frame:
             carried = self._carry(work, past)
@@ -320,7 +322,7 @@ class Segmenter:
         motion, error = compensate(*pictures, field, stride, future.picture)
         # Of a cut or a flash; how often a key step comes at least is the anchors' affair.
         if self.policy.asks(0, 1 - float(np.mean(blocks.coded)), error):
-            return self._label(frame, None)[0]
+            return self._label(frame, None, work)[0]
         context = two_sided_context(before, after, field.dense(), field.dense_ahead(), stride)
         if work.wish.evidence:
             work.evidence = gather(source.geometry, *pictures, field, future.picture)

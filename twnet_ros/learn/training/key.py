@@ -89,11 +89,9 @@ def train_key(
     ``encoder_rate`` of the schedule's rate. So many ``workers`` make crops.
     """
     own = parallel.share(schedule.batch)
-    if len(own) < 2:  # the pyramid's coarsest level has a pixel a picture
-        raise ValueError(
-            f"expected two pictures a batch and process or more, which batch norms need, got a "
-            f"batch of {schedule.batch}"
-        )
+    together = schedule.batch if torch.device(device).type == "cuda" else len(own)
+    if together < 2:  # of which the pyramid's coarsest level has a pixel each
+        raise ValueError(f"expected two pictures or more for a batch norm, got {together}")
     torch.manual_seed(schedule.seed)
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     parallel.join_norms(model.keyframe, device)
