@@ -172,9 +172,7 @@ def test_labels_of_a_video_are_numbered_as_segment_has_them(
     assert [set(bytes(m.data)) for m in found["/camera/labels"]] == [{n} for n in numbers]
 
 
-def test_labels_of_a_video_are_numbered_as_its_frames_are_shown(
-    twnet, write, messages, tmp_path
-):
+def test_labels_of_a_video_are_numbered_as_its_frames_are_shown(twnet, write, messages, tmp_path):
     clip, bag = tmp_path / "clip.mp4", tmp_path / "bag"
     write_reordered(clip, write([f"{n:05d}" for n in range(7)]))
     assert twnet("bag", clip, bag, "--as", "ffmpeg", "--labels", tmp_path / "labels")[0] == 0
