@@ -35,6 +35,7 @@ from twnet_ros.segment import CITYSCAPES, Evidence, KeyPolicy, Path, Segmentatio
 
 ARRIVES_S = 60  # far more than anything takes; only a test that fails waits for it
 QUIET_S = 2  # for nodes to be seen to have gone
+MOST_TRIES = 4  # for a publisher to be seen
 ENDS_S = 60  # the same for a process that is asked to end
 CONFIG = pathlib.Path(__file__).parents[2] / "config"
 
@@ -268,6 +269,12 @@ class Ros:
         wanted = name, self.namespace
         return all(wanted in node.get_node_names_and_namespaces() for node in self._nodes)
 
+    def sees(self, name, topic):
+        """Say whether its nodes see that a node of that name publishes a topic beside them."""
+        wanted = name, self.namespace
+        found = (n.get_publishers_info_by_topic(n.resolve_topic_name(topic)) for n in self._nodes)
+        return all(wanted in {(p.node_name, p.node_namespace) for p in one} for one in found)
+
     def spin_until(self, condition):
         deadline = time.monotonic() + ARRIVES_S
         while not condition():
@@ -464,9 +471,15 @@ class Sender:
         # by either of them.
         wait_while(lambda: not self._knows_others())
         wait_while(lambda: not ros.knows(name), ARRIVES_S)
-        publisher = self._node.create_publisher(
-            type, "video", QoSProfile(depth=1000, reliability=reliability)
-        )
+        qos = QoSProfile(depth=1000, reliability=reliability)
+        publisher = self._node.create_publisher(type, "video", qos)
+        for _ in range(MOST_TRIES):
+            wait_while(lambda: not ros.sees(name, "video"), ARRIVES_S / MOST_TRIES)
+            if ros.sees(name, "video"):
+                break
+            # Within one process the word of it may get lost even so, and it is told but once.
+            self._node.destroy_publisher(publisher)
+            publisher = self._node.create_publisher(type, "video", qos)
         self.send, self.has_subscriber = publisher.publish, publisher.get_subscription_count
         self.wait_until_received = partial(
             publisher.wait_for_all_acked, Duration(seconds=ARRIVES_S)
