@@ -79,7 +79,7 @@ class _Terminated(KeyboardInterrupt):
 
 
 def _terminate(number: int, frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is half written goes before this returns
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the clean-up
     raise _Terminated
 
 

@@ -147,10 +147,9 @@ class StreamDecoder:
 
         CodecError for a packet that is empty, of another format, broken, truncated or not
         supported, or where a picture comes out that was; the chain is then broken until the next
-        key frame. Packets before the first
-        headers give nothing, nor do those that repeat another (``notice``). When packets are
-        missing before this one, or the last one was broken, the frames held back from before come
-        first.
+        key frame. Packets before the first headers give nothing, nor do those that repeat another
+        (``notice``). When packets are missing before this one, or the last one was broken, the
+        frames held back from before come first.
         """
         started = time.perf_counter()
         self._notice, self._left_out = "", False
