@@ -1,4 +1,4 @@
-"""Logits that are carried along and fused with a frame's own."""
+"""Logits and contexts that are carried along and fused with a frame's own."""
 
 import math
 
@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twnet_ros.net import warp_cubic
 from twnet_ros.segment.compensation import Field
-from twnet_ros.segment.fusion import FADE, SHARE, fuse, fuse_by_torch
+from twnet_ros.segment.fusion import FADE, SHARE, fuse, fuse_by_torch, fuse_contexts
 
 STRIDE = 4  # of the logits
 METHODS = pytest.mark.parametrize("method", [fuse, fuse_by_torch])
@@ -90,3 +91,22 @@ def test_half_precision_is_fused_in_single():
     field, error = field_of(4, 6, 2, reach=4), noise(1, 3, 2, 3, seed=3).abs()
     expected = fuse(logits.float(), past, field, error)
     assert torch.equal(fuse(logits, past, field, error), expected)
+
+
+@given(st.integers(0, 99), st.sampled_from([0, 1.5, 90]))
+def test_a_context_is_drawn_towards_the_one_before(seed, reach):
+    fresh, past = noise(1, 5, 4, 6, seed=seed), noise(1, 5, 4, 6, seed=seed + 1)
+    motion, error = reach * noise(1, 2, 4, 6, seed=seed + 2), 8 * noise(1, 3, 4, 6, seed=seed).abs()
+    share = SHARE * np.exp(-error[:, :1].numpy() / FADE)
+    expected = (1 - share) * fresh.numpy() + share * warp_cubic(past, motion).numpy()
+    found = fuse_contexts(fresh, past, motion, error)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    halved = fuse_contexts(fresh.bfloat16(), past.bfloat16(), motion, error)
+    assert halved.dtype == torch.bfloat16
+    np.testing.assert_allclose(halved.float(), expected, atol=0.05)
+
+
+def test_a_context_of_another_picture_does_not_count():
+    fresh, past = noise(1, 5, 4, 6), 9 * noise(1, 5, 4, 6, seed=1)
+    found = fuse_contexts(fresh, past, torch.zeros(1, 2, 4, 6), torch.full((1, 3, 4, 6), 255.0))
+    torch.testing.assert_close(found, fresh, rtol=0, atol=1e-6)

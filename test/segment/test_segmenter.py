@@ -14,7 +14,7 @@ from twnet_ros.learn.streets import Street
 from twnet_ros.net import residual, residual_magnitude, to_grid
 from twnet_ros.segment import KeyPolicy, Path, Segmenter, SegmentError, find_model, key_policy
 from twnet_ros.segment import segmenter as segmenter_module
-from twnet_ros.segment.fusion import fuse_by_torch
+from twnet_ros.segment.fusion import fuse_by_torch, fuse_contexts
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.network import Network
 from twnet_ros.segment.output import label
@@ -66,17 +66,19 @@ def test_pts_are_passed_on(engine, packets, pan):
     assert [r.pts for r in run(segmenter, frames)] == stamps
 
 
+@pytest.mark.parametrize("interval", [None, 2])
 @pytest.mark.parametrize("correction", ["rga", "fusion"])
 @pytest.mark.parametrize("backbone", ["mobilenetv1", "ddrnet23slim"])  # logits at 1/4 and 1/8
 @torch.inference_mode()
 def test_the_steps_are_the_network_s_on_what_the_codec_said(
-    network, coded, pan, backbone, correction
+    network, coded, pan, backbone, correction, interval
 ):
     """Follow the whole recurrence beside the engine, from its parts."""
+    policy = KeyPolicy(interval)
     settings = {"backbone": backbone, "correction": correction}
     model = network(**settings)
     frames = coded(pan(4, width=176, height=112, dx=3, dy=-2), gop=12)
-    results = run(Segmenter(Network(network(**settings), "cpu", "fp32")), frames)
+    results = run(Segmenter(Network(network(**settings), "cpu", "fp32"), policy=policy), frames)
     geometry = Geometry.of((176, 112), (96, 64))
     source = InputPass(geometry, model.config, torch.device("cpu"), torch.float32)
     state = previous = seen = None
@@ -88,11 +90,18 @@ def test_the_steps_are_the_network_s_on_what_the_codec_said(
             motion, stride = source.motion(frame.motion).dense(), model.keyframe.stride
             missing = residual(picture, previous, motion)
             error = residual_magnitude(missing, stride)
-            logits, state = model.nonkey(image, to_grid(motion, stride), error, state)
+            motion = to_grid(motion, stride)
+            if frame.index == interval:
+                past = state.context
+                logits, state = model.key(image)
+                state = replace(state, context=fuse_contexts(state.context, past, motion, error))
+            else:
+                logits, state = model.nonkey(image, motion, error, state)
             if correction == "fusion":
                 logits = fuse_by_torch(logits, seen, source.motion(frame.motion), error)
         previous, seen = picture, logits
         assert (result.labels == label(logits, geometry)).mean() > 0.995
+        assert (result.path is Path.KEY) == (frame.index in (0, interval))
 
 
 def test_the_nonkey_step_is_another_than_the_key_step(engine, coded, pan):
@@ -705,9 +714,21 @@ def test_a_key_step_comes_at_least_so_often(engine, coded, pan):
     keys = [r.index for r in results if r.path is Path.KEY]
     assert keys == [0, 3, 5]
     assert [r.distance for r in results] == [0, 1, 2, 0, 1, 0, 1, 2]
-    fresh = engine()
-    for frame, result in zip(frames[3:5], results[3:5], strict=True):
-        np.testing.assert_array_equal(result.labels, fresh.step(frame)[0].labels)
+
+
+def test_skipped_frames_do_not_bring_a_key_step_nearer(engine, coded, pan):
+    segmenter = engine(policy=KeyPolicy(interval=3))
+    results = []
+    for frame in coded(pan(9), gop=12):
+        results += segmenter.skip(frame) if frame.index % 2 else segmenter.step(frame)
+    assert [(r.index, r.path is Path.KEY) for r in results] == [
+        (0, True),
+        (2, False),
+        (4, False),
+        (6, True),
+        (8, False),
+    ]
+    assert [r.distance for r in results] == [0, 2, 4, 0, 2]
 
 
 @pytest.mark.parametrize("policy", [KeyPolicy(residual=12.0), key_policy("adaptive")])
@@ -715,6 +736,7 @@ def test_a_cut_asks_for_a_key_step(engine, coded, pan, policy):
     frames = coded(pan(4) + pan(4, seed=5, dx=-4), gop=12)
     results = run(engine(policy=policy), frames)
     assert [r.index for r in results if r.path is Path.KEY] == [0, 4]
+    same(results[4:], run(engine(policy=policy), frames[4:]))  # nothing goes on past a cut
 
 
 def test_a_b_frame_of_another_picture_takes_the_key_step(engine, coded_with_b, pan):
@@ -723,7 +745,7 @@ def test_a_b_frame_of_another_picture_takes_the_key_step(engine, coded_with_b, p
     pictures[2] = pan(1, seed=5)[0]
     frames = coded_with_b(pictures)
     assert [f.kind.value for f in frames] == list("IBBPBBP") and frames[2].motion is not None
-    results = run(engine(policy=key_policy("adaptive")), frames)
+    results = run(engine(policy=key_policy("adaptive", 24)), frames)
     assert [r.index for r in results if r.path is Path.KEY] == [0, 2]
     np.testing.assert_array_equal(
         results[2].labels, engine(per_frame=True).step(frames[2])[0].labels

@@ -82,6 +82,7 @@ def evaluate(options: argparse.Namespace) -> None:
         bits_per_pixel=options.bits_per_pixel,
         every=options.every,
         motion=options.motion,
+        interval=options.key_interval,
         methods=options.methods,
         seed=options.seed,
         device=options.device,
@@ -137,6 +138,8 @@ def describe(commands: Commands) -> None:
         metavar="NAME",
         help="also unfused, nkfc, prop_mv, dff, interp_mv, adaptive; default: %(default)s",
     )
+    text = "from one key step of adaptive to the next, at most, default: 6"
+    scored.add_argument("--key-interval", type=count, metavar="FRAMES", help=text)
     scored.add_argument(
         "--every",
         type=count,

@@ -85,7 +85,7 @@ TABLE = (
     Parameter(
         "key_interval",
         INTERVAL,
-        "Frames from one key step to the next, unless key_policy is codec.",
+        "Labelled frames from one key step to the next, unless key_policy is codec.",
         range=(1, 10_000),
         live=True,
     ),

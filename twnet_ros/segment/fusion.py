@@ -1,4 +1,4 @@
-"""Fusing what a frame shows with what was seen before: logits, carried along the motion."""
+"""Fusing what a frame shows with what was seen before, carried along the motion."""
 
 import numpy as np
 import torch
@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from twnet_ros.net import warp
+from twnet_ros.net import warp, warp_cubic
 from twnet_ros.segment.band import over_bands
 from twnet_ros.segment.compensation import Field
 from twnet_ros.segment.compiled import compiled
@@ -33,7 +33,7 @@ def fuse(
         return fuse_by_torch(logits, past, field, residual, future)
     fresh, before = pixels(logits), pixels(past)
     later = before if future is None else pixels(future)
-    shares = (SHARE * torch.exp(residual[0, 0] / -FADE)).numpy()
+    shares = _share(residual)[0, 0].numpy()
     motion = field.thinned(len(field.row) // len(fresh))
     grids = motion.vectors.numpy(), motion.ahead.numpy()
     blocks = motion.row.numpy(), motion.column.numpy()
@@ -56,8 +56,22 @@ def fuse_by_torch(
     seen = warp(past.float(), along)
     if future is not None:
         seen = torch.where(motion.dense_ahead() > 0, warp(future.float(), along), seen)
-    share = SHARE * torch.exp(residual[:, :1] / -FADE)
-    return torch.lerp(logits.float(), seen, F.interpolate(share, size, mode="nearest-exact"))
+    share = F.interpolate(_share(residual), size, mode="nearest-exact")
+    return torch.lerp(logits.float(), seen, share)
+
+
+def fuse_contexts(fresh: Tensor, past: Tensor, motion: Tensor, residual: Tensor) -> Tensor:
+    """Return a key step's context (1, C, h, w) drawn towards the one that it takes the place of.
+
+    ``past`` (1, C, h, w) comes along ``motion`` (1, 2, h, w), as the non-key step carries it, and
+    has the share that ``past`` logits have in ``fuse``.
+    """
+    return torch.lerp(fresh, warp_cubic(past, motion), _share(residual).to(fresh.dtype))
+
+
+def _share(residual: Tensor) -> Tensor:
+    """Return the part (1, 1, h, w) that the past has, from the residual (1, 3, h, w)."""
+    return SHARE * torch.exp(residual[:, :1] / -FADE)
 
 
 @compiled

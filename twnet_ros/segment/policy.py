@@ -13,19 +13,25 @@ class KeyPolicy:
     Then only I-frames do, and frames that nothing leads to: the paper's policy.
     """
 
-    interval: int | None = None  # frames from one key step to the next
+    interval: int | None = None  # labelled frames from one key step to the next
     intra: float = 1.0  # share of blocks that have no vector
     residual: float = math.inf  # mean magnitude of the luma residual, 8-bit levels
 
-    def asks(self, distance: int, intra: float, residual: Tensor) -> bool:
-        """Tell whether a frame takes the key step.
+    def is_due(self, since: int) -> bool:
+        """Tell whether the frame that is labelled so many after the last key step takes one.
 
-        ``distance`` is in frames from the last key step, ``intra`` the share of blocks without a
-        vector, ``residual`` (1, 3, h, w) as ``residual_magnitude`` returns it.
+        Those that are skipped do not count: a machine that is short has no more key steps for it.
+        """
+        return self.interval is not None and since >= self.interval
+
+    def sees_another(self, intra: float, residual: Tensor) -> bool:
+        """Tell whether a frame is another picture than the one that its motion leads to.
+
+        ``intra`` is the share of blocks without a vector, ``residual`` (1, 3, h, w) as
+        ``residual_magnitude`` returns it. Such a frame takes the key step, and nothing goes on.
         """
         return (
-            (self.interval is not None and distance >= self.interval)
-            or intra > self.intra
+            intra > self.intra
             # On a GPU this waits for the residual: only where it is asked for.
             or (self.residual < math.inf and float(residual[:, 0].mean()) > self.residual)
         )
@@ -34,7 +40,7 @@ class KeyPolicy:
 KEY_POLICIES = ("codec", "interval", "adaptive")
 # Frames of a smooth drive stay far below the last two (0.1 and 5.6 at most in a GOP of 101), those
 # of cuts, flashes and tunnels above them (0.57 and 26 at least).
-INTERVAL, INTRA, RESIDUAL = 24, 0.5, 12.0
+INTERVAL, INTRA, RESIDUAL = 6, 0.5, 12.0
 
 
 def key_policy(
@@ -42,7 +48,7 @@ def key_policy(
 ) -> KeyPolicy:
     """Return one of KEY_POLICIES.
 
-    ``codec``: I-frames alone; ``interval``: also after so many frames, or where more than a share
+    ``codec``: I-frames alone; ``interval``: also after so many labelled frames, or where more than a share
     ``intra`` of the blocks has no vector; ``adaptive``: also where the mean luma residual is above
     ``residual``, in 8-bit levels.
     """

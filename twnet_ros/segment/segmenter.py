@@ -15,7 +15,7 @@ from twnet_ros.segment.compensation import Field, compensate
 from twnet_ros.segment.device import free_memory
 from twnet_ros.segment.evidence import gather
 from twnet_ros.segment.flow import open_flow
-from twnet_ros.segment.fusion import fuse
+from twnet_ros.segment.fusion import fuse, fuse_contexts
 from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.leaf import two_sided_context
 from twnet_ros.segment.moment import Moment
@@ -37,6 +37,7 @@ class _Anchor:
     state: FeatureState
     picture: Tensor  # (1, 3, H, W), YCbCr levels at the network's size
     key_index: int  # of the frame that the feature was computed at
+    since: int  # frames labelled since then
     pointed: bool  # vectors of the next I or P frame, composed with those skipped, lead here
     logits: Tensor | None  # (1, C, h, w), fused; None where the network's are not to be
 
@@ -195,6 +196,8 @@ class Segmenter:
                 return [*left, self._label(frame, None)[0]]
         held, self._held = self._held, []
         past, self._anchor = self._anchor, None  # a step that fails leaves no state behind
+        if past:
+            past = replace(past, since=past.since + len(held) + 1)
         # The step consumes the state that the B-frames start from, too.
         kept = replace(past, state=past.state.clone()) if past and held else None
         labelled, anchor = self._label(frame, past)
@@ -259,30 +262,39 @@ class Segmenter:
     def _label(
         self, frame: CodedFrame, past: _Anchor | None, begun: Work | None = None
     ) -> tuple[Segmentation, _Anchor]:
-        """Label a frame from the anchor before it, or by the key step where there is none."""
+        """Label a frame from the anchor before it, or by the key step where there is none.
+
+        A key step that is merely due has a share of what was carried up to it.
+        """
         work = begun or Work.begin(frame, self._source, self.wish)
         carried = None
         if past is not None and not frame.key and not self.per_frame:
             carried = self._carry(work, past)
         work.prepared = Moment.of(self._network.device)
         if past is None or carried is None:
-            path, key_index = Path.KEY, frame.index
+            path, key_index, since = Path.KEY, frame.index, 0
             logits, state = self._network.key(work.image)
         else:
-            path, key_index = Path.NONKEY, past.key_index
             field, motion, error = carried
-            logits, state = self._network.nonkey(work.image, motion, error, past.state)
+            if self.policy.is_due(past.since):
+                path, key_index, since = Path.KEY, frame.index, 0
+                logits, fresh = self._network.key(work.image)
+                context = fuse_contexts(fresh.context, past.state.context, motion, error)
+                state = replace(fresh, context=context)
+            else:
+                path, key_index, since = Path.NONKEY, past.key_index, past.since
+                logits, state = self._network.nonkey(work.image, motion, error, past.state)
             if past.logits is not None:
                 logits = fuse(logits, past.logits, field, error)
         labelled = work.finish(logits, self._source.geometry, path, frame.index - key_index)
         kept = logits if self.config.fuses and not self.per_frame else None
         pointed = frame.kind is not FrameKind.B
-        return labelled, _Anchor(state, work.picture, key_index, pointed, kept)
+        return labelled, _Anchor(state, work.picture, key_index, since, pointed, kept)
 
     def _carry(self, work: Work, past: _Anchor) -> tuple[Field, Tensor, Tensor] | None:
         """Return motion from the anchor, and it and the residual as the non-key step takes them.
 
-        None where the frame takes the key step.
+        None where nothing leads to the frame, or it is another picture.
         """
         frame, picture = work.frame, work.picture
         vectors = self._vectors(frame)
@@ -297,7 +309,7 @@ class Segmenter:
             return None
         stride = self._source.stride(past.state.context)
         motion, error = compensate(picture, past.picture, field, stride)
-        if self.policy.asks(frame.index - past.key_index, intra, error):
+        if self.policy.sees_another(intra, error):
             return None
         if work.wish.evidence:
             work.evidence = gather(self._source.geometry, picture, past.picture, field)
@@ -321,7 +333,7 @@ class Segmenter:
         pictures = work.picture, past.picture
         motion, error = compensate(*pictures, field, stride, future.picture)
         # Of a cut or a flash; how often a key step comes at least is the anchors' affair.
-        if self.policy.asks(0, 1 - float(np.mean(blocks.coded)), error):
+        if self.policy.sees_another(1 - float(np.mean(blocks.coded)), error):
             return self._label(frame, None, work)[0]
         context = two_sided_context(before, after, field.dense(), field.dense_ahead(), stride)
         if work.wish.evidence:

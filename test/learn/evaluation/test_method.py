@@ -119,6 +119,8 @@ def test_adaptive_takes_a_key_step_at_a_cut_of_a_long_gop(network, panning):
     assert shares == [1 / 8, 2 / 8]
 
 
-def test_adaptive_takes_a_key_step_every_24_frames(network, panning):
+def test_adaptive_takes_key_steps_as_often_as_it_is_told(network, panning):
     clips = make_clips(panning(0), 1, 26, Coding(gop=600), 0)
-    assert score(network(), clips, "adaptive").keys == 2 / 26
+    assert score(network(), clips, "adaptive").keys == 5 / 26  # one in 6
+    assert score(network(), clips, "adaptive", interval=4).keys == 7 / 26
+    assert score(network(), clips, "twnet", interval=4).keys == 1 / 26

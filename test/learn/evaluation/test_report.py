@@ -131,6 +131,17 @@ def test_all_rows_of_a_model_are_in_one_precision(data, models, monkeypatch):
     assert {score.precision for score in scores["model"].values()} == {"bf16"}
 
 
+def test_how_often_adaptive_takes_key_steps(data, models, tmp_path):
+    methods = ["twnet", "adaptive"]
+    report(models[:1], data, clips=1, methods=methods, interval=2, out=tmp_path, **OPTIONS)
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert found["key_interval"] == 2
+    keys = {one["method"]: one["key_steps"] for one in found["results"]}
+    assert keys == pytest.approx({"twnet": 100 / 3, "adaptive": 50.0}, abs=0.1)  # I P P P I P
+    with pytest.raises(DataError, match="--key-interval: expected the method adaptive"):
+        report(models[:1], data, clips=1, interval=2, **OPTIONS)
+
+
 def test_models_of_other_classes(data, models):
     other = Data(ClassSet(("road", "sky"), ((0, 0, 0),) * 2), SIZE, data.split)
     with pytest.raises(DataError, match="expected the data's classes road, sky, got road, sky"):

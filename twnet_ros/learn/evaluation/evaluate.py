@@ -19,6 +19,7 @@ from twnet_ros.learn.evaluation.metric import Confusion
 from twnet_ros.learn.evaluation.tally import Tally
 from twnet_ros.net import TWNet
 from twnet_ros.segment import Path
+from twnet_ros.segment.policy import INTERVAL
 
 
 class Clip(Protocol):
@@ -122,14 +123,16 @@ def score(
     precision: str = "fp32",
     every: int = 1,
     motion: str = "auto",
+    interval: int = INTERVAL,
     show: Collection[tuple[int, int]] = (),
 ) -> Score:
     """Score a method on clips, at the model's own input size.
 
-    Of ``every`` frames the first is labelled and scored; the others are skipped. Labels are kept
+    Of ``every`` frames the first is labelled and scored; the others are skipped. ``interval`` is
+    that of the method ``adaptive``. Labels are kept
     of the frames to ``show``, each by its clip's number and its own there.
     """
-    segmenter = engine(model, method, device, precision, motion)
+    segmenter = engine(model, method, device, precision, motion, interval)
     longest = max(len(clip) for clip in clips)
     warming = next(clip for clip in clips if len(clip) == longest)
     for frame, _ in islice(warming, 2):  # the first steps take longer, and are not timed

@@ -7,18 +7,25 @@ from twnet_ros.learn.evaluation.interpolation import Interpolator
 from twnet_ros.net import TWNet
 from twnet_ros.segment import Network, Segmenter, key_policy
 from twnet_ros.segment.flow import NETWORKS
+from twnet_ros.segment.policy import INTERVAL
 
 USUAL = ("per_frame", "twnet", "warping", "repeat")
 METHODS = (*USUAL, "unfused", "nkfc", "prop_mv", "dff", "interp_mv", "adaptive")
 
 
 def engine(
-    model: TWNet, method: str, device: str, precision: str, motion: str = "auto"
+    model: TWNet,
+    method: str,
+    device: str,
+    precision: str,
+    motion: str = "auto",
+    interval: int = INTERVAL,
 ) -> Segmenter | Interpolator:
     """Return the engine for one of METHODS.
 
     ``per_frame`` takes the key step on every frame, ``twnet`` is the model with key steps at
-    I-frames alone, ``adaptive`` with those where a drive changes, too, as the node runs.
+    I-frames alone, ``adaptive`` as the node runs: with those after ``interval`` frames and where a
+    drive changes, too.
     ``unfused`` is the model without its fusion of logits, if it has that, ``nkfc`` its non-key
     step without fine-tuning and correction. The others only warp: ``prop_mv`` carries the deepest
     feature along the motion, ``dff`` along optical flow, ``interp_mv`` from the key frames on both
@@ -35,7 +42,7 @@ def engine(
     return Segmenter(
         Network(arrange(model, method), device, precision),  # type: ignore[arg-type]
         per_frame=method == "per_frame",
-        policy=key_policy("adaptive" if method == "adaptive" else "codec"),
+        policy=key_policy("adaptive" if method == "adaptive" else "codec", interval),
         motion=motion,
     )
 

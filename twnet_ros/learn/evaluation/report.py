@@ -24,6 +24,7 @@ from twnet_ros.segment import find_model
 from twnet_ros.segment.device import choose, find_device, round_nothing
 from twnet_ros.segment.file import whole
 from twnet_ros.segment.input import Geometry
+from twnet_ros.segment.policy import INTERVAL
 
 NOTES = """\
 mIoU and IoU are percentages over all scored pixels. Consistency is the share of pixels whose label
@@ -47,6 +48,7 @@ def report(
     precision: str,
     every: int = 1,
     motion: str = "auto",
+    interval: int | None = None,
     seed: int = 1,
     split: str = "val",
     distances: Sequence[int] = (),
@@ -61,19 +63,26 @@ def report(
     clip; for ``distances`` from the key frame see ``labelled_clips``, ``cache`` is where clips are
     kept. Of other data ``clips`` clips of ``frames`` frames are made; held-out stills are scored
     as they are, too. Of ``every`` frames one is labelled. ``motion`` is one of the engine's
-    MOTION_SOURCES, ``methods`` are some of METHODS. The folder ``out`` gets the tables, all
+    MOTION_SOURCES, ``methods`` are some of METHODS, ``interval`` is that of ``adaptive``, the
+    node's unless given. The folder ``out`` gets the tables, all
     numbers as JSON, and plots. Where a ``trial`` is given, it is scored, and
     ``data`` tells its classes and size only.
     """
     if unknown := [name for name in methods if name not in METHODS]:
         raise DataError(f"--methods: expected some of {', '.join(METHODS)}, got {unknown[0]!r}")
+    if interval is not None and "adaptive" not in methods:
+        raise DataError(
+            "--key-interval: expected the method adaptive, whose it is, among --methods, got "
+            + ", ".join(methods)
+        )
     if out is not None:
         from twnet_ros.learn.evaluation import gallery  # matplotlib is for reports alone
 
         out.mkdir(parents=True, exist_ok=True)
     networks = _load(models, data)
     stills: dict[str, float] = {}
-    settings: dict[str, object] = {"motion": motion}
+    interval = interval or INTERVAL
+    settings: dict[str, object] = {"motion": motion, "key_interval": interval}
     if trial is None:
         settings |= {"split": split, "seed": seed}
         held_out = data.held_out(split)
@@ -107,7 +116,15 @@ def report(
         scores[name] = {}
         for method in tqdm(methods, unit="method", desc=name):
             found = score(
-                network, trial.clips, method, str(place), chosen, every, motion, trial.shown
+                network,
+                trial.clips,
+                method,
+                str(place),
+                chosen,
+                every,
+                motion,
+                interval,
+                trial.shown,
             )
             gmacs = method_gmacs(network, method, size)
             scores[name][method] = found
