@@ -96,7 +96,8 @@ def test_half_precision_is_fused_in_single():
 @given(st.integers(0, 99), st.sampled_from([0, 1.5, 90]))
 def test_a_context_is_drawn_towards_the_one_before(seed, reach):
     fresh, past = noise(1, 5, 4, 6, seed=seed), noise(1, 5, 4, 6, seed=seed + 1)
-    motion, error = reach * noise(1, 2, 4, 6, seed=seed + 2), 8 * noise(1, 3, 4, 6, seed=seed).abs()
+    motion = reach * noise(1, 2, 4, 6, seed=seed + 2)
+    error = 8 * noise(1, 3, 4, 6, seed=seed + 3).abs()
     share = SHARE * np.exp(-error[:, :1].numpy() / FADE)
     expected = (1 - share) * fresh.numpy() + share * warp_cubic(past, motion).numpy()
     found = fuse_contexts(fresh, past, motion, error)

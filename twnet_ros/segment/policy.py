@@ -38,8 +38,8 @@ class KeyPolicy:
 
 
 KEY_POLICIES = ("codec", "interval", "adaptive")
-# Frames of a smooth drive stay far below the last two (0.1 and 5.6 at most in a GOP of 101), those
-# of cuts, flashes and tunnels above them (0.57 and 26 at least).
+# Measured (docs/TUNING.md). Frames of a smooth drive stay far below the last two (0.15 and 6 at
+# most), those of cuts, flashes and tunnels above them (0.57 and 25 at least).
 INTERVAL, INTRA, RESIDUAL = 6, 0.5, 12.0
 
 
@@ -48,9 +48,9 @@ def key_policy(
 ) -> KeyPolicy:
     """Return one of KEY_POLICIES.
 
-    ``codec``: I-frames alone; ``interval``: also after so many labelled frames, or where more than a share
-    ``intra`` of the blocks has no vector; ``adaptive``: also where the mean luma residual is above
-    ``residual``, in 8-bit levels.
+    ``codec``: I-frames alone; ``interval``: also after so many labelled frames, or where more than
+    a share ``intra`` of the blocks has no vector; ``adaptive``: also where the mean luma residual
+    is above ``residual``, in 8-bit levels.
     """
     if name not in KEY_POLICIES:
         raise ValueError(f"key_policy: expected one of {', '.join(KEY_POLICIES)}, got {name!r}")
