@@ -19,7 +19,7 @@ from twnet_ros.cli import argument, parser
 from twnet_ros.codec import read_packets
 from twnet_ros.learn.data.still import DataError
 from twnet_ros.net import Config, TWNet, load_checkpoint, publication, save_checkpoint
-from twnet_ros.segment import MOTION_SOURCES, Segmenter, picture, to_rgb
+from twnet_ros.segment import MOTION_SOURCES, Segmenter, key_policy, picture, to_rgb
 from twnet_ros.segment.palette import CAMVID
 from twnet_ros.segment.replay import decode
 
@@ -200,6 +200,12 @@ def test_segment_per_frame_and_at_another_size(twnet, clip, model):
     assert status == 0
     summary = json.loads(out[-1])
     assert (summary["frames"], summary["key_steps"], summary["ms_nonkey"]) == (5, 5, None)
+
+
+def test_the_key_policy_is_the_node_s_unless_told_otherwise():
+    options = parser().parse_args(["segment", "clip.avi"])
+    given = options.key_policy, options.key_interval, options.key_intra, options.key_residual
+    assert key_policy(*given) == key_policy("adaptive")
 
 
 def test_segment_with_more_key_steps(twnet, clip, model):

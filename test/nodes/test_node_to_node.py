@@ -65,7 +65,7 @@ def nanoseconds(message):
 
 
 def test_every_frame_comes_back_labelled_as_without_ros(ros, run, checkpoint, clips):
-    segment = run("segment_node", model=checkpoint, **SETTINGS)
+    segment = run("segment_node", model=checkpoint, key_policy="codec", **SETTINGS)
     collector = ros.add(Collector())
     ros.spin_until(lambda: segment.poll() is not None or collector.images.get_publisher_count())
     for clip in clips:

@@ -22,7 +22,8 @@ GOPS = (6, 4)  # of the two clips
 # For every camera; each of them labels every frame, however late.
 SETTINGS = """
 /**/segment:
-  ros__parameters: {{model: {model}, device: cpu, precision: fp32, skip: false, queue_size: 1000}}
+  ros__parameters: {{model: {model}, device: cpu, precision: fp32, key_policy: codec,
+                    skip: false, queue_size: 1000}}
 """
 
 

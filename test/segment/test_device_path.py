@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from twnet_ros.segment import Network, Path, Segmenter, Wish, evidence, key_policy, output
+from twnet_ros.segment import (
+    KeyPolicy,
+    Network,
+    Path,
+    Segmenter,
+    Wish,
+    evidence,
+    key_policy,
+    output,
+)
 from twnet_ros.segment import network as network_module
 
 TOTAL = ((), torch.float32)  # of the logits, which tells whether they are finite
@@ -42,11 +51,13 @@ def engine(network, monkeypatch):
         {"backbone": "ddrnet23slim", "layer": 2},
     ],
 )
-def test_only_labels_come_back(network, engine, coded_with_b, pan, settings):
-    segmenter, returned = engine(network(**settings), motion="codec")
-    frames = coded_with_b(pan(7))
+@pytest.mark.parametrize("policy", [KeyPolicy(), KeyPolicy(interval=6)])
+def test_only_labels_come_back(network, engine, coded_with_b, pan, settings, policy):
+    segmenter, returned = engine(network(**settings), motion="codec", policy=policy)
+    frames = coded_with_b(pan(10))
     results = [one for frame in frames for one in segmenter.step(frame)]
-    assert {one.path for one in results} == {Path.KEY, Path.NONKEY}
+    keys = [one.index for one in results if one.path is Path.KEY]
+    assert keys == ([0, 6] if policy.interval else [0]) and len(results) == 10
     assert returned == [[((64, 96), torch.uint8), TOTAL]] * len(results)
     assert segmenter.state.context.device == META
 

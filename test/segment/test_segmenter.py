@@ -530,6 +530,8 @@ def test_a_b_frame_without_vectors_behind_one_that_waits_goes_by_flow(engine, co
     np.testing.assert_array_equal(results[2].labels, run(engine(), [frames[0], only])[1].labels)
     by_vectors = run(engine(motion="codec"), frames)
     assert [r.path for r in by_vectors] == [Path.KEY, Path.NONKEY, Path.KEY, Path.NONKEY]
+    often = run(engine(policy=KeyPolicy(interval=3)), frames)  # its own step does not count
+    assert [r.path for r in often] == [Path.KEY, Path.NONKEY, Path.NONKEY, Path.KEY]
 
 
 def test_vectors_point_past_a_b_frame_that_had_none(engine, coded_with_b, pan):
@@ -731,12 +733,17 @@ def test_skipped_frames_do_not_bring_a_key_step_nearer(engine, coded, pan):
     assert [r.distance for r in results] == [0, 2, 4, 0, 2]
 
 
-@pytest.mark.parametrize("policy", [KeyPolicy(residual=12.0), key_policy("adaptive")])
-def test_a_cut_asks_for_a_key_step(engine, coded, pan, policy):
+@pytest.mark.parametrize("policy", [KeyPolicy(residual=12.0), key_policy("adaptive", 4)])
+@pytest.mark.parametrize("correction", ["rga", "fusion"])
+def test_a_cut_asks_for_a_key_step(network, coded, pan, correction, policy):
+    """Nothing goes on past it, also where a key step is due."""
+    shared = Network(network(correction=correction), "cpu", "fp32")
     frames = coded(pan(4) + pan(4, seed=5, dx=-4), gop=12)
-    results = run(engine(policy=policy), frames)
+    results = run(Segmenter(shared, policy=policy), frames)
     assert [r.index for r in results if r.path is Path.KEY] == [0, 4]
-    same(results[4:], run(engine(policy=policy), frames[4:]))  # nothing goes on past a cut
+    fresh = run(Segmenter(shared, policy=policy), frames[4:])
+    for one, other in zip(results[4:], fresh, strict=True):
+        np.testing.assert_array_equal(one.labels, other.labels)
 
 
 def test_a_b_frame_of_another_picture_takes_the_key_step(engine, coded_with_b, pan):

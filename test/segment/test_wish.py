@@ -8,7 +8,7 @@ import torch
 
 from twnet_ros.codec import FrameKind
 from twnet_ros.net import residual
-from twnet_ros.segment import UNLABELLED, Network, Path, Segmenter, Wish
+from twnet_ros.segment import UNLABELLED, KeyPolicy, Network, Path, Segmenter, Wish
 from twnet_ros.segment.input import Geometry, InputPass
 
 
@@ -108,7 +108,17 @@ def test_evidence_is_what_the_codec_said_of_every_pixel(network, coded, pan):
         assert evidence.residual.min() < 0 < evidence.residual.max()
 
 
-def test_evidence_of_a_key_step_is_none_at_all(engine, coded, pan):
+def test_evidence_of_a_key_step_is_what_was_carried_up_to_it(engine, coded, pan):
+    frames = coded(pan(5), gop=12)
+    due = run(wishing(engine(policy=KeyPolicy(interval=2)), evidence=True), frames)
+    carried = run(wishing(engine(), evidence=True), frames)
+    assert [r.path is Path.KEY for r in due] == [True, False, True, False, True]
+    for one, other in zip(due, carried, strict=True):
+        np.testing.assert_array_equal(one.evidence.motion, other.evidence.motion)
+        np.testing.assert_array_equal(one.evidence.residual, other.evidence.residual)
+
+
+def test_evidence_of_a_key_step_that_starts_anew_is_none_at_all(engine, coded, pan):
     frames = coded(pan(3), gop=12)
     for settings in ({"per_frame": True}, {"motion": "codec"}):
         still = [replace(f, motion=f.motion if "per_frame" in settings else None) for f in frames]

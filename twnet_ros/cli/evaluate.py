@@ -138,7 +138,7 @@ def describe(commands: Commands) -> None:
         metavar="NAME",
         help="also unfused, nkfc, prop_mv, dff, interp_mv, adaptive; default: %(default)s",
     )
-    text = "from one key step of adaptive to the next, at most, default: 6"
+    text = "from one key step of adaptive to the next, at most; default: the node's"
     scored.add_argument("--key-interval", type=count, metavar="FRAMES", help=text)
     scored.add_argument(
         "--every",

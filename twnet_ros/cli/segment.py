@@ -75,7 +75,8 @@ def describe(commands: Commands) -> None:
         help="frames that take the key step: I-frames alone (codec), or others, too, by the "
         "bounds below; default: %(default)s",
     )
-    add("--key-interval", type=count, default=6, metavar="FRAMES", help="default: %(default)s")
+    text = "labelled frames from one key step to the next, default: %(default)s"
+    add("--key-interval", type=count, default=6, metavar="FRAMES", help=text)
     text = "share of blocks without a vector, default: %(default)s"
     add("--key-intra", type=probability, default=0.5, metavar="SHARE", help=text)
     text = "mean luma residual, for adaptive, default: %(default)s"

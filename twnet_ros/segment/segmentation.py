@@ -51,7 +51,7 @@ class Wish:
 class Evidence:
     """What a frame was predicted from, for every pixel of the network's picture.
 
-    That is the video scaled to (w, h), without padding. All is 0 where the key step ran.
+    That is the video scaled to (w, h), without padding. All is 0 where nothing was carried.
     """
 
     motion: NDArray[np.float32]  # (h, w, 2), (dx, dy) in its pixels, source = position + motion

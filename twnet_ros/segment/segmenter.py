@@ -321,8 +321,9 @@ class Segmenter:
         """Label a B-frame from the anchors on both sides of it, or as its motion allows."""
         vectors = self._vectors(frame)
         if past is None or vectors is None or not past.pointed:
-            # By optical flow, if that is there, which leaves its state to the others.
-            start = replace(past, state=past.state.clone()) if past else None
+            # By optical flow, if that is there, which leaves its state to the others; how often a
+            # key step comes at least is the anchors' affair.
+            start = replace(past, state=past.state.clone(), since=0) if past else None
             return self._label(frame, start)[0]
         source = self._source
         work = Work.begin(frame, source, self.wish)
@@ -332,7 +333,6 @@ class Segmenter:
         stride = source.stride(before)
         pictures = work.picture, past.picture
         motion, error = compensate(*pictures, field, stride, future.picture)
-        # Of a cut or a flash; how often a key step comes at least is the anchors' affair.
         if self.policy.sees_another(1 - float(np.mean(blocks.coded)), error):
             return self._label(frame, None, work)[0]
         context = two_sided_context(before, after, field.dense(), field.dense_ahead(), stride)

@@ -82,7 +82,9 @@ def report(
     networks = _load(models, data)
     stills: dict[str, float] = {}
     interval = interval or INTERVAL
-    settings: dict[str, object] = {"motion": motion, "key_interval": interval}
+    settings: dict[str, object] = {"motion": motion}
+    if "adaptive" in methods:
+        settings["key_interval"] = interval
     if trial is None:
         settings |= {"split": split, "seed": seed}
         held_out = data.held_out(split)
