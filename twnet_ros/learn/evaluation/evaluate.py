@@ -129,8 +129,8 @@ def score(
     """Score a method on clips, at the model's own input size.
 
     Of ``every`` frames the first is labelled and scored; the others are skipped. ``interval`` is
-    that of the method ``adaptive``. Labels are kept
-    of the frames to ``show``, each by its clip's number and its own there.
+    that of the method ``adaptive``. Labels are kept of the frames to ``show``, each by its clip's
+    number and its own there.
     """
     segmenter = engine(model, method, device, precision, motion, interval)
     longest = max(len(clip) for clip in clips)

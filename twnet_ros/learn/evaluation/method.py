@@ -25,11 +25,11 @@ def engine(
 
     ``per_frame`` takes the key step on every frame, ``twnet`` is the model with key steps at
     I-frames alone, ``adaptive`` as the node runs: with those after ``interval`` frames and where a
-    drive changes, too.
-    ``unfused`` is the model without its fusion of logits, if it has that, ``nkfc`` its non-key
-    step without fine-tuning and correction. The others only warp: ``prop_mv`` carries the deepest
-    feature along the motion, ``dff`` along optical flow, ``interp_mv`` from the key frames on both
-    sides, ``warping`` the key frame's logits; ``repeat``, without motion, repeats its labels.
+    drive changes, too. ``unfused`` is the model without its fusion of logits, if it has that,
+    ``nkfc`` its non-key step without fine-tuning and correction. The others only warp: ``prop_mv``
+    carries the deepest feature along the motion, ``dff`` along optical flow, ``interp_mv`` from
+    the key frames on both sides, ``warping`` the key frame's logits; ``repeat``, without motion,
+    repeats its labels.
     """
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")

@@ -64,9 +64,8 @@ def report(
     kept. Of other data ``clips`` clips of ``frames`` frames are made; held-out stills are scored
     as they are, too. Of ``every`` frames one is labelled. ``motion`` is one of the engine's
     MOTION_SOURCES, ``methods`` are some of METHODS, ``interval`` is that of ``adaptive``, the
-    node's unless given. The folder ``out`` gets the tables, all
-    numbers as JSON, and plots. Where a ``trial`` is given, it is scored, and
-    ``data`` tells its classes and size only.
+    node's unless given. The folder ``out`` gets the tables, all numbers as JSON, and plots. Where
+    a ``trial`` is given, it is scored, and ``data`` tells its classes and size only.
     """
     if unknown := [name for name in methods if name not in METHODS]:
         raise DataError(f"--methods: expected some of {', '.join(METHODS)}, got {unknown[0]!r}")
