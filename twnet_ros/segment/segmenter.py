@@ -271,13 +271,12 @@ class Segmenter:
         if past is not None and not frame.key and not self.per_frame:
             carried = self._carry(work, past)
         work.prepared = Moment.of(self._network.device)
+        path, key_index, since = Path.KEY, frame.index, 0
         if past is None or carried is None:
-            path, key_index, since = Path.KEY, frame.index, 0
             logits, state = self._network.key(work.image)
         else:
             field, motion, error = carried
             if self.policy.is_due(past.since):
-                path, key_index, since = Path.KEY, frame.index, 0
                 logits, fresh = self._network.key(work.image)
                 context = fuse_contexts(fresh.context, past.state.context, motion, error)
                 state = replace(fresh, context=context)
