@@ -90,7 +90,7 @@ def test_crf_is_obeyed(pan, encode):
         ("mpeg4", (63, 64), {}, "even width and height.*got 63x64"),
         ("h264", (64, 31), {}, "even width and height.*got 64x31"),
         ("h264", (0, 64), {}, "got 0x64"),
-        ("h264", (64, 64), {"gop": 0}, "gop from 1, got 0"),
+        ("h264", (64, 64), {"gop": 0}, "gop from 1 up to 1073741824, got 0"),
         ("mpeg4", (64, 64), {"gop": 601}, "gop from 1 up to 600, got 601"),
         ("mpeg4", (64, 64), {"fps": 0.0}, "frame rate from 1/1001 to 65535, got 0"),
         ("mpeg4", (64, 64), {"fps": float("nan")}, "frame rate from.*got nan"),
@@ -105,6 +105,25 @@ def test_crf_is_obeyed(pan, encode):
 def test_what_cannot_be_encoded_is_refused(codec, size, settings, expected):
     with pytest.raises(CodecError, match=expected):
         ClipEncoder(codec, *size, **settings)
+
+
+@pytest.mark.parametrize(("codec", "width"), [("mpeg4", 8194), ("h264", 20000)])
+def test_what_an_encoder_refuses_is_said(codec, width):
+    with pytest.raises(CodecError, match=f"cannot encode {width}x16 px: "):
+        ClipEncoder(codec, width, 16).encode(np.zeros((16, width, 3), np.uint8))
+
+
+def test_an_encoder_takes_nothing_after_its_end(pan):
+    encoder = ClipEncoder("h264", 176, 144)
+    encoder.flush()
+    with pytest.raises(CodecError, match="cannot encode 176x144 px: End of file"):
+        encoder.encode(pan(1)[0])
+
+
+def test_a_folder_is_no_file_to_write(tmp_path, pan):
+    (tmp_path / "clip.mp4").mkdir()
+    with pytest.raises(CodecError, match="expected a file to write, got .*clip.mp4"):
+        write_clip(tmp_path / "clip.mp4", pan(1), codec="h264")
 
 
 @pytest.mark.parametrize(

@@ -122,10 +122,12 @@ def picture(
     deltas=0,
     redundant=0,
     weights=(),
+    marking=(),
 ):
     """One slice; frame_num of 4 bits, order of 6 or None, ``field`` 0 top, 1 bottom.
 
-    ``active`` and ``named``, (modification_of_pic_nums_idc, value) pairs, are those of list 0.
+    ``active`` and ``named``, (modification_of_pic_nums_idc, value) pairs, are those of list 0;
+    ``marking`` are memory_management_control_operations with their operands.
     """
     bits = Bits().ue(0, kind, 0).u(4, frame_num)
     if field is not None:
@@ -155,8 +157,18 @@ def picture(
             bits.u(1, 0)
     if weights:
         bits.ue(5, 5)
-    for flag in weights:
+    for number, flag in enumerate(weights):  # luma, chroma, luma, ...
         bits.u(1, flag)
+        if flag:
+            bits.se(*[1, -1] * (1 + number % 2))
+    if reference and idr:
+        bits.u(1, 0).u(1, bool(marking))
+    elif reference:
+        bits.u(1, bool(marking))
+        for command in marking:
+            bits.ue(*command)
+        if marking:
+            bits.ue(0)
     bits.u(32, 0xFFFFFFFF).u(8, fill)
     return nal(5 if idr else 1, bits.end(), reference)
 
@@ -385,8 +397,9 @@ def test_slices_of_one_picture_and_pictures_of_one_packet():
     packets = reference_frames([1, 2, 3, 4])
     sliced = [data + picture(n, 2 * n, fill=1) for n, data in enumerate(packets[1:], 1)]
     assert not any(follow(packets[:1] + sliced))
-    assert not any(follow([packets[0], packets[1] + packets[2], packets[3] + packets[4]]))
-    assert any(follow([packets[0], packets[1] + packets[3]]))
+    for second in packets[2], picture(0, 0, idr=True, idr_id=1, kind=7):
+        with pytest.raises(CodecError, match="expected one picture a packet, got 2"):
+            follow([packets[0], packets[1] + second])
 
 
 ANY_PICTURES = st.fixed_dictionaries(
@@ -412,7 +425,7 @@ def test_h264_pictures_in_any_order(frames_only, pictures):
 
 def test_a_packet_of_start_codes_alone_is_refused():
     with pytest.raises(CodecError, match="expected at most 4096 units in a packet, got more"):
-        follow([reference_frames([])[0] + (START + b"\x41\x9a\x22\x11") * 5000])
+        follow([reference_frames([])[0] + picture(1, 2) * 5000])
 
 
 def traits(packets):
@@ -522,6 +535,32 @@ MOTION = {
         [1, 0],
         "motion vectors that skip",
     ),
+    "P after one that became a long-term one": (
+        [picture(1, 2, marking=[(4, 1), (6, 0)]), picture(2, 4), picture(3, 6)],
+        [1, 0, 1],
+        "motion vectors that skip",
+    ),
+    "B after what is shown before it is dropped": (
+        [picture(1, 8, marking=[(1, 0)]), picture(2, 4, kind=B, reference=0)],
+        [1, 0],
+        "motion vectors that skip",
+    ),
+    "B after what is shown before it became a long-term one": (
+        [picture(1, 8, marking=[(3, 0, 0)]), picture(2, 4, kind=B, reference=0)],
+        [1, 0],
+        "motion vectors that skip",
+    ),
+    "B after older ones are dropped, as with open GOPs": (
+        [picture(1, 8), picture(2, 16, marking=[(1, 1)]), picture(3, 12, kind=B, reference=0)],
+        [1, 1, 1],
+        "",
+    ),
+    "B of a pyramid whose P was dropped": (
+        [picture(1, 8), picture(2, 4, kind=B), picture(3, 16, named=[(0, 1)], marking=[(1, 1)])]
+        + [picture(4, 12, kind=B, reference=0)],
+        [1, 1, 1, 0],
+        "B pictures that others refer to",
+    ),
     "B after a P that is no reference": (
         [picture(1, 16), picture(2, 24, reference=0), picture(2, 20, kind=B, reference=0)],
         [1, 1, 0],
@@ -531,7 +570,7 @@ MOTION = {
 
 
 SKIPPING = {case for case, (_, _, caveat) in MOTION.items() if "skip" in caveat}
-SKIPPING.add("P after a pyramid's B")
+SKIPPING |= {"P after a pyramid's B", "B of a pyramid whose P was dropped"}
 
 
 @pytest.mark.parametrize("case", MOTION)
@@ -542,6 +581,20 @@ def test_motion_is_left_out_where_it_does_not_point_to_the_frame_before(case):
     assert said.startswith(caveat)
     assert bool(said) == bool(caveat)
     assert ("motion vectors that skip" in said) == (case in SKIPPING)
+
+
+@pytest.mark.parametrize(
+    ("references", "long", "expected"),
+    [
+        (1, (), [True, False, True]),
+        (2, (), [True, True, True]),
+        (2, [(6, 0)], [False, False, True]),  # what a P picture has beside it is not known
+    ],
+)
+def test_b_pictures_need_both_sides_among_the_short_term_references(references, long, expected):
+    first = headers(references=references) + picture(0, 0, idr=True, kind=7, marking=long)
+    found, _ = traits([first, picture(1, 8), picture(2, 4, kind=B, reference=0), picture(2, 16)])
+    assert [one.motion for one in found[1:]] == expected
 
 
 def test_a_b_picture_of_the_past_alone_is_as_good_as_p():
@@ -618,6 +671,13 @@ def test_interlaced_pictures_have_no_motion(settings, field):
     found, caveat = traits([first, coded_frame(1, 2), coded_frame(2, 4)])
     assert [one.motion for one in found[1:]] == [True, True]
     assert caveat == ""
+
+
+def test_a_field_of_its_own_is_the_second_of_the_one_before():
+    first = headers(frames_only=0) + picture(0, 0, idr=True, kind=7, field=0)
+    rest = [picture(0, 1, field=1), picture(1, 4, field=0), picture(1, 5, field=1)]
+    found, _ = traits([first, *rest, picture(2, 8, field=0), picture(3, 12, field=0)])
+    assert [one.second for one in found] == [False, True, False, True, False, False]
 
 
 def coded_frame(frame_num, order, *, field=None, **settings):

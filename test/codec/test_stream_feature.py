@@ -295,6 +295,17 @@ def test_intra_refresh_is_whole_when_its_recovery_is_complete(case, noisy_pan):
                 np.testing.assert_array_equal(frames[pts].y, whole[pts].y)
 
 
+def test_a_recovery_may_be_of_another_size_than_what_was_before_the_loss(noisy_pan):
+    packets = x264(noisy_pan(72)[:, :, :160], REFRESH["one reference"][0], gop=20)
+    expected = [pts for pts, frame in recover(packets, 1).items() if frame.intact]
+    decoder = StreamDecoder("h264")
+    decoder.decode(x264(noisy_pan(1), PLAIN)[0])
+    decoder.lose("another camera", headers_of("h264", packets[0]))
+    frames = [one for n in range(1, 72) for one in decoder.decode(packets[n], n)]
+    assert expected == [frame.pts for frame in frames if frame.intact]
+    assert len(expected) > 30
+
+
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_recovery_follows_nothing_and_is_whole_when_it_is_complete(damaged, noisy_pan):
     packets = x264(noisy_pan(72), REFRESH["one reference"][0], gop=20)
@@ -471,6 +482,19 @@ def test_a_layer_that_was_left_out_on_purpose_breaks_nothing(noisy_pan):
     for frame, number in zip(thin, anchors, strict=True):
         assert frame.intact
         np.testing.assert_array_equal(frame.y, whole[number].y)
+
+
+def test_parameter_sets_stay_that_a_key_picture_does_not_repeat(noisy_pan):
+    one = x264(noisy_pan(6), PLAIN, gop=3)
+    other = x264(noisy_pan(6)[::-1], PLAIN + ":sps-id=1", gop=3)
+    bare = other[3][other[3].index(START_CODE + b"\x65") :]
+    packets = [*one[:2], *other[:2], *one[3:5], bare, other[4]]
+    whole = [decode("h264", stream)[0] for stream in (one, other)]
+    frames, _ = decode("h264", packets)
+    expected = [*whole[0][:2], *whole[1][:2], *whole[0][3:5], *whole[1][3:5]]
+    for frame, sound in zip(frames, expected, strict=True):
+        assert frame.intact
+        np.testing.assert_array_equal(frame.y, sound.y)
 
 
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])

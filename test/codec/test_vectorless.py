@@ -2,6 +2,7 @@
 
 import random
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -213,6 +214,17 @@ def test_a_repeated_hevc_packet_is_left_out(stream):
         notices.append(decoder.notice)
     assert [number for number, notice in enumerate(notices) if notice] == [2]
     assert "repeated" in notices[2]
+
+
+def test_idr_pictures_of_hevc_that_show_the_same_are_all_decoded(pan_over):
+    options = {"x265-params": "keyint=1:qp=30:info=0:repeat-headers=1"}
+    still = pan_over(1, width=192, height=160, square=4, blur=4) * 30
+    packets = encoded("libx265", options, still)
+    assert sum(one == other for one, other in pairwise(packets)) > 5
+    decoder = StreamDecoder("hevc")
+    frames = [one for data in packets for one in decoder.decode(data)]
+    assert len(frames + decoder.flush()) == 30
+    assert all(one.intact for one in frames)
 
 
 def test_damage_ends_with_the_next_key_picture(stream, pictures):

@@ -51,9 +51,10 @@ def read_packets(
 
     H.264 and HEVC come as Annex B, MPEG-4 with its start codes (packed B-frames unpacked); headers
     stand in front of every key picture, and the coded data is unchanged. ``pts_ns`` is the
-    container's own presentation time; where there is none (AVI) its decoding time, which is the
-    same without B-frames, and where there is neither it is counted from 0 at the file's frame
-    rate. The file is closed when the iterator is exhausted or closed.
+    container's own presentation time; where there is none (AVI, raw streams) its decoding time,
+    which with B-frames (``VideoInfo.reorders``) is another, and where there is neither it is
+    counted from 0 at the file's frame rate. The file is closed when the iterator is exhausted or
+    closed.
 
     CodecError for a missing file, no video stream, or another codec; the iterator raises it for
     a file that cannot be read on.

@@ -82,7 +82,7 @@ class StreamDecoder:
         self._pictures = PictureDecoder(self._codec, self._limit)
         self._sequence = sequence_of(self._codec)
         self._fault = WAITING
-        self._follows = False  # nothing was lost since the last frame came out
+        self._follows = False  # nothing that counts was lost since the last frame came out
         self._notice, self._left_out = "", False
         self._configured = codec == "vp9"  # headers have come; VP9 has none
         self._headers = b""  # that wait for the next picture
@@ -167,7 +167,7 @@ class StreamDecoder:
             goes_on = headers == self._known_headers
             if headers and not goes_on:
                 frames += self._drain(started)
-                self._begin(headers)
+                data = self._begin(headers) + data
             if self._headers:
                 data, self._headers = self._headers + data, b""
             if not headers and (content.header or mpeg4.USER_DATA in data):
@@ -204,7 +204,7 @@ class StreamDecoder:
                 self._notice = str(error)
             # It needs nothing from before, so that what is left of it in FFmpeg was the reason.
             frames += self._rescue(sent, started)
-            self._begin(headers)
+            data = self._begin(headers) + data
             self._sequence.follow(data)
             self._collect(self._send(data, pts), started, frames)
             return frames
@@ -284,8 +284,11 @@ class StreamDecoder:
         """Tell whether no frame is to come that is intact; never so of MPEG-4."""
         return self._codec == "h264" and bool(self._fault) and not self.recovers
 
-    def _begin(self, headers: bytes) -> None:
+    def _begin(self, headers: bytes) -> bytes:
         """Have the key picture with these headers decoded as if it were the first.
+
+        Returns what has to stand in front of it: H.264's parameter sets from before, where it does
+        not repeat all.
 
         FFmpeg's decoders keep more than references and parameter sets: after errors, or user data
         of another MPEG-4 encoder, sound pictures were refused, or came out with wrong samples. So
@@ -295,6 +298,9 @@ class StreamDecoder:
         self._sequence.forget()
         self._stale = False
         self._known_headers = headers
+        if isinstance(self._sequence, H264Sequence):
+            return self._sequence.sets_beside(headers)
+        return b""
 
     def _drain(self, started: float) -> list[CodedFrame]:
         """Return the frames held back; broken ones are no reason to refuse the next picture."""
@@ -369,9 +375,10 @@ class StreamDecoder:
             matrix, full_range = color_matrix(image, codec), is_full_range(image)
             y, u, v = read_planes(image, matrix, full_range, self._reformatter)
             key, whole = kind is FrameKind.I, sent.traits.whole
+            may_change = key or bool(self._fault) or codec in _RESIZING
             if not spoiled and (key if whole is None else whole):
                 self._fault = ""
-            self._check_size((y.shape[0], y.shape[1]), may_change=key or codec in _RESIZING)
+            self._check_size((y.shape[0], y.shape[1]), may_change=may_change)
             self._begun = self._begun or not self._fault
             motion = read_motion(image, codec) if sent.traits.motion and not key else None
             now = time.perf_counter()

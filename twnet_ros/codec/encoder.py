@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import av
 import numpy as np
@@ -25,7 +25,7 @@ _ENCODERS = {"h264": "libx264", "mpeg4": "mpeg4"}
 _MPEG4_BITS_PER_PIXEL = 0.2
 _H264_CRF = 20.0
 _MPEG4_TOLERANCE = 4_000_000  # bits; FFmpeg's default, which PyAV narrows for files only
-_MPEG4_LONGEST_GOP = 600  # FFmpeg shortens longer ones
+_LONGEST_GOP = {"mpeg4": 600, "h264": 1 << 30}  # FFmpeg shortens longer ones; x264's infinity
 MOST_FPS = 65535  # MPEG-4's vop_time_increment_resolution has 16 bits (6.3.3)
 _NTSC = 1001  # the denominator of its rates; of high ones MPEG-4's clock leaves less
 LEAST_FPS = 1 / _NTSC
@@ -59,14 +59,19 @@ class ClipEncoder:
         self._rate = rate
 
     def encode(self, rgb: npt.NDArray[np.uint8]) -> list[Packet]:
-        """Encode one (H, W, 3) uint8 frame; CodecError for another shape or type."""
-        return self._pack(self._context.encode(self._frames.convert(rgb)))
+        """Encode one (H, W, 3) uint8 frame; CodecError for another shape or type, or too large."""
+        return self._encode(self._frames.convert(rgb))
 
     def flush(self) -> list[Packet]:
         """Return what the encoder still holds; it takes no frame afterwards."""
-        return self._pack(self._context.encode(None))
+        return self._encode(None)
 
-    def _pack(self, packets: list[av.Packet[Any]]) -> list[Packet]:
+    def _encode(self, picture: VideoFrame | None) -> list[Packet]:
+        try:
+            packets = self._context.encode(picture)
+        except av.FFmpegError as error:
+            size = f"{self._context.width}x{self._context.height}"
+            raise CodecError(f"cannot encode {size} px: {error.strerror}") from error
         return [
             Packet(
                 data=bytes(packet),
@@ -97,6 +102,8 @@ def write_clip(
         raise CodecError(
             f"expected a file name ending in {', '.join(CONTAINERS)}, got {path.name!r}"
         )
+    if path.is_dir():
+        raise CodecError(f"expected a file to write, got {path}, which is a folder")
     if not path.parent.is_dir():
         raise CodecError(f"expected an existing directory for {path}, got none")
     rest = iter(frames)
@@ -175,9 +182,8 @@ def _check(
         raise CodecError(f"expected codec {' or '.join(map(repr, _ENCODERS))}, got {codec!r}")
     if width < 2 or height < 2 or width % 2 or height % 2:
         raise CodecError(f"expected an even width and height (4:2:0), got {width}x{height}")
-    if gop < 1 or (codec == "mpeg4" and gop > _MPEG4_LONGEST_GOP):
-        longest = f" up to {_MPEG4_LONGEST_GOP}" if codec == "mpeg4" else ""
-        raise CodecError(f"expected a gop from 1{longest}, got {gop}")
+    if not 1 <= gop <= _LONGEST_GOP[codec]:
+        raise CodecError(f"expected a gop from 1 up to {_LONGEST_GOP[codec]}, got {gop}")
     if not LEAST_FPS <= fps <= MOST_FPS:
         raise CodecError(f"expected a frame rate from 1/{_NTSC} to {MOST_FPS}, got {fps}")
     if bitrate is not None and crf is not None:

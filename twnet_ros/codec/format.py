@@ -38,23 +38,31 @@ _CODEC_OF_TOKEN: dict[str, CodecName] = {
 }
 # Other encoders are named after their hardware: h264_nvenc, h264_vaapi, hevc_v4l2m2m, ...
 _ENCODER = re.compile(r"(h264|mpeg4|hevc|vp9|av1)_[a-z0-9_]+")
+_PART_10 = re.compile(r"\bavc\b|\bpart[\s-]*10\b")  # of MPEG-4, which is H.264
 # What stands behind is not looked at; the longest known has 45 characters.
 _LONGEST_CHARACTERS = 256
+
+
+def _codec_of_word(word: str) -> CodecName | None:
+    # 'H.264' and 'mpeg-4' are the codecs' own names.
+    for name in (word.replace(".", "").replace("-", ""), word.split(".")[0]):
+        if name in _CODEC_OF_TOKEN:
+            return _CODEC_OF_TOKEN[name]
+        if encoder := _ENCODER.fullmatch(name):
+            return cast(CodecName, encoder.group(1))
+    return None
 
 
 def codec_of_format(text: str) -> CodecName:
     """Return the codec that a ``format`` or ``encoding`` field names.
 
     The name of a codec or of an encoder is a word of the text, in any case, in front of the first
-    ``;`` ('h264;yuv420p;bgr8;bgr8', 'H.264 baseline'). Anything else is a CodecError.
+    ``;`` ('h264;yuv420p;bgr8;bgr8', 'H.264 baseline'), or what stands in front of a dot in one
+    (RFC 6381: 'avc1.42E01E'). Anything else is a CodecError.
     """
     text = text[:_LONGEST_CHARACTERS]
     head = text.split(";", 1)[0].lower()
-    # 'H.264' and 'mpeg-4' are the codecs' own names.
-    for token in re.split(r"[\s,/]+", head.replace(".", "").replace("-", "")):
-        if token in _CODEC_OF_TOKEN:
-            return _CODEC_OF_TOKEN[token]
-        encoder = _ENCODER.fullmatch(token)
-        if encoder is not None:
-            return cast(CodecName, encoder.group(1))
+    found = [codec for word in re.split(r"[\s,/]+", head) if (codec := _codec_of_word(word))]
+    if found:
+        return "h264" if found[0] == "mpeg4" and _PART_10.search(head) else found[0]
     raise CodecError(f"expected format {', '.join(map(repr, NAMES))}, got {text!r}")

@@ -81,7 +81,7 @@ class CodedFrame:
     full_range: bool
     motion: BlockMotion | None  # None for I frames and where the stream gives none to be used
     fault: str  # why it is not intact; '' where it is
-    follows: bool  # no frame before it is known to be missing since the last one came out
+    follows: bool  # none that it may be predicted from is known to be lost since the last one
     decode_ms: float
 
     def __post_init__(self) -> None:

@@ -15,12 +15,15 @@ IDR = 5
 SEI = 6
 SPS = 7
 PPS = 8
-SLICE_HEADER_BYTES = 256  # more than any has up to its weights
+SLICE_HEADER_BYTES = 1024  # more than any has up to its marking, with weights for all
 SEI_BYTES = 4096
 # slice_type modulo 5; the other two, SP and SI, are for switching between streams.
 _KINDS = {0: FrameKind.P, 1: FrameKind.B, 2: FrameKind.I}
 _RECOVERY_POINT = 6  # payloadType
 _SUBTRACTED, _ADDED, _LAST = 0, 1, 3  # modification_of_pic_nums_idc
+# memory_management_control_operation: of a short-term picture, and to long-term ones.
+UNUSED, LONG_TERM, THIS_LONG_TERM = 1, 3, 6
+_OPERANDS = {1: 1, 2: 1, 3: 2, 4: 1, 5: 0, 6: 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Picture:
     # frame_num of the first reference picture of a P slice that names it, -1 for a long-term one.
     named: int | None = field(compare=False)
     weighted: bool = field(compare=False)  # some prediction has weights of its own
+    # memory_management_control_operations with their first operands, 0 where one has none.
+    marking: tuple[tuple[int, int], ...] = field(compare=False)
 
     def is_shown_before(self, other: Picture, sequence: SequenceParameterSet) -> bool:
         """Compare the order counts of pictures that are near each other; of type 0 only."""
@@ -84,7 +89,7 @@ def read_parameters_id(unit: bytes) -> int:
 def read_slice(
     unit: bytes, sequence: SequenceParameterSet, parameters: PictureParameterSet
 ) -> Picture:
-    """Read a slice header (7.3.3) as far as its references; ``unit`` is the whole NAL unit.
+    """Read a slice header (7.3.3) up to its marking of references; ``unit`` is the whole NAL unit.
 
     CodecError for a slice that FFmpeg would decode wrongly: SP and SI ones.
     """
@@ -124,8 +129,9 @@ def read_slice(
             named = _frame_num_of(names[0][0], frame_num, sequence)
         if parameters.weighted[two]:
             weighted = _read_weighted(bits, counts, sequence)
+    reference = bool(unit[0] & 0x60)
     return Picture(
-        reference=bool(unit[0] & 0x60),
+        reference=reference,
         idr=idr,
         parameters=parameters.id,
         frame_num=frame_num,
@@ -137,6 +143,7 @@ def read_slice(
         active=active,
         named=named,
         weighted=weighted,
+        marking=_read_marking(bits, idr) if reference else (),
     )
 
 
@@ -168,9 +175,29 @@ def _frame_num_of(name: tuple[int, int], frame_num: int, sequence: SequenceParam
 
 def _read_weighted(bits: BitReader, counts: list[int], sequence: SequenceParameterSet) -> bool:
     """Read pred_weight_table (7.3.3.2); tell whether any weight is not the default."""
+    weighted = False
     bits.unsigned()
     if sequence.colored:
         bits.unsigned()
-    # One flag a reference for luma and one for chroma, and nothing else while none is set.
-    flags = (1 + sequence.colored) * sum(counts)
-    return any(bits.flag() for _ in range(flags))
+    for _ in range(sum(counts)):
+        for planes in (1, 2) if sequence.colored else (1,):  # luma, chroma
+            if bits.flag():
+                weighted = True
+                for _ in range(planes):
+                    bits.signed(), bits.signed()  # weight, offset
+    return weighted
+
+
+def _read_marking(bits: BitReader, idr: bool) -> tuple[tuple[int, int], ...]:
+    """Read dec_ref_pic_marking (7.3.3.3); an IDR picture may be marked as a long-term one."""
+    if idr:
+        bits.flag()  # no_output_of_prior_pics_flag
+        return ((THIS_LONG_TERM, 0),) if bits.flag() else ()
+    found: list[tuple[int, int]] = []
+    if bits.flag():
+        while operation := bits.unsigned():
+            if operation not in _OPERANDS:
+                raise CodecError(f"expected operations on references up to 6, got {operation}")
+            operands = [bits.unsigned() for _ in range(_OPERANDS[operation])]
+            found.append((operation, next(iter(operands), 0)))
+    return tuple(found)

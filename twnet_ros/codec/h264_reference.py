@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twnet_ros.codec.frame import FrameKind
-from twnet_ros.codec.h264 import Picture
+from twnet_ros.codec.h264 import LONG_TERM, THIS_LONG_TERM, UNUSED, Picture
 from twnet_ros.codec.h264_parameter import SequenceParameterSet
 
 
@@ -13,13 +13,15 @@ class References:
     FFmpeg says of a vector that it points to the past or to the future. That is taken for the
     anchor (I or P picture) before, and for the one after a B picture. It is exact where one
     reference picture a list is in use: then it is known which one that is (ITU-T H.264 clauses
-    8.2.4.2 and 8.2.4.3.1), and vectors to any other are no good. Nor are those of a B picture
-    that comes after another one which is a reference: that is nearer than an anchor.
+    8.2.4.2 and 8.2.4.3.1), by which short-term ones are kept (8.2.5), and vectors to any other
+    are no good. Nor are those of a B picture that comes after another one which is a reference:
+    that is nearer than an anchor.
     """
 
     def __init__(self) -> None:
         self._anchors: list[Picture] = []  # the last two, the one that is shown last at the end
-        self._newest: int | None = None  # frame_num of the last reference picture
+        self._kept: list[Picture] = []  # short-term reference pictures, the newest at the end
+        self._long = 0  # long-term ones, at most
         self._between = False  # a B picture since the last anchor is a reference
         # Met so far:
         self._interlaced = False
@@ -76,8 +78,10 @@ class References:
 
     def end(self, picture: Picture, sequence: SequenceParameterSet) -> None:
         """Close a picture: those that follow may refer to it."""
+        if picture.idr:
+            self._kept, self._long = [], 0
         if picture.reference:
-            self._newest = picture.frame_num
+            self._mark(picture, sequence)
         if picture.kind is FrameKind.B:
             self._between = self._between or picture.reference
             self._pyramid = self._pyramid or picture.reference
@@ -93,8 +97,27 @@ class References:
     def forget(self) -> None:
         """Pictures are missing before the next one."""
         self._anchors = []
-        self._newest = None
+        self._kept, self._long = [], 0
         self._between = False
+
+    def _mark(self, picture: Picture, sequence: SequenceParameterSet) -> None:
+        """Keep a reference picture, and no more of the others than it leaves (8.2.5.3, 8.2.5.4).
+
+        Of numbers of fields, which count otherwise, nothing is known: none is kept.
+        """
+        values = 1 << sequence.frame_num_bits
+        short = [picture]
+        for operation, difference in picture.marking:
+            if operation in (UNUSED, LONG_TERM):
+                number = (picture.frame_num - difference - 1) % values
+                kept = [] if picture.is_field else self._kept
+                self._kept = [one for one in kept if one.frame_num != number]
+            if operation in (LONG_TERM, THIS_LONG_TERM):
+                self._long += 1
+            if operation == THIS_LONG_TERM:
+                short = []
+        room = max(1, sequence.references - self._long)
+        self._kept = [*self._kept, *short][-room:]
 
     def _points_to_anchors(self, picture: Picture, sequence: SequenceParameterSet) -> bool:
         if not self._anchors:
@@ -103,9 +126,13 @@ class References:
         if picture.kind is FrameKind.P:
             if sequence.order_type == 0 and picture.is_shown_before(past, sequence):
                 return False
-            target = self._newest if picture.named is None else picture.named
+            # The first of the list: the newest (8.2.4.2.1); without any, a long-term one.
+            first = self._kept[-1].frame_num if self._kept else None
+            target = first if picture.named is None else picture.named
             return past.reference and (picture.active > 1 or target == past.frame_num)
         # Without an anchor that is shown later, both lists hold pictures of the past.
         if self._between or self.is_newest(picture, sequence):
             return False
-        return all(anchor.reference for anchor in self._anchors)
+        # Those of the past are the nearest in list 0, those of the future in list 1 (8.2.4.2.3);
+        # where there are none of a kind, a list has the others.
+        return all(anchor in self._kept for anchor in self._anchors)

@@ -73,6 +73,7 @@ class H264Sequence:
     def __init__(self) -> None:
         self._sequences: dict[int, SequenceParameterSet] = {}
         self._parameters: dict[int, PictureParameterSet] = {}
+        self._sets: dict[tuple[int, int], bytes] = {}  # their units, by type and id
         self._data = b""
         self._last: Picture | None = None
         self.half = False  # whether that is the first field of a frame
@@ -89,6 +90,14 @@ class H264Sequence:
     def caveat(self) -> str:
         """What of the stream is approximate or costs more, as text for a person, or ''."""
         return self._references.caveat
+
+    def sets_beside(self, headers: bytes) -> bytes:
+        """Return all parameter sets in force, as units, where ``headers`` lack one; else b''."""
+        own = H264Sequence()
+        for offset, byte in units(headers):
+            own._keep_set(byte & 0x1F, _unit(headers, offset + 3, PARAMETER_SET_BYTES))
+        lacking = self._sets.keys() - own._sets.keys()
+        return b"".join(self._sets[key] for key in sorted(self._sets)) if lacking else b""
 
     def forget(self) -> None:
         """Expect nothing of the next picture; parameter sets stay."""
@@ -120,44 +129,46 @@ class H264Sequence:
                 raise CodecError(
                     f"expected at most {_MOST_PARAMETER_SETS} parameter sets in a packet, got more"
                 )
-            if kind == SPS:
-                self._keep_sequence(_unit(data, start + 1, PARAMETER_SET_BYTES))
-            elif kind == PPS:
-                self._keep_parameters(_unit(data, start + 1, PARAMETER_SET_BYTES))
+            if kind in (SPS, PPS):
+                self._keep_set(kind, _unit(data, start, PARAMETER_SET_BYTES))
             elif kind == SEI and announced is None and messages < _MOST_SEI:
                 messages += 1
                 announced = read_recovery(_unit(data, start + 1, SEI_BYTES))
             elif kind in SLICES:
                 slices += 1
                 self._keep_slice(_unit(data, start, SLICE_HEADER_BYTES), pictures, slices)
+        # FFmpeg would decode the first frame of a packet, and what refers to others wrongly.
+        if len(pictures) > 1 and not _are_fields([coded.picture for coded in pictures]):
+            raise CodecError(f"expected one picture a packet, got {len(pictures)}")
+        half = self.half
         taken = [self._take(coded, announced, repeated) for coded in pictures]
-        if taken:  # FFmpeg decodes one frame of a packet
+        if taken:
             kinds = [traits.kind or FrameKind.I for _, traits in taken]
             self.traits = Traits(  # the second field of an IDR picture may be predicted
                 kind=FrameKind.I if pictures[0].picture.idr else _most_predicted(kinds),
                 whole=all(traits.whole for _, traits in taken),
                 motion=len(taken) == 1 and taken[0][1].motion,
                 announces=announced is not None,
+                second=half and not self.half and taken[0][0] is None,
             )
         return worst([gap for gap, _ in taken if gap is not None], len(taken))
 
-    def _keep_sequence(self, unit: bytes) -> None:
+    def _keep_set(self, kind: int, unit: bytes) -> None:
+        """Keep a parameter set; of one that cannot be read the decoder will say so."""
         try:
-            sequence = read_sps(unit)
-        except CodecError:  # the decoder will say so
-            self._sequences.clear()
-        else:
-            if self._sequences.get(sequence.id) != sequence:
-                self._references = References()
-            self._sequences[sequence.id] = sequence
-
-    def _keep_parameters(self, unit: bytes) -> None:
-        try:
-            parameters = read_pps(unit)
-        except CodecError:  # the decoder will say so
-            self._parameters.clear()
-        else:
-            self._parameters[parameters.id] = parameters
+            if kind == SPS:
+                sequence = read_sps(unit[1:])
+                if self._sequences.get(sequence.id) != sequence:
+                    self._references = References()
+                self._sequences[sequence.id] = sequence
+                self._sets[SPS, sequence.id] = START_CODE + unit
+            elif kind == PPS:
+                parameters = read_pps(unit[1:])
+                self._parameters[parameters.id] = parameters
+                self._sets[PPS, parameters.id] = START_CODE + unit
+        except CodecError:
+            self._sets.clear()
+            (self._sequences if kind == SPS else self._parameters).clear()
 
     def _keep_slice(self, unit: bytes, pictures: list[_Coded], count: int) -> None:
         """Add a packet's slice, the ``count``th, to its picture."""
@@ -363,6 +374,11 @@ def _is_second_field(last: Picture, picture: Picture) -> bool:
         and (last.idr or not picture.idr)
         and (last.reference or not picture.reference)
     )
+
+
+def _are_fields(pictures: list[Picture]) -> bool:
+    """Tell whether pictures are the two fields of one frame."""
+    return len(pictures) == 2 and _is_second_field(*pictures)
 
 
 def _most_predicted(kinds: Iterable[FrameKind]) -> FrameKind:

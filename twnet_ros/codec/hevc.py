@@ -5,6 +5,7 @@ from __future__ import annotations
 SPS = 33
 PARAMETER_SETS = frozenset({32, SPS, 34})
 SLICES = frozenset({*range(10), *range(16, 22)})
+IDR_SLICES = frozenset({19, 20})  # with nothing that counts them
 # Intra random access points: decoding can begin with them.
 KEY_SLICES = frozenset(range(16, 22))
 SUFFIX_SEI = 40

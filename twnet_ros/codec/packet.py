@@ -13,5 +13,5 @@ class Packet:
     """
 
     data: bytes
-    pts_ns: int  # presentation time
+    pts_ns: int  # presentation time; where a file has none (AVI, raw streams), the decoding time
     key: bool

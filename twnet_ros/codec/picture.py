@@ -127,7 +127,8 @@ class PictureDecoder:
         packet = av.Packet(len(data))
         packet.update(data)
         packet.pts = packet.dts = self.count
-        self._sent[self.count] = Sent(pts, traits)
+        if not traits.second:  # such a picture is that of the packet before
+            self._sent[self.count] = Sent(pts, traits)
         self.count += 1
         if len(self._sent) > _SENT_KEPT:
             del self._sent[next(iter(self._sent))]

@@ -19,3 +19,5 @@ class Traits:
     motion: bool = True
     # A recovery point came with it.
     announces: bool = False
+    # It is the second field of the last packet's picture.
+    second: bool = False

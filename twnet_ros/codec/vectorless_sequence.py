@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twnet_ros.codec import hevc
 from twnet_ros.codec.bitstream import NAMES, CodecName, inspect_packet
 from twnet_ros.codec.discontinuity import Discontinuity
 from twnet_ros.codec.trait import Traits
@@ -35,8 +36,12 @@ class VectorlessSequence:
     def follow(self, data: bytes) -> Discontinuity | None:
         """Take in a packet, headers included; None unless it repeats the one before."""
         repeated, self._data = data == self._data, data
-        self.traits = Traits(whole=inspect_packet(self._codec, data).key, motion=False)
-        # Two still pictures of VP9 may well be the same bytes.
-        if repeated and self._codec == "hevc":
-            return Discontinuity("repeated packet: expected another picture", superfluous=True)
-        return None
+        content = inspect_packet(self._codec, data)
+        self.traits = Traits(whole=content.key, motion=False)
+        if (
+            not repeated or self._codec != "hevc"
+        ):  # two still pictures of VP9 may be the same bytes
+            return None
+        # So may IDR pictures be, which nothing numbers.
+        still = hevc.unit_kind(data[content.picture + 3]) in hevc.IDR_SLICES
+        return Discontinuity("repeated packet: expected another picture", superfluous=not still)
