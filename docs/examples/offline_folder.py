@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from twnet_ros.codec import ClipEncoder, CodecError, CodedFrame, StreamDecoder, read_packets
-from twnet_ros.segment import Segmenter, key_policy
+from twnet_ros.segment import Segmenter
 from twnet_ros.segment.picture import find_pictures, read_rgb, write_png
 
 
@@ -72,7 +72,7 @@ def main() -> int:
     source = options.source
     frames = frames_of_folder(source) if source.is_dir() else frames_of_video(source)
     # Key steps as the node takes them; by itself the engine takes them at I-frames alone.
-    segmenter = Segmenter.load(options.model, policy=key_policy("adaptive"))
+    segmenter = Segmenter.load(options.model)
     print(f"{label(frames, segmenter, options.out)} frames labelled: {segmenter.classes}")
     return 0
 

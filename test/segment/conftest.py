@@ -18,7 +18,7 @@ from twnet_ros.codec import (
     write_clip,
 )
 from twnet_ros.net import Config, TWNet, save_checkpoint
-from twnet_ros.segment import Segmenter
+from twnet_ros.segment import CODEC_KEYS, Segmenter
 
 NAMES = ("road", "sky", "traffic light", "car", "person")
 COLORS = ((128, 64, 128), (70, 130, 180), (250, 170, 30), (0, 0, 142), (220, 20, 60))
@@ -65,10 +65,11 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def engine(model):
-    """Make an engine of the tiny model on the CPU."""
+    """Make an engine of the tiny model on the CPU, with key steps at I-frames alone."""
+    usual = {"device": "cpu", "precision": "fp32", "policy": CODEC_KEYS}
 
     def make(**settings):
-        return Segmenter.load(model, **{"device": "cpu", "precision": "fp32", **settings})
+        return Segmenter.load(model, **usual | settings)
 
     return make
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from twnet_ros.segment import (
+    CODEC_KEYS,
     KeyPolicy,
     Network,
     Path,
@@ -35,7 +36,7 @@ def engine(network, monkeypatch):
         monkeypatch.setattr(network_module, "choose", lambda *_: (META, "fp16"))
         monkeypatch.setattr(output, "download", download)
         monkeypatch.setattr(evidence, "download", download)
-        return Segmenter(Network(network), **settings), returned
+        return Segmenter(Network(network), **{"policy": CODEC_KEYS, **settings}), returned
 
     return make
 
@@ -51,7 +52,7 @@ def engine(network, monkeypatch):
         {"backbone": "ddrnet23slim", "layer": 2},
     ],
 )
-@pytest.mark.parametrize("policy", [KeyPolicy(), KeyPolicy(interval=6)])
+@pytest.mark.parametrize("policy", [CODEC_KEYS, KeyPolicy(interval=6)])
 def test_only_labels_come_back(network, engine, coded_with_b, pan, settings, policy):
     segmenter, returned = engine(network(**settings), motion="codec", policy=policy)
     frames = coded_with_b(pan(10))

@@ -9,7 +9,7 @@ import torch
 
 from twnet_ros.codec import BlockMotion, FrameKind
 from twnet_ros.net import to_grid, warp_cubic
-from twnet_ros.segment import Network, Path, Segmenter
+from twnet_ros.segment import CODEC_KEYS, Network, Path, Segmenter
 from twnet_ros.segment.leaf import two_sided_context
 from twnet_ros.segment.replay import replay
 from twnet_ros.segment.segmenter import MOST_HELD
@@ -25,7 +25,9 @@ def run(segmenter, frames):
 @pytest.fixture
 def engine_with(network):
     """Make an engine of a tiny network with a correction."""
-    return lambda correction: Segmenter(Network(network(correction=correction), "cpu", "fp32"))
+    return lambda correction: Segmenter(
+        Network(network(correction=correction), "cpu", "fp32"), policy=CODEC_KEYS
+    )
 
 
 @pytest.fixture
@@ -170,7 +172,9 @@ def test_b_frames_that_wait_when_the_stream_breaks_take_the_key_step(engine, cod
 def agreement(path, count):
     """Labels of the first frames that the two-step network and its per-frame path share, in %."""
     engines = [
-        Segmenter.load("camvid-mobilenetv1-layer1", "cpu", "fp32", (512, 256), per_frame)
+        Segmenter.load(
+            "camvid-mobilenetv1-layer1", "cpu", "fp32", (512, 256), per_frame, CODEC_KEYS
+        )
         for per_frame in (False, True)
     ]
     pairs = zip(*(islice(replay(path, engine), count) for engine in engines), strict=True)

@@ -8,7 +8,15 @@ import torch
 
 from twnet_ros.codec import FrameKind
 from twnet_ros.net import residual
-from twnet_ros.segment import UNLABELLED, KeyPolicy, Network, Path, Segmenter, Wish
+from twnet_ros.segment import (
+    CODEC_KEYS,
+    UNLABELLED,
+    KeyPolicy,
+    Network,
+    Path,
+    Segmenter,
+    Wish,
+)
 from twnet_ros.segment.input import Geometry, InputPass
 
 
@@ -86,7 +94,8 @@ def test_a_wish_holds_for_b_frames_that_wait(engine, coded_with_b, pan):
 def test_evidence_is_what_the_codec_said_of_every_pixel(network, coded, pan):
     """The video is scaled and padded: what is shown has the scaled picture's size."""
     frames = coded(pan(3, width=100, height=70, dx=3, dy=-2), gop=12)
-    segmenter = wishing(Segmenter(Network(network(), "cpu", "fp32")), evidence=True)
+    made = Segmenter(Network(network(), "cpu", "fp32"), policy=CODEC_KEYS)
+    segmenter = wishing(made, evidence=True)
     results = run(segmenter, frames)
     geometry = Geometry.of((100, 70), (96, 64))
     assert (geometry.net, geometry.padded) == ((91, 64), (96, 64))
@@ -138,7 +147,8 @@ def test_evidence_of_a_b_frame_is_of_the_side_that_its_blocks_point_to(network, 
         leaf,
         motion=replace(motion, displacement=np.zeros((8, 12, 2), np.float32), reference=reference),
     )
-    segmenter = wishing(Segmenter(Network(network(), "cpu", "fp32")), evidence=True)
+    made = Segmenter(Network(network(), "cpu", "fp32"), policy=CODEC_KEYS)
+    segmenter = wishing(made, evidence=True)
     (_, found, _) = run(segmenter, [frames[0], leaf, bright])
     luma = found.evidence.residual[..., 0]
     assert np.abs(luma[:, :48]).mean() < 10

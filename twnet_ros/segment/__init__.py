@@ -3,7 +3,7 @@
 from twnet_ros.segment.flow import MOTION_SOURCES
 from twnet_ros.segment.network import Network, find_model
 from twnet_ros.segment.palette import CAMVID, CITYSCAPES, UNLABELLED, ClassSet, read_class_set
-from twnet_ros.segment.policy import KEY_POLICIES, KeyPolicy, key_policy
+from twnet_ros.segment.policy import CODEC_KEYS, KEY_POLICIES, KeyPolicy, key_policy
 from twnet_ros.segment.remapping import Remapping, read_remapping
 from twnet_ros.segment.render import (
     color_motion,
@@ -20,6 +20,7 @@ from twnet_ros.segment.segmenter import Segmenter
 __all__ = [
     "CAMVID",
     "CITYSCAPES",
+    "CODEC_KEYS",
     "KEY_POLICIES",
     "MOTION_SOURCES",
     "UNLABELLED",

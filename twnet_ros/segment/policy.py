@@ -8,9 +8,9 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
-    """Bounds beyond which a predicted frame takes the key step; by default there are none.
+    """Bounds beyond which a predicted frame takes the key step.
 
-    Then only I-frames do, and frames that nothing leads to: the paper's policy.
+    Without any only I-frames do, and frames that nothing leads to: the paper's policy.
     """
 
     interval: int | None = None  # labelled frames from one key step to the next
@@ -37,6 +37,7 @@ class KeyPolicy:
         )
 
 
+CODEC_KEYS = KeyPolicy()
 KEY_POLICIES = ("codec", "interval", "adaptive")
 # Measured (docs/TUNING.md). Frames of a smooth drive stay far below the last two (0.15 and 6 at
 # most), those of cuts, flashes and tunnels above them (0.57 and 25 at least).
@@ -44,7 +45,10 @@ INTERVAL, INTRA, RESIDUAL = 6, 0.5, 12.0
 
 
 def key_policy(
-    name: str, interval: int = INTERVAL, intra: float = INTRA, residual: float = RESIDUAL
+    name: str = "adaptive",
+    interval: int = INTERVAL,
+    intra: float = INTRA,
+    residual: float = RESIDUAL,
 ) -> KeyPolicy:
     """Return one of KEY_POLICIES.
 
@@ -55,7 +59,10 @@ def key_policy(
     if name not in KEY_POLICIES:
         raise ValueError(f"key_policy: expected one of {', '.join(KEY_POLICIES)}, got {name!r}")
     if name == "codec":
-        return KeyPolicy()
+        return CODEC_KEYS
     if name == "interval":
         return KeyPolicy(interval=interval, intra=intra)
     return KeyPolicy(interval, intra, residual)
+
+
+USUAL_KEYS = key_policy()  # of whatever is not told otherwise

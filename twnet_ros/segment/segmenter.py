@@ -20,12 +20,11 @@ from twnet_ros.segment.input import Geometry, InputPass
 from twnet_ros.segment.leaf import two_sided_context
 from twnet_ros.segment.moment import Moment
 from twnet_ros.segment.network import Network
-from twnet_ros.segment.policy import KeyPolicy
+from twnet_ros.segment.policy import USUAL_KEYS, KeyPolicy
 from twnet_ros.segment.segmentation import Path, Segmentation, SegmentError, Wish
 from twnet_ros.segment.warmup import compile_passes, grey_frames
 from twnet_ros.segment.work import Work
 
-CODEC_KEYS = KeyPolicy()
 LABELS_ALONE = Wish()
 MOST_HELD = 16  # B-frames in a row that wait; x264 makes no more, and memory must end somewhere
 
@@ -59,7 +58,7 @@ class Segmenter:
         network: Network,
         input_size: tuple[int, int] | None = None,
         per_frame: bool = False,
-        policy: KeyPolicy = CODEC_KEYS,
+        policy: KeyPolicy = USUAL_KEYS,
         motion: str = "auto",
         label_broken: bool = False,
     ) -> None:
@@ -94,7 +93,7 @@ class Segmenter:
         precision: str = "auto",
         input_size: tuple[int, int] | None = None,
         per_frame: bool = False,
-        policy: KeyPolicy = CODEC_KEYS,
+        policy: KeyPolicy = USUAL_KEYS,
         motion: str = "auto",
         label_broken: bool = False,
     ) -> "Segmenter":

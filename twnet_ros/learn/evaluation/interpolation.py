@@ -10,7 +10,14 @@ from torch import Tensor
 from twnet_ros.codec import CodedFrame, FrameKind
 from twnet_ros.learn.evaluation.baseline import TracedFeature
 from twnet_ros.net import FeatureState, TWNet, fold, warp
-from twnet_ros.segment import Network, Path, Segmentation, Segmenter, SegmentError
+from twnet_ros.segment import (
+    CODEC_KEYS,
+    Network,
+    Path,
+    Segmentation,
+    Segmenter,
+    SegmentError,
+)
 from twnet_ros.segment.input import Geometry
 from twnet_ros.segment.output import label
 
@@ -56,7 +63,7 @@ class Interpolator:
         """Take what ``Network`` and ``Segmenter`` take."""
         traced = TracedFeature(model)
         network = Network(traced, device, precision)  # type: ignore[arg-type]
-        self._forward = Segmenter(network, motion=motion)
+        self._forward = Segmenter(network, policy=CODEC_KEYS, motion=motion)
         self._classify = copy.deepcopy(model.keyframe.tail.classifier).eval()
         fold(self._classify)
         self._waiting: list[_Waiting] = []

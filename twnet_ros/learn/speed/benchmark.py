@@ -28,7 +28,7 @@ from twnet_ros.learn.speed.timing import (
 from twnet_ros.learn.streets import Street
 from twnet_ros.net import TWNet, save_checkpoint
 from twnet_ros.net.config import BACKBONES
-from twnet_ros.segment import Network, Segmenter
+from twnet_ros.segment import CODEC_KEYS, Network, Segmenter
 from twnet_ros.segment.device import choose, find_device
 from twnet_ros.segment.input import Geometry
 
@@ -219,7 +219,7 @@ def _start(
         before = torch.cuda.memory_allocated(device)
     try:
         network = Network(cast(TWNet, entry.network), device, precision)
-        segmenter = Segmenter(network, input_size, entry.per_frame)
+        segmenter = Segmenter(network, input_size, entry.per_frame, CODEC_KEYS)
         segmenter.warm_up()
         one_by_one(packets, codec, segmenter, lambda result: None)
     except Exception as error:
