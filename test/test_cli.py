@@ -473,7 +473,7 @@ def test_train_both_steps_on_stills(twnet, tmp_path, stills):
     status, out, _ = twnet("evaluate", nonkey / "model.safetensors", *common, *lengths)
     assert status == 0
     methods = [line.split("|")[2].strip() for line in out if line.startswith("|")]
-    assert methods[2:6] == ["per_frame", "twnet", "warping", "repeat"]
+    assert methods[2:7] == ["per_frame", "twnet", "adaptive", "warping", "repeat"]
 
 
 def test_evaluate_chosen_methods(twnet, tmp_path, stills):

@@ -134,9 +134,9 @@ def describe(commands: Commands) -> None:
     scored.add_argument(
         "--methods",
         nargs="+",
-        default=["per_frame", "twnet", "warping", "repeat"],
+        default=["per_frame", "twnet", "adaptive", "warping", "repeat"],
         metavar="NAME",
-        help="also unfused, nkfc, prop_mv, dff, interp_mv, adaptive; default: %(default)s",
+        help="also unfused, nkfc, prop_mv, dff, interp_mv; default: %(default)s",
     )
     text = "from one key step of adaptive to the next, at most; default: the node's"
     scored.add_argument("--key-interval", type=count, metavar="FRAMES", help=text)

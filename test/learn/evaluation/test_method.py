@@ -80,7 +80,9 @@ def test_without_fusion_a_model_runs_as_one_that_never_had_it(network, panning):
 
 
 def test_an_unknown_method_is_told_the_others(network):
-    assert METHODS[: len(USUAL)] == USUAL == ("per_frame", "twnet", "warping", "repeat")
+    assert (
+        METHODS[: len(USUAL)] == USUAL == ("per_frame", "twnet", "adaptive", "warping", "repeat")
+    )
     with pytest.raises(ValueError, match=f"expected one of {', '.join(METHODS)}, got 'magic'"):
         engine(network(), "magic", "cpu", "fp32")
 

@@ -136,10 +136,11 @@ def test_how_often_adaptive_takes_key_steps(data, models, tmp_path):
     report(models[:1], data, clips=1, methods=methods, interval=2, out=tmp_path, **OPTIONS)
     found = json.loads((tmp_path / "report.json").read_text())
     assert found["key_interval"] == 2
+    assert "adaptive takes a key step in 2 frames" in (tmp_path / "report.md").read_text()
     keys = {one["method"]: one["key_steps"] for one in found["results"]}
     assert keys == pytest.approx({"twnet": 100 / 3, "adaptive": 50.0}, abs=0.1)  # I P P P I P
     with pytest.raises(DataError, match="--key-interval: expected the method adaptive"):
-        report(models[:1], data, clips=1, interval=2, **OPTIONS)
+        report(models[:1], data, clips=1, methods=["twnet"], interval=2, **OPTIONS)
 
 
 def test_models_of_other_classes(data, models):

@@ -9,8 +9,8 @@ from twnet_ros.segment import Network, Segmenter, key_policy
 from twnet_ros.segment.flow import NETWORKS
 from twnet_ros.segment.policy import INTERVAL
 
-USUAL = ("per_frame", "twnet", "warping", "repeat")
-METHODS = (*USUAL, "unfused", "nkfc", "prop_mv", "dff", "interp_mv", "adaptive")
+USUAL = ("per_frame", "twnet", "adaptive", "warping", "repeat")
+METHODS = (*USUAL, "unfused", "nkfc", "prop_mv", "dff", "interp_mv")
 
 
 def engine(

@@ -32,6 +32,7 @@ is that of the pixel in the previous frame that the codec's motion leads to, amo
 truth's is, too; key frames have no motion and do not count. GMACs are 10^9 multiply-accumulates of
 the network at {sizes}; optical flow is not counted. Times, and the frames per second that follow
 from their mean, go from decoded frame to labels, of one frame after the other on {devices}."""
+ADAPTIVE = " The method adaptive takes a key step in {interval} frames, and where a drive changes."
 
 Scores = dict[str, dict[str, Score]]  # by model and method
 
@@ -132,7 +133,7 @@ def report(
             results.append(
                 summarise(found, name, method, data.classes.names, trial.distances, gmacs, size)
             )
-    text = _markdown(results, trial, stills)
+    text = _markdown(results, trial, stills, interval if "adaptive" in methods else None)
     print(text)
     if out is not None:
         _write_json(results, trial, stills, settings, out / "report.json")
@@ -179,7 +180,9 @@ def _score_stills(networks: dict[str, TWNet], held_out: Source, device: str) -> 
     return scores
 
 
-def _markdown(results: Sequence[Result], trial: Trial, stills: dict[str, float]) -> str:
+def _markdown(
+    results: Sequence[Result], trial: Trial, stills: dict[str, float], interval: int | None
+) -> str:
     scored = [
         f"{name}: {miou:.1f} mIoU of the key step on held-out stills"
         for name, miou in stills.items()
@@ -187,6 +190,7 @@ def _markdown(results: Sequence[Result], trial: Trial, stills: dict[str, float])
     sizes = sorted({f"{width}x{height}" for width, height in (one.input_size for one in results)})
     devices = sorted({f"{one.device}, {one.precision}" for one in results})
     notes = NOTES.format(sizes=" and ".join(sizes), devices="; ".join(devices))
+    notes += "" if interval is None else ADAPTIVE.format(interval=interval)
     parts = [*scored, trial.text, table.overall(results, trial.last), notes]
     for title, found in (
         ("IoU by category", table.by_category(results)),
