@@ -167,7 +167,7 @@ def running(
     program = Path(get_package_prefix("twnet_ros")) / "lib/twnet_ros"
     # The interpreter by name: its process is the one to measure, not one that a script starts.
     settings = ["-p", f"model:={model}", "-p", "skip:=false", "-p", "queue_size:=100"]
-    settings += ["-p", "device:=cpu", "-p", "precision:=fp32"]
+    settings += ["-p", "device:=cpu", "-p", "precision:=fp32", "-p", "key_policy:=codec"]
     if arrangement == "together":
         inputs = [part for name in names for part in ("-p", f"input.{name}:=video")]
         commands = [["segment_cameras", "--ros-args", "-r", f"__ns:={NAMESPACE}", *inputs]]
