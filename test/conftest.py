@@ -12,6 +12,9 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# One for each run, so that nodes of runs at the same time do not meet; on every system up to 101.
+os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+
 DRIVES = Path(__file__).parents[1].parent / "shared" / "data" / "drives"
 
 

@@ -115,6 +115,7 @@ def test_segment_in_other_classes(twnet, clip, model, tmp_path):
     assert twnet("segment", clip, *tiny, "--labels", tmp_path / "own")[0] == 0
     options = ("--labels", tmp_path / "stack", "--class-map", stack)
     assert twnet("segment", clip, *tiny, *options)[0] == 0
+    assert len(list((tmp_path / "own").iterdir())) == 5
     for file in (tmp_path / "own").iterdir():
         own = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
         found = cv2.imread(str(tmp_path / "stack" / file.name), cv2.IMREAD_UNCHANGED)
@@ -139,6 +140,7 @@ def test_chaos(twnet, clip, model, tmp_path):
     summary = json.loads(out[-1])
     assert summary["published"] == 5
     assert summary["sent"] == 5 + summary["faults"]["duplicate"]["noticed"]
+    assert len(list(whole.iterdir())) == 5
     for file in whole.iterdir():
         assert (labels / file.name).read_bytes() == file.read_bytes()
 

@@ -173,7 +173,8 @@ class _Session:
                     raise Finding("sound packet refused", str(error)) from error
                 self.count.refused += bool(expected)
                 self.count.errors += 1
-                self._decoder.lose(str(error))
+                if not self._decoder.fault:  # else it has broken the chain itself
+                    self._decoder.lose(str(error))
                 frames = []
         self._take(frames)
 

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -107,26 +106,26 @@ def test_profiles_of_the_environment_stay(launch, monkeypatch, variable):
     assert profiles(launch("segment")) == "/mine.xml"
 
 
-def command(node):
-    """Return the command that launch_ros makes of these settings."""
+def command(node, folder):
+    """Return the command that launch_ros makes of these settings; files of it go to a folder."""
     made = [f"{get_package_prefix(node.package)}/lib/{node.package}/{node.executable}"]
     made += ["--ros-args", *node.ros_arguments]
     made += ["-r", f"__node:={node.name}", "-r", f"__ns:=/{node.namespace}"]
     for one in node.parameters:
         if isinstance(one, dict):
             name = f"/{node.namespace}/{node.name}"
-            with tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False) as file:
-                yaml.safe_dump({name: {"ros__parameters": one}}, file)
-            one = file.name
+            file = folder / f"{len(made)}.yaml"
+            file.write_text(yaml.safe_dump({name: {"ros__parameters": one}}))
+            one = str(file)
         made += ["--params-file", one]
     for pair in node.remappings:
         made += ["-r", ":=".join(pair)]
     return made
 
 
-def test_without_autostart_the_node_waits_unconfigured_for_a_manager(launch):
+def test_without_autostart_the_node_waits_unconfigured_for_a_manager(launch, tmp_path):
     (node,) = launch("segment", autostart="false", namespace="managed").started
-    process = subprocess.Popen([sys.executable, *command(node)])
+    process = subprocess.Popen([sys.executable, *command(node, tmp_path)])
     rclpy.init()
     try:
         manager = rclpy.create_node("manager")

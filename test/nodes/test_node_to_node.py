@@ -187,6 +187,7 @@ def test_an_interrupt_in_full_work_ends_the_node(ros, run, checkpoint, clips):
     collector = ros.add(Collector())
     publisher = run("video_publisher", file=clips[0], loop=True, rate=1000.0)
     ros.spin_until(lambda: segment.poll() is not None or collector.labels)
+    assert segment.poll() is None
     segment.send_signal(signal.SIGINT)
     # rclpy may end with an error of its own, if it is interrupted while it converts a message.
     segment.communicate(timeout=ENDS_S)

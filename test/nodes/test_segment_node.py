@@ -29,6 +29,12 @@ COMES_S = 60  # only a test that fails waits for it
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """What was logged is no news for longer than any test takes."""
+    monkeypatch.setattr(segment_node, "THROTTLE_S", 3600.0)
+
+
 def state_of(node):
     return node._state_machine.current_state[0]
 
@@ -128,6 +134,21 @@ def test_what_is_no_video_is_reported_and_the_node_stays_up(
     )
     assert "empty packet" in errors[1]
     assert "decode error" in errors[2]
+
+
+def test_a_fault_that_comes_again_after_a_while_is_said_again(ros, connect, monkeypatch, capfd):
+    monkeypatch.setattr(segment_node, "THROTTLE_S", 0.0)
+    camera = connect("labels")
+    for sec in (1, 2):
+        camera.send(b"", sec)
+    lines = []
+
+    def said():
+        lines.extend(line for line in capfd.readouterr().err.splitlines() if "[ERROR]" in line)
+        return len(lines) == 2
+
+    ros.spin_until(said)
+    assert all("empty packet" in line for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,9 @@
 import threading
 from itertools import count
 
-import av
-import numpy as np
 import pytest
 import rclpy
+from builtin_interfaces.msg import Time
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -76,20 +75,6 @@ def test_own_timestamps_are_kept(play, clip):
     assert [stamp - stamps[0] for stamp in stamps] == [t - times_ns[0] for t in times_ns[:4]]
 
 
-@pytest.fixture
-def reordered_clip(tmp_path):
-    """Two B-frames in a row."""
-    path = tmp_path / "reordered.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", 10)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.options = {"x264-params": "bframes=2:b-adapt=0:scenecut=0"}
-        for plane in np.random.default_rng(0).integers(0, 256, (13, 72, 64), np.uint8):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(plane, "yuv420p")))
-        container.mux(stream.encode(None))
-    return path
-
-
 def test_with_a_rate_b_frames_have_the_stamps_at_which_they_are_shown(play, reordered_clip, ros):
     received, thread = play(13, file=str(reordered_clip), rate=500.0)
     ros.spin_until(lambda: not thread.is_alive())
@@ -124,6 +109,24 @@ def test_simulated_time_is_waited_for(play, ros, capfd):
 
     ros.spin_until(arrived)
     assert received[0].header.stamp.sec >= 77
+
+
+def test_packets_wait_for_their_time(play, ros):
+    """By a clock that creeps, a nanosecond each time, until it is moved: what has come was due."""
+    clock = ros.add(Node("clock")).create_publisher(Clock, "/clock", 1)
+    received, _ = play.start(use_sim_time=True, rate=10.0)
+    creep = count()
+    for now_ms, wanted in ((0, 1), (250, 3), (350, 4), (1000, 11)):
+        rounds = count()
+
+        def arrived(now_ms=now_ms, wanted=wanted, rounds=rounds):
+            sec, nanosec = divmod(100 * 10**9 + now_ms * 10**6 + next(creep), 10**9)
+            clock.publish(Clock(clock=Time(sec=sec, nanosec=nanosec)))
+            return len(received) >= wanted and next(rounds) == 20  # what is early comes in them
+
+        ros.spin_until(arrived)
+        stamps_ms = [stamp_ns(message.header) // 10**6 - 100_000 for message in received]
+        assert stamps_ms == [100 * n for n in range(wanted)]
 
 
 def test_nothing_is_kept_for_statuses_that_nobody_waits_for(play, ros):

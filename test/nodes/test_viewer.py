@@ -277,6 +277,7 @@ def test_a_topic_of_video_is_labelled(video, checkpoint, mpeg4_packets):
     for stamp, panes in watch(topic, lambda: len(seen) < 5, engine):
         seen.append((stamp // 10**9, panes))
         diagnosed += graph.get_publishers_info_by_topic("/diagnostics")
+    assert len(seen) >= 5
     assert not diagnosed  # which are the robot's
     decoder = StreamDecoder("mpeg4")
     frames = [decoder.decode(packet.data)[0] for packet in mpeg4_packets]

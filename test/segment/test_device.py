@@ -44,6 +44,24 @@ def test_each_stream_has_its_share_at_least_one(streams, share):
     assert found == [torch.get_num_threads()] == [share]
 
 
+@pytest.mark.parametrize(
+    ("gpus", "name", "expected"),
+    [
+        (0, "auto", ("cpu", "fp32")),
+        (1, "auto", ("cuda:0", "fp16")),
+        (2, "auto", ("cuda:0", "fp16")),
+        (1, "cuda", ("cuda:0", "fp16")),
+        (2, "cuda:1", ("cuda:1", "fp16")),
+        (1, "cpu", ("cpu", "fp32")),
+    ],
+)
+def test_a_gpu_is_taken_where_there_is_one_and_float16_there(gpus, name, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(device, "_gain", lambda _: 1.0)  # bfloat16 does not pay on this CPU
+    found, precision = choose(model(), name, "auto")
+    assert (str(found), precision) == expected
+
+
 @pytest.mark.skipif(not has_onednn(), reason="torch was built without oneDNN")
 @pytest.mark.parametrize("supported", [True, False])
 def test_without_instructions_for_bfloat16_pytorch_computes_it(supported, monkeypatch):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from twnet_ros.codec import CodecError, Packet, read_packets
-from twnet_ros.segment import Path, Segmenter, read_remapping, to_rgb
+from twnet_ros.segment import Path, Segmenter, read_remapping, recording, to_rgb
 from twnet_ros.segment.recording import record
 from twnet_ros.segment.replay import decode, replay
 
@@ -38,10 +38,15 @@ def test_the_summary(clip, recorded):
     timings = {"frames", "key_steps", "fps", "ms_key", "ms_nonkey"}
     assert set(summary) == timings | {"device", "precision"}
     assert (summary["frames"], summary["key_steps"]) == (5, 2)
-    assert summary["fps"] > 0
-    assert summary["ms_key"] > 0
-    assert summary["ms_nonkey"] > 0
     assert totals == [5]
+
+
+def test_the_summary_s_times(clip, recorded, monkeypatch):
+    times = [(Path.KEY, 30.0), (Path.NONKEY, 10.0), (Path.NONKEY, 20.0)]
+    results = [SimpleNamespace(path=path, times_ms={"total": ms}, labels=0) for path, ms in times]
+    monkeypatch.setattr(recording, "replay", lambda *_: [(None, one) for one in results])
+    summary = recorded(clip(3))
+    assert (summary["fps"], summary["ms_key"], summary["ms_nonkey"]) == (50.0, 30.0, 15.0)
 
 
 def test_the_summary_of_key_steps_alone(clip, recorded):

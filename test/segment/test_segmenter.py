@@ -215,8 +215,8 @@ def test_a_static_clip_keeps_its_labels_in_layer_3(network, coded, pan):
     first, *rest = run(Segmenter(Network(model, "cpu", "fp32")), frames)
     for result, frame in zip(rest, frames[1:], strict=True):
         assert result.path is Path.NONKEY
-        if not frame.motion.displacement.any():
-            assert (result.labels == first.labels).mean() > 0.999
+        assert not frame.motion.displacement.any()
+        assert (result.labels == first.labels).mean() > 0.999
 
 
 def test_the_input_size_is_the_checkpoint_s_unless_given(engine, coded, pan):
@@ -236,12 +236,6 @@ def test_what_a_loaded_engine_says_of_itself(engine):
     assert segmenter.colors[1].tolist() == [70, 130, 180]
     assert (segmenter.device, segmenter.precision) == ("cpu", "fp32")
     assert segmenter.waiting == ""
-
-
-def test_automatic_choices_are_real_ones(model):
-    segmenter = Segmenter.load(model)
-    assert segmenter.device.split(":")[0] == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert segmenter.precision in ("fp32", "bf16", "fp16")
 
 
 def test_bfloat16_mostly_agrees(engine, coded, pan):
