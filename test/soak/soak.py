@@ -42,7 +42,7 @@ SETTLED_MINUTE = 2  # the last of them: pools have filled, what the memory is he
 SAMPLE_S = 1.0  # from look to look at the memory, which breathes with every step
 GROWTH = 0.02
 START_S = 120.0
-LAST_S = 5.0  # how long the last statuses may take
+LAST_S = 60.0  # how long the last statuses may take; only what fails waits for it
 FRAMES, SIZE, FPS, GOP, BITRATE = 96, (1280, 720), 17.0, 12, 4_000_000  # of the rendered clip
 SEED = 1_000_003
 
