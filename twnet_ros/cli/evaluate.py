@@ -108,8 +108,8 @@ def describe(commands: Commands) -> None:
     )
     text = "how many, default: 8, or one for every labelled frame of real sequences"
     scored.add_argument("--clips", type=count, help=text)
-    text = "of each clip that is made of stills or streets, default: %(default)s"
-    scored.add_argument("--frames", type=count, default=36, help=text)
+    text = "of each clip that is made of stills or streets, default: 36"
+    scored.add_argument("--frames", type=count, help=text)
     scored.add_argument(
         "--distance",
         type=number,

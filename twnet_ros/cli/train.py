@@ -35,6 +35,8 @@ def _train(options: argparse.Namespace, device: str, first: bool) -> None:
     from twnet_ros.learn.training.rollout import Rollout
     from twnet_ros.learn.training.train import step_one, step_two
 
+    if options.step == "key":
+        _check_key(options)
     data = open_data(options.data, options.classes, options.clip_size, options.hold_out)
     if first:
         record_recipe(options, resumes(options.out))
@@ -47,10 +49,6 @@ def _train(options: argparse.Namespace, device: str, first: bool) -> None:
     )
     if options.step == "key":
         least, greatest = options.scale
-        if least > greatest:
-            raise ValueError(f"--scale: expected LEAST up to GREATEST, got {least} {greatest}")
-        if options.encoder_rate != ENCODER_RATE and not options.pretrained:
-            raise ValueError("--encoder-rate: expected --pretrained, whose tensors it is for")
         step_one(
             data,
             schedule,
@@ -81,6 +79,14 @@ def _train(options: argparse.Namespace, device: str, first: bool) -> None:
             precision=options.precision,
             workers=options.workers,
         )
+
+
+def _check_key(options: argparse.Namespace) -> None:
+    least, greatest = options.scale
+    if least > greatest:
+        raise ValueError(f"--scale: expected LEAST up to GREATEST, got {least} {greatest}")
+    if options.encoder_rate != ENCODER_RATE and not options.pretrained:
+        raise ValueError("--encoder-rate: expected --pretrained, whose tensors it is for")
 
 
 def describe(commands: Commands) -> None:

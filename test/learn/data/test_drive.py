@@ -43,7 +43,7 @@ def truth(*numbers, shape=(64, 96)):
 def test_frames_come_with_their_labels_each_time(open_drive):
     drive = Drive("drive", open_drive(), truth(0, 4, 6, 50))
     assert (len(drive), drive.labelled, drive.keys) == (7, [0, 4, 6], [0, 3, 6])
-    assert drive.distances == [0, 1, 2, 0, 1, 2, 0]
+    assert (drive.missed, drive.has_leaves) == (1, False)
     for _ in range(2):
         pairs = list(drive)
         assert [frame.index for frame, _ in pairs] == list(range(7))
@@ -55,7 +55,7 @@ def test_frames_come_with_their_labels_each_time(open_drive):
 def test_frames_whose_reference_is_lost_are_left_out(open_drive):
     drive = Drive("drive", open_drive(lost=(0, 4)), truth(*range(7)))
     assert [frame.pts // STEP_NS - 5 for frame, _ in drive] == [3, 6]
-    assert (drive.labelled, drive.distances) == ([0, 1], [0, 0])
+    assert (drive.labelled, drive.keys, drive.missed) == ([0, 1], [0, 1], 5)
 
 
 def test_labels_that_fit_no_frame(open_drive):
@@ -83,6 +83,7 @@ def test_every_labelled_frame_of_a_trial_is_scored(open_drive, network):
     assert (trial.distances, trial.last) == ([0, 1, 2, 0, 1, 2, 0], 2)
     assert (trial.coding.gop, trial.coding.codec) == (3, "h264")
     assert trial.text.startswith("a drive of 7 frames, 7 of which are scored, in h264, 3 I-frames")
+    assert "no whole frame" not in trial.text
     assert {clip for clip, _ in trial.shown} == {0}
     model = network()
     found = score(model, trial.clips, "twnet", show=trial.shown)
@@ -101,6 +102,10 @@ def test_every_labelled_frame_of_a_trial_is_scored(open_drive, network):
 def test_some_frames_of_a_trial(open_drive):
     trial, _ = drive_trial("drive", open_drive(), truth(0, 1, 2, 4), every=2)
     assert "3 of which are scored" in trial.text
+    assert trial.distances == [0, 1, 2, 3, 0, 1, 0]  # the I-frame 3 is skipped: 4 takes the step
+    assert trial.coding.gop == 3
+    late, _ = drive_trial("drive", open_drive(lost=(5,)), [*truth(*range(7)), *truth(40)])
+    assert late.text.endswith("; 2 labels have the time of no whole frame")
     assert [number for _, number in trial.shown] == [0, 2, 4]
     with pytest.raises(DataError, match="--every 2: expected to meet a labelled frame"):
         drive_trial("drive", open_drive(), truth(1, 3), every=2)

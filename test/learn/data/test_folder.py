@@ -80,7 +80,7 @@ def test_samples_are_drawn_from_all(still_folder):
 
 
 def test_a_folder_without_stills(tmp_path, still_folder):
-    with pytest.raises(DataError, match=r"expected the folders 'images' \(or 'frames'\) and"):
+    with pytest.raises(DataError, match="expected the folders 'images' or 'frames', one of"):
         read_stills(tmp_path, 3)
     root = still_folder(1)
     (root / "images" / "A_000.png").unlink()
@@ -92,6 +92,27 @@ def test_missing_labels(still_folder):
     root = still_folder(3)
     (root / "labels" / "B_001.png").unlink()
     with pytest.raises(DataError, match=r"1 labels are missing, first B_001\.png"):
+        read_stills(root, 3)
+
+
+def test_missing_pictures(still_folder):
+    root = still_folder(3)
+    (root / "images" / "B_001.png").unlink()
+    with pytest.raises(DataError, match=r"1 labelled frames are missing, first B_001\.png"):
+        read_stills(root, 3)
+
+
+def test_two_pictures_of_one_label(still_folder):
+    root = still_folder(3)
+    (root / "images" / "B_001.jpg").write_bytes((root / "images" / "B_001.png").read_bytes())
+    with pytest.raises(DataError, match=r"a name for each picture, got B_001\.jpg, B_001\.png"):
+        read_stills(root, 3)
+
+
+def test_two_folders_of_pictures(still_folder):
+    root = still_folder(1)
+    (root / "frames").mkdir()
+    with pytest.raises(DataError, match="expected the folders 'images' or 'frames', one of them"):
         read_stills(root, 3)
 
 
@@ -134,6 +155,17 @@ def sequence_folder(tmp_path, drive_of):
         return root
 
     return make
+
+
+def test_sequences_that_are_half_there(sequence_folder):
+    root = sequence_folder()
+    (root / "labels" / "town_c").mkdir()
+    with pytest.raises(DataError, match="1 labelled sequences are missing, first town_c"):
+        read_split(root, 3, [], "train")
+    (root / "labels" / "town_c").rmdir()
+    (root / "frames" / "stray.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"pictures or folders of them, got stray\.png, too"):
+        read_split(root, 3, [], "train")
 
 
 def test_sequences_have_labels_for_some_frames(sequence_folder):

@@ -134,7 +134,7 @@ def saved(model, tmp_path):
     return str(path)
 
 
-OPTIONS = {"frames": 36, "gop": 12, "bits_per_pixel": 1.0, "device": "cpu", "precision": "fp32"}
+OPTIONS = {"frames": None, "gop": 12, "bits_per_pixel": 1.0, "device": "cpu", "precision": "fp32"}
 
 
 def test_the_report_takes_the_sequences(root, saved, capsys):
@@ -157,6 +157,8 @@ def test_the_report_takes_every_distance_only_where_it_can(root, saved, still_fo
     assert found["model"]["twnet"].by_frame[4].counts.any()
     with pytest.raises(DataError, match="interp_mv: .* second key frame, .* got real sequences"):
         report([saved], data, clips=1, methods=["interp_mv"], **OPTIONS)
+    with pytest.raises(DataError, match="--frames: expected none, as clips of real sequences"):
+        report([saved], data, clips=1, **OPTIONS | {"frames": 36})
     stills = open_data(str(still_folder()), None, (96, 64), ["A"])
     with pytest.raises(DataError, match="--distance: expected real sequences"):
         report([saved], stills, clips=1, distances=[3], **OPTIONS)

@@ -2,14 +2,17 @@
 
 import json
 import os
+from fractions import Fraction
+from itertools import count
 
+import av
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from twnet_ros.codec import Packet, write_clip
-from twnet_ros.learn.speed import benchmark
+from twnet_ros.learn.speed import benchmark, stage
 from twnet_ros.learn.speed.benchmark import (
     Setting,
     check,
@@ -20,7 +23,8 @@ from twnet_ros.learn.speed.benchmark import (
     split,
 )
 from twnet_ros.learn.speed.sheet import markdown, write_json
-from twnet_ros.net import load_checkpoint
+from twnet_ros.learn.speed.stage import FrontStages
+from twnet_ros.net import Config, TWNet, load_checkpoint
 from twnet_ros.segment import Network
 
 OURS = ["per_frame", "layer1", "layer2", "layer3"]
@@ -262,6 +266,30 @@ def test_the_clip_that_is_made_has_whole_gops_of_twelve(tmp_path, codec, suffix)
     info, found = benchmark._read_gops(path)
     assert (info.codec, info.width, info.height) == (codec, 96, 64)
     assert [len(gop) for gop in found] == [12, 12]
+
+
+def test_a_last_gop_that_is_cut_short_is_left_out(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (14, 48, 64, 3), np.uint8)
+    write_clip(tmp_path / "clip.avi", pictures, codec="mpeg4", gop=6)
+    assert [len(gop) for gop in benchmark._read_gops(tmp_path / "clip.avi")[1]] == [6, 6]
+    write_clip(tmp_path / "short.avi", pictures[:4], codec="mpeg4", gop=6)
+    assert [len(gop) for gop in benchmark._read_gops(tmp_path / "short.avi")[1]] == [4]
+
+
+def test_ffmpeg_is_timed_until_all_pictures_are_out(monkeypatch):
+    context = av.CodecContext.create("libx264", "w")
+    context.width, context.height, context.pix_fmt, context.framerate = 64, 48, "yuv420p", 10
+    context.time_base, context.options = Fraction(1, 10), {"x264-params": "bframes=2:b-adapt=0"}
+    planes = np.random.default_rng(0).integers(0, 256, (12, 72, 64), np.uint8)
+    pictures = [av.VideoFrame.from_ndarray(plane, "yuv420p") for plane in planes]
+    coded = [bytes(one) for picture in [*pictures, None] for one in context.encode(picture)]
+    config = Config("mobilenetv1", 1, ("a", "b"), ((0, 0, 0),) * 2, (64, 32))
+    front = FrontStages("h264", (64, 48), (64, 32), TWNet(config), "cpu", "fp32")
+    ticks = count()
+    monkeypatch.setattr(stage.time, "perf_counter", lambda: float(next(ticks)))  # a second each
+    front._run_ffmpeg([Packet(data, 0, False) for data in coded])
+    assert front.decode_fps == [12 / 13]  # twelve packets, and what FFmpeg held at the end
+    assert front.times_ms["ffmpeg"] == [1000.0] * 12
 
 
 def test_the_nodes_model_is_layer_2_at_the_size_that_was_timed(report, tmp_path):

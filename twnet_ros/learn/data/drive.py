@@ -3,14 +3,13 @@
 import os
 import zlib
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 
 import numpy as np
 
 from twnet_ros.codec import CodedFrame, FrameKind, OpenVideo
 from twnet_ros.learn.data.clip import Coding
 from twnet_ros.learn.data.still import DataError, Picture
-from twnet_ros.learn.evaluation.trial import Trial, spread
+from twnet_ros.learn.evaluation.trial import Trial, key_distances, spread
 from twnet_ros.segment.palette import UNLABELLED
 from twnet_ros.segment.replay import decode
 
@@ -59,10 +58,9 @@ class Drive:
             yield frame, self._truth(frame)
 
     @property
-    def distances(self) -> list[int]:
-        """Return how far each frame is from the key frame, or the drive's beginning, before it."""
-        turns = [*sorted({0, *self.keys}), self._length]
-        return [away for start, end in pairwise(turns) for away in range(end - start)]
+    def missed(self) -> int:
+        """How many labels have the time of no whole frame."""
+        return len(self._labels) - len(self.labelled)
 
     def _frames(self) -> Iterator[CodedFrame]:
         return (frame for frame in decode(self._path, self._read) if frame.intact)
@@ -95,10 +93,13 @@ def drive_trial(
     if not scored:
         raise DataError(f"--every {every}: expected to meet a labelled frame, which it does not")
     bits_per_pixel = round(total_bits / (len(drive) * info.width * info.height), 3)
-    distances = drive.distances
-    coding = Coding(info.codec, 1 + max(distances), info.fps, bits_per_pixel)
+    distances = key_distances(drive.keys, len(drive), every)
+    gop = 1 + max(key_distances(drive.keys, len(drive)))
+    coding = Coding(info.codec, gop, info.fps, bits_per_pixel)
     text = f"a drive of {len(drive)} frames, {len(scored)} of which are scored, in {info.codec}, "
     text += f"{len(drive.keys)} I-frames, {bits_per_pixel} bit/pixel"
+    if drive.missed:
+        text += f"; {drive.missed} labels have the time of no whole frame"
     shown = [(0, scored[place]) for place in spread(len(scored))]
     trial = Trial([drive], coding, every, distances, scored, text, shown)
     return trial, (info.width, info.height)

@@ -5,6 +5,7 @@ file stems, or a folder for each sequence of frames, some of which have a label.
 """
 
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from twnet_ros.learn.data.snippet import Snippet
 from twnet_ros.learn.data.still import DataError, Picture, Stills, read_indices, require
 from twnet_ros.segment.palette import UNLABELLED
-from twnet_ros.segment.picture import by_name, find_pictures
+from twnet_ros.segment.picture import SUFFIXES, by_name, find_pictures
 
 IMAGE_FOLDERS = ("images", "frames")
 
@@ -34,20 +35,29 @@ def read_split(
     if split not in ("train", "val"):
         raise DataError(f"{root}: expected split 'val' of a folder with hold-outs, got {split!r}")
     folders = [root / name for name in IMAGE_FOLDERS if (root / name).is_dir()]
-    if not folders or not (root / "labels").is_dir():
-        raise DataError(f"{root}: expected the folders 'images' (or 'frames') and 'labels'")
+    if len(folders) != 1 or not (root / "labels").is_dir():
+        raise DataError(
+            f"{root}: expected the folders 'images' or 'frames', one of them, and 'labels'"
+        )
     images, labels = folders[0], root / "labels"
     read = partial(train_ids, classes=classes)
     names = [path.name for path in by_name(images.iterdir()) if path.is_dir()]
     if names:
+        if stray := [path for path in images.iterdir() if path.suffix.lower() in SUFFIXES]:
+            raise DataError(
+                f"{images}: expected pictures or folders of them, got {stray[0].name}, too"
+            )
+        strange = [path.name for path in by_name(labels.iterdir()) if path.is_dir()]
+        require([images / name for name in strange if name not in names], "labelled sequences")
         chosen = _choose(names, hold_out, split, "sequence")
         snippets = [_snippet(images / name, labels / name) for name in chosen]
         pairs = [(s.frames[n], label) for s in snippets for n, label in s.labels.items()]
         return Stills(tuple(pairs), read), snippets
-    stills = {path.name: path for path in find_pictures(images)}
+    stills = {path.name: path for path in _frames(images)}
     chosen = _choose(list(stills), hold_out, split, "image")
     expected = {name: _label(labels, path) for name, path in stills.items()}
     require([path for path in expected.values() if not path.is_file()], "labels")
+    _require_frames(labels, list(stills.values()))
     return Stills(tuple((stills[name], expected[name]) for name in chosen), read), []
 
 
@@ -58,16 +68,34 @@ def train_ids(path: Path, classes: int) -> Picture:
 
 
 def _snippet(images: Path, labels: Path) -> Snippet:
-    frames = find_pictures(images)
+    frames = _frames(images)
     if not labels.is_dir():
         raise DataError(f"{labels}: expected the labels of {images}, found no such folder")
-    found = {path.stem for path in labels.glob("*.png")}
+    found = _require_frames(labels, frames)
     if not found:
         raise DataError(f"{labels}: expected a label for some frames of {images}, found none")
-    strange = sorted(found - {frame.stem for frame in frames})
-    require([images / f"{stem}{frames[0].suffix}" for stem in strange], "labelled frames")
     numbers = (n for n, frame in enumerate(frames) if frame.stem in found)
     return Snippet(tuple(frames), {n: _label(labels, frames[n]) for n in numbers})
+
+
+def _frames(images: Path) -> list[Path]:
+    """Return the pictures of a folder; DataError where two have one name, and so one label."""
+    frames = find_pictures(images)
+    for one, other in pairwise(sorted(frames)):
+        if one.stem == other.stem:
+            raise DataError(
+                f"{images}: expected a name for each picture, got {one.name}, {other.name}"
+            )
+    return frames
+
+
+def _require_frames(labels: Path, frames: list[Path]) -> set[str]:
+    """Return the stems of the labels in a folder; DataError where a picture is missing."""
+    found = {path.stem for path in labels.glob("*.png")}
+    strange = sorted(found - {frame.stem for frame in frames})
+    images, suffix = frames[0].parent, frames[0].suffix
+    require([images / f"{stem}{suffix}" for stem in strange], "labelled frames")
+    return found
 
 
 def _label(labels: Path, image: Path) -> Path:

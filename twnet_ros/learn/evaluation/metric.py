@@ -30,10 +30,14 @@ class Confusion:
         self.counts += np.bincount(pairs, minlength=self.counts.size).reshape(self.counts.shape)
 
     def iou(self) -> NDArray[np.float64]:
-        """Return the IoU of each class in percent, NaN where a class never occurs."""
+        """Return the IoU of each class in percent, NaN where the truth has none of it.
+
+        On few frames such a class would otherwise take a whole share off the mean by a single
+        pixel that is taken for it.
+        """
         hit = np.diag(self.counts).astype(np.float64)
         union = self.counts.sum(1) + self.counts[:, :-1].sum(0) - hit
-        iou: NDArray[np.float64] = 100 * hit / np.where(union > 0, union, np.nan)
+        iou: NDArray[np.float64] = 100 * hit / np.where(self.counts.any(1), union, np.nan)
         return iou
 
     def merged(self, groups: Sequence[Sequence[int]]) -> "Confusion":
@@ -51,17 +55,6 @@ class Confusion:
         return result
 
     def miou(self) -> float:
-        """Return the mean over the classes that occur, in percent; NaN when none does."""
-        return _mean(self.iou())
-
-    def seen_miou(self) -> float:
-        """Return the mean over the classes that occur in the truth; NaN when none does.
-
-        On few frames a class that is in none of them would take a whole share off the mean by a
-        single pixel.
-        """
-        return _mean(self.iou()[self.counts.any(1)])
-
-
-def _mean(iou: NDArray[np.float64]) -> float:
-    return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")
+        """Return the mean over the classes that the truth has, in percent; NaN if it has none."""
+        iou = self.iou()
+        return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")

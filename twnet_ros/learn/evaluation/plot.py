@@ -52,7 +52,8 @@ def plot_speed(results: Sequence[Result], path: Path) -> None:
     axes = figure.add_subplot()
     for one, (color, marker, _) in zip(results, _styles(results), strict=True):
         axes.plot(one.fps, one.miou, marker, color=color, ms=10, label=_name(one, results))
-    axes.set_xlabel(f"frames per second ({results[0].device}, {results[0].precision})")
+    places = sorted({f"{one.device}, {one.precision}" for one in results})
+    axes.set_xlabel(f"frames per second ({'; '.join(places)})")
     axes.set_ylabel("mIoU (%)")
     axes.set_xlim(0, 1.1 * max(one.fps for one in results))
     axes.margins(y=0.15)

@@ -17,7 +17,7 @@ from twnet_ros.learn.evaluation.complexity import method_gmacs
 from twnet_ros.learn.evaluation.evaluate import Score, score
 from twnet_ros.learn.evaluation.method import METHODS, USUAL
 from twnet_ros.learn.evaluation.result import Result, plain, summarise
-from twnet_ros.learn.evaluation.trial import Trial, make_trial
+from twnet_ros.learn.evaluation.trial import FRAMES, Trial, make_trial
 from twnet_ros.learn.training.key import score_pictures
 from twnet_ros.net import TWNet, load_checkpoint
 from twnet_ros.segment import find_model
@@ -27,11 +27,12 @@ from twnet_ros.segment.input import Geometry
 from twnet_ros.segment.policy import INTERVAL
 
 NOTES = """\
-mIoU and IoU are percentages over all scored pixels. Consistency is the share of pixels whose label
-is that of the pixel in the previous frame that the codec's motion leads to, among those where the
-truth's is, too; key frames have no motion and do not count. GMACs are 10^9 multiply-accumulates of
-the network at {sizes}; optical flow is not counted. Times, and the frames per second that follow
-from their mean, go from decoded frame to labels, of one frame after the other on {devices}."""
+mIoU and IoU are percentages over all scored pixels, of the classes that the truth has.
+Consistency is the share of pixels whose label is that of the pixel in the previous frame that the
+codec's motion leads to, among those where the truth's is, too; key frames have no motion and do
+not count. GMACs are 10^9 multiply-accumulates of the network at {sizes}; optical flow is not
+counted. Times, and the frames per second that follow from their mean, go from decoded frame to
+labels, of one frame after the other on {devices}."""
 ADAPTIVE = " The method adaptive takes a key step in {interval} frames, and where a drive changes."
 
 Scores = dict[str, dict[str, Score]]  # by model and method
@@ -42,7 +43,7 @@ def report(
     data: Data,
     *,
     clips: int | None,
-    frames: int,
+    frames: int | None,
     gop: int,
     bits_per_pixel: float,
     device: str,
@@ -91,8 +92,9 @@ def report(
         if held_out is None:
             raise DataError("expected held-out data, got none; name some with --hold-out")
         real = isinstance(held_out, SnippetSource)
-        if "interp_mv" in methods and (real or every > 1 or frames <= gop):
-            got = "real sequences" if real else f"--frames {frames} --gop {gop} --every {every}"
+        length = frames or FRAMES
+        if "interp_mv" in methods and (real or every > 1 or length <= gop):
+            got = "real sequences" if real else f"--frames {length} --gop {gop} --every {every}"
             raise DataError(
                 "interp_mv: expected clips that go on to a second key frame, with every frame "
                 f"labelled, got {got}"

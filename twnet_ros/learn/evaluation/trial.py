@@ -1,7 +1,8 @@
 """The clips that methods are held against each other on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from twnet_ros.learn.data.source import SnippetSource, Source
 from twnet_ros.learn.data.still import DataError
 from twnet_ros.learn.evaluation.evaluate import Clip, labelled_clips, make_clips
 
-ANIMATED = 8  # clips, where their number is not given
+ANIMATED, FRAMES = 8, 36  # clips that are made, and of each, where it is not given
 SHOWN = 4  # frames in the strips
 
 
@@ -39,7 +40,7 @@ def make_trial(
     coding: Coding,
     *,
     clips: int | None,
-    frames: int,
+    frames: int | None,
     every: int,
     distances: Sequence[int],
     cache: Path | None,
@@ -56,12 +57,15 @@ def make_trial(
             raise DataError("--distance: expected real sequences, whose labelled frames it is for")
         if cache:
             raise DataError("--cache: expected real sequences, whose clips are kept there")
+        frames = frames or FRAMES
         made = make_clips(held_out, clips or ANIMATED, frames, coding, seed)
         period = min(coding.gop, frames)
         shown = [(0, every * step) for step in spread(-(-period // every))]
         text = f"{len(made)} clips of {frames} frames, {text}"
-        away = [number % period for number in range(frames)]
+        away = key_distances(range(0, frames, period), frames, every)
         return Trial(made, coding, every, away, list(range(0, frames, every)), text, shown)
+    if frames is not None:
+        raise DataError("--frames: expected none, as clips of real sequences end with a label")
     if every > 1 and (not distances or any(d % every for d in distances)):
         raise DataError(f"--every {every}: expected --distance and multiples of {every} there")
     kept = ClipCache(cache, held_out.root) if cache else ClipCache.beside(held_out.root)
@@ -72,6 +76,17 @@ def make_trial(
     text += "steps and times are those of these clips, which have more key frames than a stream"
     ends = sorted({len(clip) - 1 for clip in made})
     return Trial(made, coding, every, list(range(ends[-1] + 1)), ends, text, shown)
+
+
+def key_distances(keys: Iterable[int], length: int, every: int = 1) -> list[int]:
+    """Return how far each frame of a clip is from the key step before it.
+
+    That is taken at the first frame, and from each of the key frames ``keys`` on at the next one
+    that is labelled, of ``every`` frames the first.
+    """
+    steps = {0, *(-(-key // every) * every for key in keys)}
+    turns = [*sorted(step for step in steps if step < length), length]
+    return [away for start, end in pairwise(turns) for away in range(end - start)]
 
 
 def spread(count: int) -> list[int]:

@@ -143,7 +143,7 @@ def _measure(clip: Path, setting: Setting) -> Report:
         entries.append(peer_entry(factory, ours.config, padded))
     chosen, precision = choose(ours, setting.device, setting.precision)
     device = str(chosen)
-    machine = describe(device)  # now, when its load is not ours
+    machine = describe(device)  # before the rounds, whose load is ours
 
     warm_up = gops[0][:WARM_UP]
     runners = {}
@@ -172,7 +172,11 @@ def _measure(clip: Path, setting: Setting) -> Report:
 
 
 def _read_gops(clip: Path) -> tuple[VideoInfo, list[list[Packet]]]:
-    """Return a file's packets by GOP; what comes before its first key frame is left out."""
+    """Return a file's packets by GOP.
+
+    What comes before its first key frame is left out, and a last GOP that was cut short: rounds
+    would hold more key frames, or fewer, than others.
+    """
     info, packets = read_packets(clip)
     gops: list[list[Packet]] = []
     for packet in packets:
@@ -182,6 +186,8 @@ def _read_gops(clip: Path) -> tuple[VideoInfo, list[list[Packet]]]:
             gops[-1].append(packet)
     if not gops:
         raise ValueError(f"{clip}: expected a key frame, found none")
+    if len(gops) > 1 and len(gops[-1]) < len(gops[-2]):
+        gops.pop()
     return info, gops
 
 

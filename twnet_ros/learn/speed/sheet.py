@@ -69,7 +69,7 @@ def _head(report: Mapping[str, Any]) -> str:
         f"{report['backbone']}, {width}x{height} {report['codec']} "
         f"({report['bits_per_pixel']:.2f} bit/pixel, GOP {report['gop']:g}), network at "
         f"{across}x{down} on {report['device']} in {report['precision']}\n"
-        f"{where}{machine['cpu']}, {machine['cores']} cores, {threads['torch']} threads, "
+        f"{where}{machine['cpu']}, {machine['cores'] or '?'} cores, {threads['torch']} threads, "
         f"torch {machine['torch']}, load {machine['load']}; "
         f"{report['frames']} frames a path in {report['rounds']} rounds"
     )

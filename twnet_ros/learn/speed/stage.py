@@ -58,14 +58,17 @@ class FrontStages:
         context = open_context(self._codec, NO_FURTHER_LIMIT)
         self.threads = context.thread_count
         pictures, seconds = 0, 0.0
-        for one in packets:
-            packet = av.Packet(len(one.data))  # with the padding that FFmpeg reads into
-            packet.update(one.data)
+        for one in [*packets, None]:
+            packet = None  # what it still holds
+            if one is not None:
+                packet = av.Packet(len(one.data))  # with the padding that FFmpeg reads into
+                packet.update(one.data)
             start = time.perf_counter()
             decoded = context.decode(packet)
             end = time.perf_counter()
             seconds += end - start
-            self.times_ms["ffmpeg"].append(1e3 * (end - start))
+            if one is not None:
+                self.times_ms["ffmpeg"].append(1e3 * (end - start))
             pictures += len(decoded)
             for picture in decoded:
                 if picture.pict_type != PictureType.I:

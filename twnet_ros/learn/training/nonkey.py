@@ -93,7 +93,7 @@ def train_nonkey(
     def late(method: str) -> Scores:
         fast = schedule.precision
         scored = {k: score(model, clips, method, device, fast) for k, clips in held_out.items()}
-        return {f"{name}_{method}": found.late().seen_miou() for name, found in scored.items()}
+        return {f"{name}_{method}": found.late().miou() for name, found in scored.items()}
 
     per_frame = cache(lambda: late("per_frame"))  # the key-frame CNN stays as it is
 

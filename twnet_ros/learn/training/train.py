@@ -114,7 +114,7 @@ def step_two(
         real = isinstance(held_out, SnippetSource)
         near, far = Coding(bits_per_pixel=0.3), Coding(gop=600, bits_per_pixel=0.3)
         clips["gop_12"] = make_clips(held_out, *((12, 12) if real else (6, 24)), near, CHOICE)
-        clips["far"] = make_clips(held_out, 4, 101, far, CHOICE + 1)
+        clips["far"] = make_clips(held_out, 12 if real else 4, 101, far, CHOICE + 1)
     place = str(find_device(device))
     chosen = choose_precision(precision, network.config, place, run)
     schedule = replace(schedule, precision=chosen)
