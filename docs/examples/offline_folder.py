@@ -71,7 +71,6 @@ def main() -> int:
     options = parser.parse_args()
     source = options.source
     frames = frames_of_folder(source) if source.is_dir() else frames_of_video(source)
-    # Key steps as the node takes them; by itself the engine takes them at I-frames alone.
     segmenter = Segmenter.load(options.model)
     print(f"{label(frames, segmenter, options.out)} frames labelled: {segmenter.classes}")
     return 0

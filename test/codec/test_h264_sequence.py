@@ -93,8 +93,8 @@ def nal(kind, payload, reference=3):
     return b"\x00" + START + bytes([reference << 5 | kind]) + escape(payload)
 
 
-def pps(*, active=(1, 1), weighted=(0, 0), groups=1, deltas=0, redundant=0):
-    bits = Bits().ue(0, 0).u(1, 0).u(1, deltas).ue(groups - 1, active[0] - 1, active[1] - 1)
+def pps(*, number=0, active=(1, 1), weighted=(0, 0), groups=1, deltas=0, redundant=0):
+    bits = Bits().ue(number, 0).u(1, 0).u(1, deltas).ue(groups - 1, active[0] - 1, active[1] - 1)
     return bits.u(1, weighted[0]).u(2, weighted[1]).se(0, 0, 0).u(2, 0).u(1, redundant).end()
 
 
@@ -423,6 +423,27 @@ def test_h264_pictures_in_any_order(frames_only, pictures):
     assert len(follow(packets)) == len(packets)
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"marking": [(5,)] * 67}, "at most 66 operations on references"),
+        ({"marking": [(7, 0)]}, "operations on references up to 6, got 7"),
+        ({"named": [(0, 0)] * 33}, "at most 32 names of references"),
+    ],
+)
+def test_no_more_is_read_of_a_slice_than_it_can_have(settings, expected):
+    with pytest.raises(CodecError, match=expected):
+        follow([reference_frames([])[0], picture(1, 2, **settings)])
+
+
+def test_parameter_sets_of_other_ids_than_there_are_are_none():
+    strange = nal(8, pps(number=256)) + nal(8, pps(number=999))
+    sequence = sequence_of("h264")
+    sequence.follow(headers() + strange + picture(0, 0, idr=True, kind=7))
+    assert sequence.sets_beside(headers()) == b""
+    assert sequence.sets_beside(nal(7, sps())) == headers().replace(b"\0" + START, START)
+
+
 def test_a_packet_of_start_codes_alone_is_refused():
     with pytest.raises(CodecError, match="expected at most 4096 units in a packet, got more"):
         follow([reference_frames([])[0] + picture(1, 2) * 5000])
@@ -540,6 +561,17 @@ MOTION = {
         [1, 0, 1],
         "motion vectors that skip",
     ),
+    "P of long-term ones alone, each in the place of the last": (
+        [picture(n, 2 * n, marking=[(2 - (n == 1), 0), (6, 0)]) for n in range(1, 4)],
+        [1, 1, 1],
+        "",
+    ),
+    "B of a stream that marks the same place again and again": (
+        [picture(n, 8 * n, marking=[(2, 0), (6, 0)] * (n in (1, 3))) for n in range(1, 7)]
+        + [picture(7, 44, kind=B, reference=0)],
+        [1, 0, 1, 0, 1, 1, 1],
+        "motion vectors that skip",
+    ),
     "B after what is shown before it is dropped": (
         [picture(1, 8, marking=[(1, 0)]), picture(2, 4, kind=B, reference=0)],
         [1, 0],
@@ -588,7 +620,7 @@ def test_motion_is_left_out_where_it_does_not_point_to_the_frame_before(case):
     [
         (1, (), [True, False, True]),
         (2, (), [True, True, True]),
-        (2, [(6, 0)], [False, False, True]),  # what a P picture has beside it is not known
+        (2, [(6, 0)], [True, False, True]),  # a P picture refers to all there is
     ],
 )
 def test_b_pictures_need_both_sides_among_the_short_term_references(references, long, expected):

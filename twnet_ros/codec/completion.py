@@ -21,7 +21,7 @@ class RawPacket(NamedTuple):
     """One access unit, as a file or a bag holds it."""
 
     data: bytes
-    pts_ns: int  # presentation time
+    pts_ns: int  # as in Packet
     marked: bool  # whether its source calls it a key picture
 
 

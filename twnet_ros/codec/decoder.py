@@ -109,8 +109,8 @@ class StreamDecoder:
     def notice(self) -> str:
         """What the last packet told about those before it; '' when it follows them.
 
-        It need not be a fault: repeated packets, and late ones that nothing refers to, are left
-        out, and nothing refers to what was lost before a key frame.
+        It need not be a fault: repeated packets (but IDR pictures), and late ones that nothing
+        refers to, are left out, and nothing refers to what was lost before a key frame.
         """
         return self._notice
 

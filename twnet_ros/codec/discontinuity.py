@@ -15,7 +15,7 @@ class Discontinuity:
 
 
 def worst(found: list[Discontinuity], pictures: int) -> Discontinuity | None:
-    """Return what decides over a packet of several pictures; none of them is left out alone."""
+    """Return what decides over a packet, maybe of two fields; none of them is left out alone."""
     if not found:
         return None
     first = next((gap for gap in found if gap.breaks), found[0])

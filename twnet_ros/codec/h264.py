@@ -21,9 +21,12 @@ SEI_BYTES = 4096
 _KINDS = {0: FrameKind.P, 1: FrameKind.B, 2: FrameKind.I}
 _RECOVERY_POINT = 6  # payloadType
 _SUBTRACTED, _ADDED, _LAST = 0, 1, 3  # modification_of_pic_nums_idc
-# memory_management_control_operation: of a short-term picture, and to long-term ones.
-UNUSED, LONG_TERM, THIS_LONG_TERM = 1, 3, 6
-_OPERANDS = {1: 1, 2: 1, 3: 2, 4: 1, 5: 0, 6: 1}
+# memory_management_control_operation (table 7-9): a short-term picture or a long-term one is
+# dropped, a short-term one becomes a long-term one, those from an index on are dropped, this
+# picture becomes a long-term one.
+DROP, DROP_LONG, MAKE_LONG, TRUNCATE, THIS_LONG = 1, 2, 3, 4, 6
+_OPERANDS = {DROP: 1, DROP_LONG: 1, MAKE_LONG: 2, TRUNCATE: 1, 5: 0, THIS_LONG: 1}
+_MOST_NAMES, _MOST_OPERATIONS = 32, 66  # of a list (7.4.3.1); one for all fields, and some more
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,8 @@ class Picture:
     # frame_num of the first reference picture of a P slice that names it, -1 for a long-term one.
     named: int | None = field(compare=False)
     weighted: bool = field(compare=False)  # some prediction has weights of its own
-    # memory_management_control_operations with their first operands, 0 where one has none.
-    marking: tuple[tuple[int, int], ...] = field(compare=False)
+    # memory_management_control_operations with their operands.
+    marking: tuple[tuple[int, ...], ...] = field(compare=False)
 
     def is_shown_before(self, other: Picture, sequence: SequenceParameterSet) -> bool:
         """Compare the order counts of pictures that are near each other; of type 0 only."""
@@ -160,6 +163,8 @@ def _read_names(bits: BitReader) -> list[tuple[int, int]]:
     names: list[tuple[int, int]] = []
     if bits.flag():
         while (command := bits.unsigned()) != _LAST:
+            if len(names) == _MOST_NAMES:
+                raise CodecError(f"expected at most {_MOST_NAMES} names of references, got more")
             names.append((command, bits.unsigned()))
     return names
 
@@ -188,16 +193,19 @@ def _read_weighted(bits: BitReader, counts: list[int], sequence: SequenceParamet
     return weighted
 
 
-def _read_marking(bits: BitReader, idr: bool) -> tuple[tuple[int, int], ...]:
-    """Read dec_ref_pic_marking (7.3.3.3); an IDR picture may be marked as a long-term one."""
+def _read_marking(bits: BitReader, idr: bool) -> tuple[tuple[int, ...], ...]:
+    """Read dec_ref_pic_marking (7.3.3.3); an IDR picture may become a long-term one."""
     if idr:
         bits.flag()  # no_output_of_prior_pics_flag
-        return ((THIS_LONG_TERM, 0),) if bits.flag() else ()
-    found: list[tuple[int, int]] = []
+        return ((THIS_LONG, 0),) if bits.flag() else ()
+    found: list[tuple[int, ...]] = []
     if bits.flag():
         while operation := bits.unsigned():
             if operation not in _OPERANDS:
                 raise CodecError(f"expected operations on references up to 6, got {operation}")
-            operands = [bits.unsigned() for _ in range(_OPERANDS[operation])]
-            found.append((operation, next(iter(operands), 0)))
+            if len(found) == _MOST_OPERATIONS:
+                raise CodecError(
+                    f"expected at most {_MOST_OPERATIONS} operations on references, got more"
+                )
+            found.append((operation, *(bits.unsigned() for _ in range(_OPERANDS[operation]))))
     return tuple(found)

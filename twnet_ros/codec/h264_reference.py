@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twnet_ros.codec.frame import FrameKind
-from twnet_ros.codec.h264 import LONG_TERM, THIS_LONG_TERM, UNUSED, Picture
+from twnet_ros.codec.h264 import DROP, DROP_LONG, MAKE_LONG, THIS_LONG, TRUNCATE, Picture
 from twnet_ros.codec.h264_parameter import SequenceParameterSet
 
 
@@ -21,7 +21,7 @@ class References:
     def __init__(self) -> None:
         self._anchors: list[Picture] = []  # the last two, the one that is shown last at the end
         self._kept: list[Picture] = []  # short-term reference pictures, the newest at the end
-        self._long = 0  # long-term ones, at most
+        self._long: dict[int, Picture | None] = {}  # long-term ones, by LongTermFrameIdx
         self._between = False  # a B picture since the last anchor is a reference
         # Met so far:
         self._interlaced = False
@@ -79,7 +79,7 @@ class References:
     def end(self, picture: Picture, sequence: SequenceParameterSet) -> None:
         """Close a picture: those that follow may refer to it."""
         if picture.idr:
-            self._kept, self._long = [], 0
+            self._kept, self._long = [], {}
         if picture.reference:
             self._mark(picture, sequence)
         if picture.kind is FrameKind.B:
@@ -97,7 +97,7 @@ class References:
     def forget(self) -> None:
         """Pictures are missing before the next one."""
         self._anchors = []
-        self._kept, self._long = [], 0
+        self._kept, self._long = [], {}
         self._between = False
 
     def _mark(self, picture: Picture, sequence: SequenceParameterSet) -> None:
@@ -107,16 +107,22 @@ class References:
         """
         values = 1 << sequence.frame_num_bits
         short = [picture]
-        for operation, difference in picture.marking:
-            if operation in (UNUSED, LONG_TERM):
-                number = (picture.frame_num - difference - 1) % values
+        for operation, *operands in picture.marking:
+            if operation in (DROP, MAKE_LONG):
+                number = (picture.frame_num - operands[0] - 1) % values
+                found = [one for one in self._kept if one.frame_num == number]
                 kept = [] if picture.is_field else self._kept
-                self._kept = [one for one in kept if one.frame_num != number]
-            if operation in (LONG_TERM, THIS_LONG_TERM):
-                self._long += 1
-            if operation == THIS_LONG_TERM:
+                self._kept = [one for one in kept if one not in found]
+                if operation == MAKE_LONG:
+                    self._long[operands[1]] = found[0] if found else None
+            elif operation == DROP_LONG:
+                self._long.pop(operands[0], None)
+            elif operation == TRUNCATE:
+                self._long = {n: one for n, one in self._long.items() if n < operands[0]}
+            elif operation == THIS_LONG:
+                self._long[operands[0]] = picture
                 short = []
-        room = max(1, sequence.references - self._long)
+        room = max(1, sequence.references - len(self._long))
         self._kept = [*self._kept, *short][-room:]
 
     def _points_to_anchors(self, picture: Picture, sequence: SequenceParameterSet) -> bool:
@@ -127,7 +133,8 @@ class References:
             if sequence.order_type == 0 and picture.is_shown_before(past, sequence):
                 return False
             # The first of the list: the newest (8.2.4.2.1); without any, a long-term one.
-            first = self._kept[-1].frame_num if self._kept else None
+            short = self._kept or ([past] if list(self._long.values()) == [past] else [])
+            first = short[-1].frame_num if short else None
             target = first if picture.named is None else picture.named
             return past.reference and (picture.active > 1 or target == past.frame_num)
         # Without an anchor that is shown later, both lists hold pictures of the past.

@@ -49,8 +49,9 @@ class _Coded:
         return replace(self.slices[0], kind=_most_predicted(one.kind for one in self.slices))
 
 
-# All that have ids of their own, 32 and 256 (7.4.2); each one more is read for nothing.
-_MOST_PARAMETER_SETS = 288
+_MOST_IDS = {SPS: 32, PPS: 256}  # (7.4.2.1.1, 7.4.2.2)
+# All that have ids of their own, and as many that were put in front; one more is for nothing.
+_MOST_PARAMETER_SETS = 2 * sum(_MOST_IDS.values())
 _MOST_REFERENCES = 16  # that are kept (A.3.1)
 _MOST_SEI = 32  # units that are searched for a recovery point, which stands in one of the first
 # What the slices of a packet may come to if each goes on to the end of the picture, as FFmpeg lets
@@ -95,7 +96,8 @@ class H264Sequence:
         """Return all parameter sets in force, as units, where ``headers`` lack one; else b''."""
         own = H264Sequence()
         for offset, byte in units(headers):
-            own._keep_set(byte & 0x1F, _unit(headers, offset + 3, PARAMETER_SET_BYTES))
+            if byte & 0x1F in (SPS, PPS):
+                own._keep_set(byte & 0x1F, _unit(headers, offset + 3, PARAMETER_SET_BYTES))
         lacking = self._sets.keys() - own._sets.keys()
         return b"".join(self._sets[key] for key in sorted(self._sets)) if lacking else b""
 
@@ -113,8 +115,8 @@ class H264Sequence:
     def follow(self, data: bytes) -> Discontinuity | None:
         """Compare a packet, headers included, with those before; None when it follows them.
 
-        CodecError for a picture that FFmpeg would decode wrongly, that is too large, or that would
-        take seconds, by its number of parameter sets or slices.
+        CodecError for a second picture, one that FFmpeg would decode wrongly, that is too large,
+        or that would take seconds, by its number of parameter sets or slices.
         """
         repeated = data == self._data
         self._data = data
@@ -156,19 +158,20 @@ class H264Sequence:
     def _keep_set(self, kind: int, unit: bytes) -> None:
         """Keep a parameter set; of one that cannot be read the decoder will say so."""
         try:
-            if kind == SPS:
-                sequence = read_sps(unit[1:])
-                if self._sequences.get(sequence.id) != sequence:
-                    self._references = References()
-                self._sequences[sequence.id] = sequence
-                self._sets[SPS, sequence.id] = START_CODE + unit
-            elif kind == PPS:
-                parameters = read_pps(unit[1:])
-                self._parameters[parameters.id] = parameters
-                self._sets[PPS, parameters.id] = START_CODE + unit
+            read = read_sps(unit[1:]) if kind == SPS else read_pps(unit[1:])
         except CodecError:
             self._sets.clear()
             (self._sequences if kind == SPS else self._parameters).clear()
+            return
+        if read.id >= _MOST_IDS[kind]:  # FFmpeg leaves it out, too
+            return
+        if isinstance(read, PictureParameterSet):
+            self._parameters[read.id] = read
+        else:
+            if self._sequences.get(read.id) != read:
+                self._references = References()
+            self._sequences[read.id] = read
+        self._sets[kind, read.id] = START_CODE + unit.rstrip(b"\x00")
 
     def _keep_slice(self, unit: bytes, pictures: list[_Coded], count: int) -> None:
         """Add a packet's slice, the ``count``th, to its picture."""

@@ -38,10 +38,9 @@ class VectorlessSequence:
         repeated, self._data = data == self._data, data
         content = inspect_packet(self._codec, data)
         self.traits = Traits(whole=content.key, motion=False)
-        if (
-            not repeated or self._codec != "hevc"
-        ):  # two still pictures of VP9 may be the same bytes
+        # Two still pictures of VP9 may well be the same bytes, and so may IDR pictures of HEVC,
+        # which nothing numbers.
+        if not repeated or self._codec != "hevc":
             return None
-        # So may IDR pictures be, which nothing numbers.
         still = hevc.unit_kind(data[content.picture + 3]) in hevc.IDR_SLICES
         return Discontinuity("repeated packet: expected another picture", superfluous=not still)

@@ -81,7 +81,7 @@ def _snippet(images: Path, labels: Path) -> Snippet:
 def _frames(images: Path) -> list[Path]:
     """Return the pictures of a folder; DataError where two have one name, and so one label."""
     frames = find_pictures(images)
-    for one, other in pairwise(sorted(frames)):
+    for one, other in pairwise(sorted(frames, key=lambda path: path.stem)):
         if one.stem == other.stem:
             raise DataError(
                 f"{images}: expected a name for each picture, got {one.name}, {other.name}"

@@ -44,7 +44,7 @@ def by_category(results: Sequence[Result]) -> str:
 
 
 def by_class(results: Sequence[Result]) -> str:
-    """Return tables of IoU by class, in train-id order; classes that never occur have a dash."""
+    """Return tables of IoU by class, in train-id order, a dash for those the truth lacks."""
     return _numbers(list(results[0].iou), results, [list(one.iou.values()) for one in results])
 
 
