@@ -108,7 +108,7 @@ def test_a_flood_of_length_prefixed_units_is_left_alone():
     assert annexb_payload("h264", units * 4097) == units * 4097
 
 
-@pytest.mark.parametrize(("kind", "most"), [(7, 288), (8, 288)])
+@pytest.mark.parametrize(("kind", "most"), [(7, 576), (8, 576)])
 def test_a_flood_of_parameter_sets_is_refused(kind, most):
     unit = START + bytes([kind, 0xFF])
     assert sequence_of("h264").follow(unit * most) is None
