@@ -111,8 +111,8 @@ class References:
             if operation in (DROP, MAKE_LONG):
                 number = (picture.frame_num - operands[0] - 1) % values
                 found = [one for one in self._kept if one.frame_num == number]
-                kept = [] if picture.is_field else self._kept
-                self._kept = [one for one in kept if one not in found]
+                rest = [one for one in self._kept if one.frame_num != number]
+                self._kept = [] if picture.is_field else rest
                 if operation == MAKE_LONG:
                     self._long[operands[1]] = found[0] if found else None
             elif operation == DROP_LONG:
