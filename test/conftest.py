@@ -88,6 +88,22 @@ def model(tmp_path_factory):
     return path
 
 
+@pytest.fixture
+def reordered_clip(tmp_path):
+    """The file of a video of 13 frames with two B-frames in a row."""
+    import av
+
+    path = tmp_path / "reordered.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.options = {"x264-params": "bframes=2:b-adapt=0:scenecut=0"}
+        for plane in np.random.default_rng(0).integers(0, 256, (13, 72, 64), np.uint8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(plane, "yuv420p")))
+        container.mux(stream.encode(None))
+    return path
+
+
 @pytest.fixture(scope="session")
 def pan_over():
     """Make RGB frames of a camera that pans by (dx, dy) px a frame over smooth random squares."""

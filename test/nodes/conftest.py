@@ -227,20 +227,6 @@ def reorder(count, parameters):
     return packets + [(packet.pts, bytes(packet)) for packet in encoder.encode(None)]
 
 
-@pytest.fixture
-def reordered_clip(tmp_path):
-    """Two B-frames in a row."""
-    path = tmp_path / "reordered.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", 10)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.options = {"x264-params": "bframes=2:b-adapt=0:scenecut=0"}
-        for plane in np.random.default_rng(0).integers(0, 256, (13, 72, 64), np.uint8):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(plane, "yuv420p")))
-        container.mux(stream.encode(None))
-    return path
-
-
 @pytest.fixture(scope="session")
 def reordered_packets():
     """Two B-frames in a row."""

@@ -38,6 +38,7 @@ def test_the_summary(clip, recorded):
     timings = {"frames", "key_steps", "fps", "ms_key", "ms_nonkey"}
     assert set(summary) == timings | {"device", "precision"}
     assert (summary["frames"], summary["key_steps"]) == (5, 2)
+    assert min(summary[name] for name in ("fps", "ms_key", "ms_nonkey")) > 0
     assert totals == [5]
 
 

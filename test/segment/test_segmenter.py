@@ -238,6 +238,12 @@ def test_what_a_loaded_engine_says_of_itself(engine):
     assert segmenter.waiting == ""
 
 
+def test_automatic_choices_are_real_ones(model):
+    segmenter = Segmenter.load(model)
+    assert segmenter.device.split(":")[0] == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert segmenter.precision in ("fp32", "bf16", "fp16")
+
+
 def test_bfloat16_mostly_agrees(engine, coded, pan):
     frames = coded(pan(2))
     pairs = zip(run(engine(), frames), run(engine(precision="bf16"), frames), strict=True)

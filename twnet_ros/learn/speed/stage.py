@@ -58,23 +58,23 @@ class FrontStages:
         context = open_context(self._codec, NO_FURTHER_LIMIT)
         self.threads = context.thread_count
         pictures, seconds = 0, 0.0
-        for one in [*packets, None]:
-            packet = None  # what it still holds
-            if one is not None:
-                packet = av.Packet(len(one.data))  # with the padding that FFmpeg reads into
-                packet.update(one.data)
+        for one in packets:
+            packet = av.Packet(len(one.data))  # with the padding that FFmpeg reads into
+            packet.update(one.data)
             start = time.perf_counter()
             decoded = context.decode(packet)
             end = time.perf_counter()
             seconds += end - start
-            if one is not None:
-                self.times_ms["ffmpeg"].append(1e3 * (end - start))
+            self.times_ms["ffmpeg"].append(1e3 * (end - start))
             pictures += len(decoded)
             for picture in decoded:
                 if picture.pict_type != PictureType.I:
                     start = time.perf_counter()
                     read_motion(picture, self._codec)
                     self.times_ms["vectors"].append(1e3 * (time.perf_counter() - start))
+        start = time.perf_counter()
+        pictures += len(context.decode(None))  # what it still holds
+        seconds += time.perf_counter() - start
         self.decode_fps.append(pictures / seconds)
 
     @torch.inference_mode()
