@@ -1,6 +1,7 @@
 """Labelling a file: the summary, the labels, the overlay."""
 
 import json
+import re
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -132,6 +133,24 @@ def test_frames_behind_a_broken_packet_are_left_out(clip, recorded, tmp_path, ca
     after = cv2.imread(str(tmp_path / "labels" / "00003.png"), cv2.IMREAD_UNCHANGED)
     expected = cv2.imread(str(whole / "00004.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(after, expected)
+
+
+@pytest.mark.parametrize(
+    ("kept", "numbers", "said"),
+    [
+        ([0, 1, *range(3, 8)], [0, 1, 2, 3, 4, 5], "packet 2: .*frame_num"),
+        (range(1, 8), [0, 1, 2, 3], "packet 0: waiting for a key frame"),
+    ],
+    ids=["one is missing", "it begins within a group"],
+)
+def test_packets_that_are_missing_are_told_once(clip, caplog, kept, numbers, said):
+    info, packets = read_packets(clip(8, gop=4, codec="h264"))
+    all_packets = list(packets)
+    some = [all_packets[number] for number in kept]
+    frames = [frame for frame in decode("clip", lambda _: (info, some)) if frame.intact]
+    assert [frame.index for frame in frames] == numbers
+    (message,) = caplog.messages
+    assert re.match(f"clip: {said}", message)
 
 
 def test_nothing_is_written_when_something_is_wrong(recorded, tmp_path):

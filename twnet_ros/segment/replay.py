@@ -15,17 +15,22 @@ def decode(path: str | os.PathLike[str], read: OpenVideo = read_packets) -> Iter
     """Yield the coded frames of a video file, or of what ``read`` opens, in display order.
 
     A broken packet is logged and left out; the frames that refer to it come marked as not intact.
-    What of the stream is approximate is logged, too. CodecError where no frame comes at all.
+    Where packets are missing, or none can be decoded until a key frame, that is logged, and what
+    of the stream is approximate, too. CodecError where no frame comes at all.
     """
     info, packets = read(path)
     decoder = StreamDecoder(info.codec)
-    caveat, frame = "", None
+    caveat, fault, frame = "", "", None
     for number, packet in enumerate(packets):
         try:
             for frame in decoder.decode(packet.data, packet.pts_ns):
                 yield frame
+            reason = decoder.notice
         except CodecError as error:
-            logger.warning("%s: packet %d: %s", path, number, error)
+            reason = str(error)
+        before, fault = fault, "" if decoder.recovers else decoder.fault
+        if reason or fault not in ("", before):
+            logger.warning("%s: packet %d: %s", path, number, reason or fault)
         if decoder.caveat not in ("", caveat):
             caveat = decoder.caveat
             logger.warning("%s: %s", path, caveat)
