@@ -16,6 +16,7 @@ from twnet_ros.segment import CAMVID, CITYSCAPES, ClassSet, Segmenter, render_mo
 from twnet_ros.segment.contact import contact_sheet, legend
 from twnet_ros.segment.inspection import inspect
 from twnet_ros.segment.picture import read_rgb, write_png
+from twnet_ros.segment.render import LONGEST_PX
 from twnet_ros.segment.replay import replay
 
 Picture = NDArray[np.uint8]
@@ -23,7 +24,6 @@ DOCS = Path(__file__).parent
 # A rendered street that no model has seen, and the frames of it that are shown.
 MODEL, SEED, FRAMES, SIZE = "streets-mobilenetv1-layer1", 1_000_003, 96, (1024, 512)
 SHOWN = (0, 23, 47, 70, 94)
-LONGEST_PX = 24.0  # as render_motion has it
 EDGE = 12  # pixels
 
 
@@ -49,7 +49,7 @@ def motion_legend() -> Picture:
     rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1].astype(np.float32)
     displacement = np.stack([columns, rows], -1) * (LONGEST_PX / radius)
     motion = BlockMotion(displacement, np.full(rows.shape, -1, np.int8))
-    blocks = render_motion(motion, 8 * len(rows), 8 * len(rows), LONGEST_PX)[::8, ::8]
+    blocks = render_motion(motion, 8 * len(rows), 8 * len(rows))[::8, ::8]
     blocks[np.hypot(rows, columns) > radius] = 255
     sheet: Picture = np.full((side + 2 * EDGE, 560, 3), 255, np.uint8)
     wheel = cv2.resize(blocks, (side, side), interpolation=cv2.INTER_AREA)

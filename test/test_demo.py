@@ -4,8 +4,9 @@ import av
 import numpy as np
 import pytest
 
-from twnet_ros import demo
-from twnet_ros.nodes.collector import Collection, FrameStatus
+from twnet_ros.cli import demonstration as demo
+from twnet_ros.msg import FrameStatus
+from twnet_ros.nodes.collector import Collection
 from twnet_ros.segment.picture import read_labels, write_png
 
 SKIPPED, FRAMES = 2, 6

@@ -126,7 +126,7 @@ def _silhouette(phase: float) -> np.ndarray:
         rows, count, surfaces, 0, np.array([0.0, 1.0, 0.0]), rotation, camera, one, one, one
     )
     depth, owner = np.zeros((128, 128), np.float32), np.full((128, 128), -1, np.int32)
-    raster.draw(surfaces, 0, filled, depth, owner, np.ones((8, 8)))
+    raster.draw(surfaces, filled, depth, owner, np.ones((8, 8)))
     assert np.all(surfaces[:filled, raster.OUT_LABEL] == m.L_PERSON)
     return owner >= 0
 
@@ -168,7 +168,7 @@ def test_labels_are_exact_where_the_geometry_is_known():
             one,
         )
         depth, owner = np.zeros((64, 64), np.float32), np.full((64, 64), -1, np.int32)
-        raster.draw(surfaces, 0, filled, depth, owner, np.ones((8, 8)))
+        raster.draw(surfaces, filled, depth, owner, np.ones((8, 8)))
         labels = np.where(owner >= 0, surfaces[owner, raster.OUT_LABEL], 255)
         expected = np.full((64, 64), 255)
         expected[12:52, 12:52] = m.L_WALL

@@ -305,7 +305,7 @@ def test_anything_but_tensors_by_name(ours, tmp_path, content):
 
 @pytest.mark.parametrize("name", SAVERS)
 def test_a_file_too_large(ours, stored, monkeypatch, name):
-    monkeypatch.setattr("twnet_ros.net.pretrained.MAX_BYTES", 1000)
+    monkeypatch.setattr("twnet_ros.net.checkpoint.MAX_BYTES", 1000)
     with pytest.raises(CheckpointError, match="expected at most 1000 bytes, got"):
         load_pretrained(ours(), stored(name=name))
 
@@ -319,7 +319,7 @@ def test_a_file_too_large_once_unpacked(ours, tmp_path, monkeypatch):
     ):
         for member in flat.namelist():
             small.writestr(member, flat.read(member))
-    monkeypatch.setattr("twnet_ros.net.pretrained.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("twnet_ros.net.checkpoint.MAX_BYTES", 1 << 20)
     assert packed.stat().st_size < 1 << 20
     with pytest.raises(CheckpointError, match="expected at most 1048576 bytes, got 4"):
         load_pretrained(ours(), packed)

@@ -77,12 +77,11 @@ def test_blocks_without_a_vector_are_black():
     assert painted.shape == (13, 20, 3)
     assert (painted[8:, 16:] == 255).all()
     assert painted.sum() == 5 * 4 * 3 * 255
-    assert not render_motion(None, 13, 20).any()
 
 
 def test_the_residual_is_grey_around_the_middle():
     residual = np.zeros((1, 4, 3), np.float32)
     residual[0, :, 0] = [0, 10, -10, 200]
     residual[..., 1:] = 50  # chroma does not show
-    assert render_residual(residual)[0, :, 0].tolist() == [128, 168, 88, 255]
-    assert render_residual(residual, gain=1.0)[0, :, 2].tolist() == [128, 138, 118, 255]
+    for channel in range(3):
+        assert render_residual(residual)[0, :, channel].tolist() == [128, 168, 88, 255]

@@ -4,9 +4,8 @@ try:
     from twnet_ros.bag.camera import Camera, read_camera
     from twnet_ros.bag.error import BagError
     from twnet_ros.bag.reader import read_labels, read_packets
-    from twnet_ros.bag.sequence import PICTURES, Run, find_runs, usual_fps
-    from twnet_ros.bag.video import VIDEO_TYPES
-    from twnet_ros.bag.writer import STORAGES, Shot, Stream, write_bag
+    from twnet_ros.bag.sequence import PICTURES, find_runs, usual_fps
+    from twnet_ros.bag.writer import Shot, Stream, write_bag
 except ModuleNotFoundError as error:
     raise ImportError(
         f"twnet_ros.bag needs {error.name}: pip install 'rosbags>=0.11' PyYAML"
@@ -14,11 +13,8 @@ except ModuleNotFoundError as error:
 
 __all__ = [
     "PICTURES",
-    "STORAGES",
-    "VIDEO_TYPES",
     "BagError",
     "Camera",
-    "Run",
     "Shot",
     "Stream",
     "find_runs",

@@ -9,7 +9,7 @@ from twnet_ros.cli.argument import Commands, command, require_ros
 def demo(options: argparse.Namespace) -> None:
     """Stream a drive through a real segment node and show what comes of it."""
     require_ros("the demo")
-    from twnet_ros.demo import demonstrate
+    from twnet_ros.cli.demonstration import demonstrate
 
     print(demonstrate(options.video, options.out))
 

@@ -37,8 +37,8 @@ def open_bag(options: argparse.Namespace) -> tuple[Data, Trial] | None:
         return None
     from twnet_ros import bag
     from twnet_ros.learn.data.dataset import CLASS_SETS, Data
-    from twnet_ros.learn.data.drive import drive_trial
     from twnet_ros.learn.data.still import DataError
+    from twnet_ros.learn.evaluation.drive import drive_trial
     from twnet_ros.segment.palette import CITYSCAPES, read_class_set
 
     for name, default in options.making_clips.items():

@@ -13,14 +13,14 @@ def inspect(options: argparse.Namespace) -> None:
     """Show what the codec knows about each frame."""
     from tqdm import tqdm
 
+    from twnet_ros.segment import inspection
     from twnet_ros.segment.file import whole
-    from twnet_ros.segment.inspection import inspect as inspections
 
     refuse_filled("--dump", options.dump, "*.npz")
     if options.dump:
         options.dump.mkdir(parents=True, exist_ok=True)
     rows = []
-    for found in tqdm(inspections(options.clip, opener(options)), unit="frame", delay=2):
+    for found in tqdm(inspection.inspect(options.clip, opener(options)), unit="frame", delay=2):
         row = found.summary()
         rows.append(row)
         if not options.json:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from twnet_ros.codec.error import CodecError
+from twnet_ros.codec.limit import MOST_UNITS
 
 SEQUENCE_HEADER = 1
 FRAMES = frozenset({3, 6})  # a frame header, or a whole frame
@@ -13,7 +14,6 @@ _DELIMITER = 2
 _RESERVED = frozenset({0, *range(9, 15)})
 _PREFIXES = frozenset({SEQUENCE_HEADER, _DELIMITER, 5, 15, *_RESERVED})  # metadata, padding
 _MOST_SIZE_BYTES = 8  # of leb128()
-_MOST_UNITS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def all_units(data: bytes) -> Iterator[Unit]:
     while offset < len(data):
         header = data[offset]
         count += 1
-        if header & 0x80 or count > _MOST_UNITS:
+        if header & 0x80 or count > MOST_UNITS:
             raise _unexpected(data, offset)
         extended = bool(header & 4)  # obu_extension_flag
         start = offset + (2 if extended else 1)

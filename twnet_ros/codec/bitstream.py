@@ -9,7 +9,7 @@ from typing import Literal
 
 from twnet_ros.codec import av1, h264, hevc, mpeg4, vp9
 from twnet_ros.codec.error import CodecError
-from twnet_ros.codec.limit import MOST_BYTES
+from twnet_ros.codec.limit import MOST_BYTES, MOST_UNITS
 
 CodecName = Literal["h264", "mpeg4", "hevc", "vp9", "av1"]
 NAMES: dict[CodecName, str] = {
@@ -31,9 +31,6 @@ _MPEG4_PREFIXES = frozenset({*range(0x30), 0xB0, 0xB1, 0xB2, 0xB3, 0xB5})
 # The start code and the two bytes that even a VOP without content has; FFmpeg takes shorter ones
 # for pictures to be skipped.
 _SHORTEST_PICTURE_BYTES = 6
-# Far more than a picture of as many slices as macroblock rows; a packet of nothing else would take
-# seconds to look through.
-MOST_UNITS = 4096
 # How the records begin that containers have instead of headers: their versions.
 _RECORDS = {"h264": (1,), "hevc": (1,), "av1": (0x81,)}
 _AV1C_BYTES = 4

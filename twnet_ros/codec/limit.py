@@ -7,6 +7,9 @@ from dataclasses import dataclass
 MOST_PIXELS = 8192 * 8192
 # More than a picture of any rate has; FFmpeg takes 35 ms for a megabyte of nothing.
 MOST_BYTES = 1 << 24
+# Far more than a picture of as many slices as macroblock rows; a packet of nothing else would take
+# seconds to look through.
+MOST_UNITS = 4096
 
 
 @dataclass(frozen=True, slots=True)

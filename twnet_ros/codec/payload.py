@@ -10,8 +10,8 @@ import av
 from av.video.codeccontext import VideoCodecContext
 
 from twnet_ros.codec import hevc
-from twnet_ros.codec.bitstream import MOST_UNITS, START_CODE, CodecName
-from twnet_ros.codec.limit import MOST_BYTES
+from twnet_ros.codec.bitstream import START_CODE, CodecName
+from twnet_ros.codec.limit import MOST_BYTES, MOST_UNITS
 
 Tag = TypeVar("Tag")
 

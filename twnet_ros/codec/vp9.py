@@ -6,13 +6,13 @@ from twnet_ros.codec.bit import BitReader
 from twnet_ros.codec.error import CodecError
 
 _MARKER = 2
-_HEADER_BYTES = 4
+_HEADER_BYTES = 5  # up to the sync code, of every profile
 _SYNC_CODE = 0x498342
 
 
 def begins_with_key_frame(data: bytes) -> bool:
     """Tell whether a frame, or the first of a superframe, is a key frame; CodecError for none."""
-    bits = BitReader(data[: _HEADER_BYTES + 1])
+    bits = BitReader(data[:_HEADER_BYTES])
     marker = bits.read(2)
     if marker != _MARKER:
         raise CodecError(f"expected a VP9 frame (frame_marker 2), got frame_marker {marker}")

@@ -20,6 +20,12 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be read, or is not what was expected."""
 
 
+def refuse_large(source: Path, size: int) -> None:
+    """Raise CheckpointError for a file that would become more bytes than any network has."""
+    if size > MAX_BYTES:
+        raise CheckpointError(f"{source}: expected at most {MAX_BYTES} bytes, got {size}")
+
+
 def save_checkpoint(path: str | os.PathLike[str], model: TWNet) -> None:
     """Write a checkpoint: parameters in half precision, batch-norm statistics in single.
 
@@ -53,10 +59,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> TWNet:
     source = Path(path)
     if not source.is_file():
         raise CheckpointError(f"{source}: expected a checkpoint file, found none")
-    if source.stat().st_size > MAX_BYTES:
-        raise CheckpointError(
-            f"{source}: expected at most {MAX_BYTES} bytes, got {source.stat().st_size}"
-        )
+    refuse_large(source, source.stat().st_size)
     try:
         with safe_open(source, framework="pt") as file:
             metadata = file.metadata() or {}

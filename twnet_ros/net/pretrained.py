@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from twnet_ros.net.checkpoint import MAX_BYTES, CheckpointError
+from twnet_ros.net.checkpoint import CheckpointError, refuse_large
 from twnet_ros.net.config import Config
 from twnet_ros.net.twnet import TWNet
 
@@ -133,7 +133,7 @@ def _read(source: Path) -> dict[str, Tensor]:
     """Read a file of tensors by name."""
     if not source.is_file():
         raise CheckpointError(f"{source}: expected a file of ImageNet weights, found none")
-    _limit(source, source.stat().st_size)
+    refuse_large(source, source.stat().st_size)
     if source.suffix == ".safetensors":
         try:
             with safe_open(source, framework="pt") as file:
@@ -145,7 +145,7 @@ def _read(source: Path) -> dict[str, Tensor]:
     try:
         if zipfile.is_zipfile(source):  # whose members may be compressed
             with zipfile.ZipFile(source) as archive:
-                _limit(source, sum(member.file_size for member in archive.infolist()))
+                refuse_large(source, sum(member.file_size for member in archive.infolist()))
         tensors = torch.load(source, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
@@ -157,11 +157,6 @@ def _read(source: Path) -> dict[str, Tensor]:
     ):
         raise CheckpointError(f"{source}: expected a state dict of tensors by name")
     return tensors
-
-
-def _limit(source: Path, size: int) -> None:
-    if size > MAX_BYTES:
-        raise CheckpointError(f"{source}: expected at most {MAX_BYTES} bytes, got {size}")
 
 
 def _compare(

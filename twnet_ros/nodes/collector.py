@@ -26,9 +26,6 @@ LAST_LABELS_S = 10.0  # how long labels may come after their status
 STOP_S = 10.0  # how long a node may take to end
 
 
-__all__ = ["Collection", "Collector", "FrameStatus", "stream"]
-
-
 @dataclass
 class Collection:
     """What the segment node published, in order of arrival."""

@@ -1,12 +1,11 @@
 """How long each labelled frame took, on the topics that Autoware's perception nodes have."""
 
 import math
-from importlib import import_module
-from typing import Any
 
 from rclpy.node import Node
 
 from twnet_ros.msg import FrameStatus
+from twnet_ros.nodes.message import load_message
 from twnet_ros.nodes.ticket import Ticket
 
 PACKAGE = "autoware_internal_debug_msgs"
@@ -32,9 +31,9 @@ class DebugTimes:
         self._node = node
         self._labelled_s: float | None = None  # when the frame before was, time.monotonic()
         try:
-            self._message: Any = import_module(f"{PACKAGE}.msg").Float64Stamped
-        except ModuleNotFoundError:
-            node.get_logger().debug(f"no topics ~/debug/…: {PACKAGE} is not installed")
+            self._message = load_message(PACKAGE, "Float64Stamped")
+        except ImportError as error:
+            node.get_logger().debug(f"no topics ~/debug/…: {error}")
             self._publishers = {}
             return
         self._publishers = {

@@ -14,7 +14,6 @@ from typing import Any
 import cv2
 import numpy as np
 import rclpy
-from numpy.typing import NDArray
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -28,8 +27,7 @@ from twnet_ros.nodes.intake import INPUT_TYPES
 from twnet_ros.nodes.segment_node import SegmentNode, spin
 from twnet_ros.nodes.topic import stamp_ns
 from twnet_ros.segment.contact import COLUMNS, four_panes
-
-Picture = NDArray[np.uint8]
+from twnet_ros.segment.picture import Picture
 
 # The panes, by their topics below a segment node's name.
 PANES = {

@@ -12,17 +12,17 @@ logger = logging.getLogger(__name__)
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
-def compiled(loop: Loop) -> Loop:
+def compiled(loop: Loop, **options: Any) -> Loop:
     """Have a loop compiled when it is first called; it runs without the interpreter's lock.
 
     What was compiled is kept for the next process. Where numba can write nowhere, as on a
     read-only file system without a home, each compiles it anew, and the log says so.
     """
     try:
-        return cast(Loop, njit(cache=True, nogil=True)(loop))
+        return cast(Loop, njit(cache=True, nogil=True, **options)(loop))
     except RuntimeError:  # numba found no place
         _say_not_kept()
-        return cast(Loop, njit(nogil=True)(loop))
+        return cast(Loop, njit(nogil=True, **options)(loop))
 
 
 @cache

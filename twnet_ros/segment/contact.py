@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twnet_ros.segment.inspection import Inspection
+from twnet_ros.segment.picture import Picture
 from twnet_ros.segment.render import render_labels, render_motion, render_residual, to_rgb
 
-Picture = NDArray[np.uint8]
 MARGIN, LINE = 8, 22  # pixels
 COLUMNS = ("picture", "motion vectors", "residual", "labels")
 

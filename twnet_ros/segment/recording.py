@@ -5,17 +5,15 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path as FilePath
 
 import numpy as np
-from numpy.typing import NDArray
 
 from twnet_ros.codec import CodedFrame, OpenVideo, read_packets, write_clip
-from twnet_ros.segment.picture import write_png
+from twnet_ros.segment.picture import Picture, write_png
 from twnet_ros.segment.remapping import Remapping
 from twnet_ros.segment.render import crop_even, render_overlay, to_rgb
 from twnet_ros.segment.replay import replay
 from twnet_ros.segment.segmentation import Path, Segmentation
 from twnet_ros.segment.segmenter import Segmenter
 
-Picture = NDArray[np.uint8]
 Labelled = tuple[CodedFrame, Segmentation]
 
 

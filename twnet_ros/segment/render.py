@@ -6,8 +6,10 @@ from numpy.typing import NDArray
 
 from twnet_ros.codec import BlockMotion, CodedFrame, spread_blocks
 from twnet_ros.segment.color import ycc_to_rgb
+from twnet_ros.segment.picture import Picture
 
-Picture = NDArray[np.uint8]
+LONGEST_PX = 24.0  # of motion, from where on its colour is the same
+RESIDUAL_GAIN = 4.0
 
 
 def to_rgb(frame: CodedFrame) -> Picture:
@@ -42,29 +44,25 @@ def crop_even(picture: Picture) -> Picture:
     return picture[: height // 2 * 2, : width // 2 * 2]
 
 
-def color_motion(displacement: NDArray[np.float32], longest_px: float = 24.0) -> Picture:
+def color_motion(displacement: NDArray[np.float32]) -> Picture:
     """Return displacements (h, w, 2), (dx, dy) px, as colour: hue is direction, saturation length.
 
-    Those of ``longest_px`` and more are fully saturated; no motion is white.
+    Those of ``LONGEST_PX`` and more are fully saturated; no motion is white.
     """
     dx, dy = displacement[..., 0], displacement[..., 1]
     hue = np.degrees(np.arctan2(dy, dx)) % 360 / 2
-    length = np.minimum(np.hypot(dx, dy) / longest_px, 1)
+    length = np.minimum(np.hypot(dx, dy) / LONGEST_PX, 1)
     hsv = np.stack([hue, 255 * length, np.full_like(dx, 255)], -1).astype(np.uint8)
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
 
 
-def render_motion(
-    motion: BlockMotion | None, height: int, width: int, longest_px: float = 24.0
-) -> Picture:
+def render_motion(motion: BlockMotion, height: int, width: int) -> Picture:
     """Return the motion as ``color_motion`` does, (H, W, 3); blocks without a vector are black."""
-    if motion is None:
-        return np.zeros((height, width, 3), np.uint8)
-    blocks = color_motion(motion.displacement, longest_px) * motion.coded[..., None]
+    blocks = color_motion(motion.displacement) * motion.coded[..., None]
     return spread_blocks(blocks, height, width)
 
 
-def render_residual(residual: NDArray[np.float32], gain: float = 4.0) -> Picture:
-    """Return a residual (H, W, 3), YCbCr levels, as its luma times ``gain`` around grey."""
-    grey = np.clip(128 + gain * residual[..., 0], 0, 255).astype(np.uint8)
+def render_residual(residual: NDArray[np.float32]) -> Picture:
+    """Return a residual (H, W, 3), YCbCr levels, as its luma around grey, amplified."""
+    grey = np.clip(128 + RESIDUAL_GAIN * residual[..., 0], 0, 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, 2)

@@ -4,18 +4,14 @@ import itertools
 import os
 from collections.abc import Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-
 from twnet_ros.codec import OpenVideo, read_packets
 from twnet_ros.segment.contact import COLUMNS, four_panes, side_pictures
 from twnet_ros.segment.inspection import inspections
+from twnet_ros.segment.picture import Picture
 from twnet_ros.segment.render import render_overlay
 from twnet_ros.segment.replay import replay
 from twnet_ros.segment.segmentation import Path
 from twnet_ros.segment.segmenter import Segmenter
-
-Picture = NDArray[np.uint8]
 
 
 def watch(

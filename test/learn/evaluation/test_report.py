@@ -11,9 +11,9 @@ from twnet_ros.learn.data.dataset import Data, open_data
 from twnet_ros.learn.data.still import DataError
 from twnet_ros.learn.evaluation import report as module
 from twnet_ros.learn.evaluation.method import USUAL
+from twnet_ros.learn.evaluation.picture import score_pictures
 from twnet_ros.learn.evaluation.plot import plot_confusion, plot_strips
 from twnet_ros.learn.evaluation.report import model_names, report
-from twnet_ros.learn.training.key import score_pictures
 from twnet_ros.net import load_checkpoint, save_checkpoint
 from twnet_ros.segment.palette import ClassSet
 

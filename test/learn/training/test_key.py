@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from twnet_ros.learn.data.folder import read_split
+from twnet_ros.learn.data.image import normalise
 from twnet_ros.learn.data.source import StillSource
-from twnet_ros.learn.training.image import normalise
-from twnet_ros.learn.training.key import Crops, histogram, score_pictures, train_key
+from twnet_ros.learn.training.key import Crops, histogram, train_key
 from twnet_ros.learn.training.loop import Schedule
 from twnet_ros.net import load_checkpoint
 from twnet_ros.net.config import BACKBONES
@@ -196,20 +196,6 @@ def test_a_run_of_another_length_is_refused(source, network, tmp_path, pictures)
     train_key(network(), source, pictures, schedule(1), CROP, tmp_path / "run")
     with pytest.raises(ValueError, match="expected a run with iterations 5 to resume, got 1"):
         train_key(network(), source, pictures, schedule(5), CROP, tmp_path / "run")
-
-
-@pytest.mark.parametrize("backbone", ["mobilenetv1", "ddrnet23slim"])  # logits at 1/4 and 1/8
-@torch.no_grad()
-def test_pictures_of_any_size_are_scored(network, backbone):
-    model = network(backbone=backbone)
-    classifier = model.keyframe.tail.classifier
-    classifier.weight.zero_()
-    classifier.bias.copy_(torch.tensor([0.0, 5.0, 0.0]))  # always sky
-    rgb = np.zeros((50, 70, 3), np.uint8)  # no multiple of 32
-    labels = np.ones((50, 70), np.uint8)
-    assert score_pictures(model, [(rgb, labels)]) == 100
-    labels[:25] = 0
-    assert score_pictures(model, [(rgb, labels)]) == pytest.approx(25)  # 50 of sky, 0 of road
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)

@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 import torch
 
-from twnet_ros.learn.training.image import normalise
+from twnet_ros.learn.data.image import normalise
 from twnet_ros.learn.training.rollout import Lanes, Rollout, restart
 
 ROLLOUT = Rollout(frames=2, shortest=4, longest=7)

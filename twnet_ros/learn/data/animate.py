@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from twnet_ros.learn.data.augment import recolor
 from twnet_ros.learn.data.still import Stills
 from twnet_ros.segment.palette import UNLABELLED
+from twnet_ros.segment.picture import Picture
 
-Picture = NDArray[np.uint8]
 Matrix = NDArray[np.float64]  # (3, 3), homogeneous pixel coordinates
 
 LEAST, GREATEST = 1 / 576, 1 / 5.76  # share of a still that an object cut from it covers

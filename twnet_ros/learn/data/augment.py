@@ -2,11 +2,10 @@
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from twnet_ros.segment.palette import UNLABELLED
+from twnet_ros.segment.picture import Picture
 
-Picture = NDArray[np.uint8]
 SCALE = (0.7, 1.6)  # least and greatest factor of the random scaling
 
 

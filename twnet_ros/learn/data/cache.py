@@ -12,12 +12,14 @@ from pathlib import Path
 import av
 import cv2
 
-from twnet_ros.codec import CodedFrame, StreamDecoder, encoder, read_packets, write_clip
+from twnet_ros.codec import CodedFrame, encoder, write_clip
 from twnet_ros.learn.data import snippet
 from twnet_ros.learn.data.clip import Coding
 from twnet_ros.learn.data.snippet import read_frame, read_truth
-from twnet_ros.learn.data.still import DataError, Picture, TrainIds
+from twnet_ros.learn.data.still import DataError, TrainIds
 from twnet_ros.segment import picture
+from twnet_ros.segment.picture import Picture
+from twnet_ros.segment.replay import decode
 
 logger = logging.getLogger(__name__)
 
@@ -93,17 +95,9 @@ class StoredClip:
         return len(self.truth)
 
     def __iter__(self) -> Iterator[tuple[CodedFrame, Picture]]:
-        frames = _decode(self.path)
+        frames = decode(self.path)
         for frame, truth in zip(frames, self.truth, strict=True):
             yield frame, read_truth(truth, (frame.width, frame.height), self.train_ids)
-
-
-def _decode(path: Path) -> Iterator[CodedFrame]:
-    info, packets = read_packets(path)
-    decoder = StreamDecoder(info.codec)
-    for packet in packets:
-        yield from decoder.decode(packet.data, packet.pts_ns)
-    yield from decoder.flush()
 
 
 def _name(digest: str, path: Path) -> str:

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from twnet_ros.learn.data.snippet import Snippet
 from twnet_ros.learn.data.still import (
     DataError,
-    Picture,
     Stills,
     read_indices,
     read_picture,
     require,
 )
 from twnet_ros.segment.palette import CAMVID, UNLABELLED
+from twnet_ros.segment.picture import Picture
 
 SPLITS = ("train", "val", "test")
 STILLS, COLOUR_LABELS = "701_StillsRaw_full", "LabeledApproved_full"

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from twnet_ros.learn.data.snippet import Snippet
-from twnet_ros.learn.data.still import DataError, Picture, Stills, read_indices, require
+from twnet_ros.learn.data.still import DataError, Stills, read_indices, require
 from twnet_ros.segment.palette import CITYSCAPES, UNLABELLED
+from twnet_ros.segment.picture import Picture
 
 IMAGES, LABELS, SEQUENCES = "leftImg8bit", "gtFine", "leftImg8bit_sequence"
 BEFORE, AFTER = 19, 10  # frames of a snippet around the labelled one

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from twnet_ros.codec import ClipEncoder, CodedFrame, StreamDecoder
+from twnet_ros.segment.picture import Picture
 
-Picture = NDArray[np.uint8]
 Beside = TypeVar("Beside")  # what comes with a picture, such as its labels
 
 

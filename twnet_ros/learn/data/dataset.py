@@ -11,12 +11,15 @@ from twnet_ros.learn.data import camvid, cityscapes, folder
 from twnet_ros.learn.data.snippet import Snippet
 from twnet_ros.learn.data.source import Labelled, SnippetSource, Source, StillSource, StreetSource
 from twnet_ros.learn.data.still import DataError, Stills
+from twnet_ros.net import TWNet, load_checkpoint
+from twnet_ros.segment import find_model
 from twnet_ros.segment.palette import CAMVID, CITYSCAPES, ClassSet, read_class_set
 
 CLASS_SETS = {"camvid": CAMVID, "cityscapes": CITYSCAPES}
 MOVERS = ("car", "pedestrian", "cyclist", "person", "rider", "bicycle", "motorcycle", "truck")
 TRAINING_SEEDS = range(0, 10_000)  # of procedural streets
 HELD_OUT_SEEDS = range(1_000_000, 1_000_100)
+HELD_OUT_PICTURES = 48
 LAYOUTS = (
     "the folders 'images' (or 'frames') and 'labels', 'leftImg8bit' and 'gtFine' (Cityscapes), "
     "'701_StillsRaw_full' and 'LabeledApproved_full' or 'train' and 'trainannot' (CamVid)"
@@ -37,6 +40,16 @@ class Data:
         if source is None:
             raise DataError("nothing is left to train on beside what is held out")
         return source
+
+    def load_model(self, model: str) -> TWNet:
+        """Load a shipped model or a file; DataError where its classes are others."""
+        network = load_checkpoint(find_model(model))
+        if network.config.classes != self.classes.names:
+            raise DataError(
+                f"{model}: expected the data's classes {', '.join(self.classes.names)}, "
+                f"got {', '.join(network.config.classes)}"
+            )
+        return network
 
     def held_out(self, split: str = "val") -> Source | None:
         """Open what to score on, ``val`` or ``test``; None where nothing was held out."""
@@ -79,15 +92,15 @@ def open_data(name: str, classes: str | None, size: tuple[int, int], hold_out: l
     return Data(own, size, split)
 
 
-def held_out_pictures(source: Source | None, limit: int = 48) -> list[Labelled]:
+def held_out_pictures(source: Source | None) -> list[Labelled]:
     """Return pictures to score on: evenly spread stills, or streets of held-out seeds."""
     if source is None:
         return []
     if isinstance(source, (StillSource, SnippetSource)):
         stills = source.stills
-        chosen = np.linspace(0, len(stills) - 1, min(limit, len(stills))).astype(int)
+        chosen = np.linspace(0, len(stills) - 1, min(HELD_OUT_PICTURES, len(stills))).astype(int)
         return [stills.read(int(index)) for index in chosen]
-    return [source.sample(np.random.default_rng([11, i])) for i in range(limit)]
+    return [source.sample(np.random.default_rng([11, i])) for i in range(HELD_OUT_PICTURES)]
 
 
 def _streets(size: tuple[int, int], split: str) -> Source:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from twnet_ros.learn.data.snippet import Snippet
-from twnet_ros.learn.data.still import DataError, Picture, Stills, read_indices, require
+from twnet_ros.learn.data.still import DataError, Stills, read_indices, require
 from twnet_ros.segment.palette import UNLABELLED
-from twnet_ros.segment.picture import SUFFIXES, by_name, find_pictures
+from twnet_ros.segment.picture import SUFFIXES, Picture, by_name, find_pictures
 
 IMAGE_FOLDERS = ("images", "frames")
 

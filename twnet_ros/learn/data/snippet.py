@@ -7,8 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from twnet_ros.learn.data.still import DataError, Picture, TrainIds, read_picture
+from twnet_ros.learn.data.still import DataError, TrainIds, read_picture
 from twnet_ros.segment.palette import UNLABELLED
+from twnet_ros.segment.picture import Picture
 
 DISTORTION = 0.02  # of the aspect ratio at most: sides must be whole, and even
 

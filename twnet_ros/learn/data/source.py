@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from twnet_ros.learn.data.animate import animate
 from twnet_ros.learn.data.augment import recolor
 from twnet_ros.learn.data.snippet import Snippet, read_frame, read_truth
 from twnet_ros.learn.data.still import Stills
 from twnet_ros.learn.streets import Street
+from twnet_ros.segment.picture import Picture
 
 logger = logging.getLogger(__name__)
 
-Picture = NDArray[np.uint8]
 Labelled = tuple[Picture, Picture]  # RGB (H, W, 3) and train ids (H, W)
 
 

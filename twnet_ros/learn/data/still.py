@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from twnet_ros.segment.picture import PictureError, read_labels, read_rgb
+from twnet_ros.segment.picture import Picture, PictureError, read_labels, read_rgb
 
-Picture = NDArray[np.uint8]
 TrainIds = Callable[[Path], Picture]  # reads a label file as train ids (H, W)
 
 

@@ -5,16 +5,14 @@ from pathlib import Path
 from textwrap import wrap
 
 import numpy as np
-from numpy.typing import NDArray
 
 from twnet_ros.learn.evaluation.evaluate import Score
 from twnet_ros.learn.evaluation.plot import plot_confusion, plot_distance, plot_speed, plot_strips
 from twnet_ros.learn.evaluation.result import Result
 from twnet_ros.learn.evaluation.trial import Trial
 from twnet_ros.segment.palette import ClassSet
+from twnet_ros.segment.picture import Picture
 from twnet_ros.segment.render import render_labels, to_rgb
-
-Picture = NDArray[np.uint8]
 
 
 def hang(

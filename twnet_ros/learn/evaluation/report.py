@@ -16,11 +16,10 @@ from twnet_ros.learn.evaluation import table
 from twnet_ros.learn.evaluation.complexity import method_gmacs
 from twnet_ros.learn.evaluation.evaluate import Score, score
 from twnet_ros.learn.evaluation.method import METHODS, USUAL
+from twnet_ros.learn.evaluation.picture import score_pictures
 from twnet_ros.learn.evaluation.result import Result, plain, summarise
 from twnet_ros.learn.evaluation.trial import FRAMES, Trial, make_trial
-from twnet_ros.learn.training.key import score_pictures
-from twnet_ros.net import TWNet, load_checkpoint
-from twnet_ros.segment import find_model
+from twnet_ros.net import TWNet
 from twnet_ros.segment.device import choose, find_device, round_nothing
 from twnet_ros.segment.file import whole
 from twnet_ros.segment.input import Geometry
@@ -80,7 +79,8 @@ def report(
         from twnet_ros.learn.evaluation import gallery  # matplotlib is for reports alone
 
         out.mkdir(parents=True, exist_ok=True)
-    networks = _load(models, data)
+    named = zip(model_names(models), models, strict=True)
+    networks = {name: data.load_model(model) for name, model in named}
     stills: dict[str, float] = {}
     interval = interval or INTERVAL
     settings: dict[str, object] = {"motion": motion}
@@ -154,18 +154,6 @@ def model_names(models: Sequence[str]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return list(models)
-
-
-def _load(models: Sequence[str], data: Data) -> dict[str, TWNet]:
-    networks = {}
-    for name, model in zip(model_names(models), models, strict=True):
-        network = networks[name] = load_checkpoint(find_model(model))
-        if network.config.classes != data.classes.names:
-            raise DataError(
-                f"{model}: expected the data's classes {', '.join(data.classes.names)}, "
-                f"got {', '.join(network.config.classes)}"
-            )
-    return networks
 
 
 def _score_stills(networks: dict[str, TWNet], held_out: Source, device: str) -> dict[str, float]:

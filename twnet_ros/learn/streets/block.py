@@ -61,7 +61,6 @@ def _lay_ground(site: Site, junction: bool) -> None:
             site.sheet(s, e, -WIDE_M, WIDE_M, 0.0, m.L_ROAD, st.asphalt, texture.ASPHALT, 0.1)
             s = e
             continue
-        zebra = crossing and not middle
         site.sheet(
             s,
             e,
@@ -72,9 +71,9 @@ def _lay_ground(site: Site, junction: bool) -> None:
             st.asphalt,
             texture.ASPHALT,
             0.1,
-            m.PLAIN if zebra else m.ROAD,
+            m.PLAIN if crossing else m.ROAD,
         )
-        if zebra:
+        if crossing:
             site.sheet(
                 s + 0.5,
                 e - 0.5,
@@ -148,7 +147,7 @@ def _line_kerb(site: Site, side: float, a: float, b: float) -> None:
             spot = t if st.verge == 0 else side * (st.half + st.verge / 2)
             add_tree(site, s, spot, rng.uniform(0.6, 1.05))
         elif pick < st.tree_chance + 0.15:
-            add_sign(site, s, t, side)
+            add_sign(site, s, t)
         elif pick < st.tree_chance + 0.25:
             rows = cycle.bicycle() if rng.random() < 0.55 else cycle.motorcycle()
             for k in range(rng.integers(1, 4)):

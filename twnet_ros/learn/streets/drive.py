@@ -14,9 +14,9 @@ from twnet_ros.learn.streets.shade import add_grain, shade
 from twnet_ros.learn.streets.site import ZEBRA
 from twnet_ros.learn.streets.style import BLOCK_M, make_style
 from twnet_ros.learn.streets.traffic import Traffic
+from twnet_ros.segment.palette import UNLABELLED
 
 FPS = 17.0
-IGNORE = 255
 _AHEAD = 6  # blocks that are built ahead of the camera
 _CACHED = 24
 _HOLD_S = 4.5  # how long the car waits at a junction
@@ -208,7 +208,7 @@ class Street:
         shadows, casts = _projected(lying, view)
         depth = np.zeros((height, width), np.float32)
         owner = np.full((height, width), -1, np.int32)
-        raster.draw(surfaces, 0, filled, depth, owner, self._noise)
+        raster.draw(surfaces, filled, depth, owner, self._noise)
         lit = np.ones((height, width), np.uint8)
         raster.cast(shadows, casts, depth, owner, surfaces, self._noise, lit)
         pixel = np.array(
@@ -257,4 +257,4 @@ class Street:
         view = image[rows[0] :]
         tone = 255 * self._style.sky[1, :3] * (0.45 - 0.5 * shine)
         view[mask] = np.broadcast_to(tone, view.shape)[mask].clip(0, 255)
-        labels[rows[0] :][mask] = IGNORE
+        labels[rows[0] :][mask] = UNLABELLED

@@ -104,8 +104,8 @@ def add_lamp(site: Site, s: float, side: float) -> None:
     )
 
 
-def add_sign(site: Site, s: float, t: float, side: float) -> None:
-    """Pole with one or two plates facing the traffic on its side."""
+def add_sign(site: Site, s: float, t: float) -> None:
+    """Pole with one or two plates."""
     rng = site.rng
     x, y, z = site.at(s, t)
     height = rng.uniform(2.4, 3.1)

@@ -9,13 +9,13 @@ from twnet_ros.learn.streets.furniture import add_bush, add_tree
 from twnet_ros.learn.streets.site import KERB_M, WIDE_M, Site
 
 
-def _lawn(site: Site, side: float, s: float, e: float, depth: float = WIDE_M) -> None:
+def _lawn(site: Site, side: float, s: float, e: float) -> None:
     front = site.style.front
     site.sheet(
         s,
         e,
         side * front,
-        side * depth,
+        side * WIDE_M,
         KERB_M,
         m.L_TERRAIN,
         site.style.grass * site.rng.uniform(0.85, 1.15),

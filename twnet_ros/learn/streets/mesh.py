@@ -34,7 +34,7 @@ COLUMNS = 28
 
 PLANE, STICK, BALL = range(3)
 # Shapes: which (u, v) of the parallelogram belong to the surface.
-FULL, ELLIPSE, BLOB, TAPER, BARS, MESH, RING, CAPSULE = range(8)
+FULL, ELLIPSE, BLOB, TAPER, BARS, RING, CAPSULE = range(7)
 # Materials: how it is coloured.
 PLAIN, ROAD, ZEBRA, FACADE, ROUND, GLOW, GLASS, LEAF = range(8)
 
@@ -218,8 +218,6 @@ class Mesh:
         layer: int = texture.FLAT,
         contrast: float = 0.0,
         slot: int = 0,
-        material: int = PLAIN,
-        extra: tuple[float, float] = (0.0, 0.0),
         faces: str = "lrfbt",
     ) -> None:
         """Axis-parallel box; faces: left, right, front (+z), back (-z), top."""
@@ -235,7 +233,6 @@ class Mesh:
         }
         for face in faces:
             o, u, v = sides[face]
-            top = face == "t"
             self.plane(
                 o,
                 u,
@@ -245,7 +242,5 @@ class Mesh:
                 layer=layer,
                 contrast=contrast,
                 slot=slot,
-                material=PLAIN if top else material,
-                extra=extra,
                 one_sided=True,
             )

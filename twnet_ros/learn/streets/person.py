@@ -3,11 +3,11 @@
 import math
 
 import numpy as np
-from numba import njit
 
 from twnet_ros.learn.streets import mesh as m
 from twnet_ros.learn.streets import texture
 from twnet_ros.learn.streets.array import Array
+from twnet_ros.segment.compiled import compiled
 
 STRIDE_M = 1.45  # way covered in one full cycle of two steps, at a height of 1.75 m
 # Columns of an outfit: height m, girth, skin, hair, top, trousers, shoes (three each), extras.
@@ -33,7 +33,7 @@ def make_outfit(rng: np.random.Generator) -> Array:
     return outfit
 
 
-@njit(cache=True)
+@compiled
 def _row(out: Array, n: int, kind: int, label: int, outfit: Array, color: int) -> None:
     out[n, :] = 0
     out[n, m.KIND], out[n, m.LABEL] = kind, label
@@ -44,7 +44,7 @@ def _row(out: Array, n: int, kind: int, label: int, outfit: Array, color: int) -
         out[n, m.RGB + k] = outfit[color + k]
 
 
-@njit(cache=True)
+@compiled
 def _limb(
     out: Array,
     n: int,
@@ -73,7 +73,7 @@ def _limb(
     return n + 1
 
 
-@njit(cache=True)
+@compiled
 def _head(
     out: Array,
     n: int,
@@ -100,7 +100,7 @@ def _head(
     return n
 
 
-@njit(cache=True)
+@compiled
 def add_walker(
     out: Array,
     n: int,
@@ -207,7 +207,7 @@ def add_walker(
     return _head(out, n, label, frame, hip + 0.74 * k, 0.03, k, outfit)
 
 
-@njit(cache=True)
+@compiled
 def add_rider(
     out: Array,
     n: int,

@@ -7,12 +7,13 @@ inequalities, nothing is clipped or approximated, and texture coordinates are pe
 """
 
 import math
+from functools import partial
 
 import numpy as np
-from numba import njit
 
 from twnet_ros.learn.streets import mesh as m
 from twnet_ros.learn.streets.array import Array
+from twnet_ros.segment.compiled import compiled
 
 # Columns of a projected surface: nine coefficients of (u/z, v/z, 1/z) over (x px, y px, 1), then
 OUT_Y0 = 9  # first and last row that can hold it
@@ -34,7 +35,7 @@ NEAR_M = 0.3
 FAR_M = 420.0
 
 
-@njit(cache=True, error_model="numpy")
+@partial(compiled, error_model="numpy")
 def place(
     rows: Array,
     out: Array,
@@ -73,7 +74,7 @@ def place(
     return count
 
 
-@njit(cache=True, error_model="numpy")
+@partial(compiled, error_model="numpy")
 def project(
     rows: Array,
     count: int,
@@ -216,7 +217,7 @@ def project(
     return filled
 
 
-@njit(cache=True, inline="always", error_model="numpy")
+@partial(compiled, inline="always", error_model="numpy")
 def _span(p: Array, y: int, width: int) -> tuple[int, int]:
     """First and last pixel of row y whose centre lies in the plane's parallelogram."""
     low, high = 0.0, width - 1.0
@@ -242,7 +243,7 @@ def _span(p: Array, y: int, width: int) -> tuple[int, int]:
     return int(low), int(high)
 
 
-@njit(cache=True, error_model="numpy")
+@partial(compiled, error_model="numpy")
 def _inside(shape: int, p0: float, p1: float, u: float, v: float, noise: Array) -> bool:
     if shape == m.ELLIPSE:
         x, y = 2 * u - 1, 2 * v - 1
@@ -264,11 +265,6 @@ def _inside(shape: int, p0: float, p1: float, u: float, v: float, noise: Array) 
             return True
         bar = u * p0
         return bar - math.floor(bar) < p1
-    if shape == m.MESH:
-        if v > 0.95 or v < 0.04:
-            return True
-        bar, rail = u * p0, v * p1
-        return bar - math.floor(bar) < 0.12 or rail - math.floor(rail) < 0.14
     if shape == m.RING:
         x, y = 2 * u - 1, 2 * v - 1
         r2 = x * x + y * y
@@ -286,13 +282,11 @@ def _inside(shape: int, p0: float, p1: float, u: float, v: float, noise: Array) 
     return x * x / (radius * radius) + y * y <= 1
 
 
-@njit(cache=True, error_model="numpy")
-def draw(
-    surfaces: Array, start: int, count: int, depth: Array, owner: Array, noise: Array
-) -> None:
-    """Put surfaces start..count into the depth (1/z, float32) and owner (int32) buffers."""
+@partial(compiled, error_model="numpy")
+def draw(surfaces: Array, count: int, depth: Array, owner: Array, noise: Array) -> None:
+    """Put the first ``count`` surfaces into the depth (1/z, float32) and owner (int32) buffers."""
     width = depth.shape[1]
-    for i in range(start, count):
+    for i in range(count):
         p = surfaces[i]
         shape = int(p[OUT_SHAPE])
         for y in range(int(p[OUT_Y0]), int(p[OUT_Y1]) + 1):
@@ -310,7 +304,7 @@ def draw(
                 owner[y, x] = i
 
 
-@njit(cache=True, error_model="numpy")
+@partial(compiled, error_model="numpy")
 def cast(
     shadows: Array,
     count: int,

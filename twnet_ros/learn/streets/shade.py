@@ -1,19 +1,20 @@
 """What colour a pixel has: textures, markings, windows, sky, haze and light, in numba."""
 
 import math
+from functools import partial
 
 import numpy as np
-from numba import njit
 
 from twnet_ros.learn.streets import mesh as m
 from twnet_ros.learn.streets import raster as r
 from twnet_ros.learn.streets import texture as t
 from twnet_ros.learn.streets.array import Array
+from twnet_ros.segment.compiled import compiled
 
 _STRIDE = int(t.LAYER_TEXELS)
 
 
-@njit(cache=True, inline="always", error_model="numpy")
+@partial(compiled, inline="always", error_model="numpy")
 def _texel(
     stack: Array, layer: int, u_m: float, v_m: float, footprint_m: float, offsets: Array
 ) -> float:
@@ -39,7 +40,7 @@ def _texel(
     return (top * (1 - dy) + low * dy - 128.0) * (1.0 / 43.0)
 
 
-@njit(cache=True, inline="always", error_model="numpy")
+@partial(compiled, inline="always", error_model="numpy")
 def _band(distance: float, half: float, fp: float) -> float:
     """Share of a footprint that lies within ``half`` of a line ``distance`` away."""
     high = min(half, distance + 0.5 * fp)
@@ -47,13 +48,13 @@ def _band(distance: float, half: float, fp: float) -> float:
     return max(0.0, high - low) / fp
 
 
-@njit(cache=True, inline="always", error_model="numpy")
+@partial(compiled, inline="always", error_model="numpy")
 def _hash(a: float, b: float, c: float) -> float:
     h = math.sin(a * 12.9898 + b * 78.233 + c * 37.719) * 43758.5453
     return h - math.floor(h)
 
 
-@njit(cache=True, inline="always", error_model="numpy")
+@partial(compiled, inline="always", error_model="numpy")
 def _stripe(s: float, period: float, filled: float, fp: float) -> float:
     """Antialiased share of a periodic stripe of length ``filled``."""
     phase = s - math.floor(s / period) * period
@@ -63,7 +64,7 @@ def _stripe(s: float, period: float, filled: float, fp: float) -> float:
     return _band(d, 0.5 * filled, max(fp, 1e-4))
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@partial(compiled, error_model="numpy", fastmath=True)
 def shade(
     surfaces: Array,
     depth: Array,
@@ -240,7 +241,7 @@ def shade(
             image[y, x, 2] = int(min(255.0, max(0.0, blue * exposure)))
 
 
-@njit(cache=True)
+@compiled
 def add_grain(image: Array, grain: Array, shift_y: int, shift_x: int) -> None:
     """Add the sensor's noise in place.
 

@@ -16,7 +16,6 @@ CROSS_END = 29.5
 ZEBRA_END = 34.0
 KERB_M = 0.13
 WIDE_M = 90.0  # how far the ground reaches to either side
-_CELL_M = 6.0
 _PAINTS = (
     (0.85, 0.85, 0.87),
     (0.08, 0.08, 0.09),
@@ -111,15 +110,13 @@ class Site:
         slope = (far[1] - o[1]) / (e - s)
         self.shade.plane(o, along, (throw[0], slope * throw[1], throw[1]), 0, (0.0, 0.0, 0.0))
 
-    def blot(
-        self, x: float, y: float, z: float, height: float, radius: float, flat: float = 1.0
-    ) -> None:
+    def blot(self, x: float, y: float, z: float, height: float, radius: float) -> None:
         """A round shadow thrown from a height."""
         dx, dz = self.throw * min(height, 6.0)
         self.shade.plane(
-            (x + dx - radius, y + 0.05, z + dz - radius * flat),
+            (x + dx - radius, y + 0.05, z + dz - radius),
             (2 * radius, 0.0, 0.0),
-            (0.0, 0.0, 2 * radius * flat),
+            (0.0, 0.0, 2 * radius),
             0,
             (0.0, 0.0, 0.0),
             shape=m.BLOB,

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from twnet_ros.learn.streets.array import Array
+from twnet_ros.segment.compiled import compiled
 
 BLOCK_M = 48.0
 
 
-@njit(cache=True)
+@compiled
 def _wave(table: Array, s: float) -> float:
     total = 0.0
     for k in range(table.shape[0]):
@@ -21,7 +21,7 @@ def _wave(table: Array, s: float) -> float:
     return total
 
 
-@njit(cache=True)
+@compiled
 def _wave_slope(table: Array, s: float) -> float:
     total = 0.0
     for k in range(table.shape[0]):

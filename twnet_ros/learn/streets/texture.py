@@ -14,7 +14,6 @@ LEVELS = 8  # 256 ... 2 texels
 (ASPHALT, CLOUD, BRICK, SLAB, FOLIAGE, GRASS, PLASTER, PLANK, PANEL, CLOTH, FLAT, STONE, PRINT) = (
     range(13)
 )
-LAYERS = 13
 LEVEL_OFFSETS = np.array(
     [sum((SIZE >> k) ** 2 for k in range(level)) for level in range(LEVELS)], np.int64
 )

@@ -1,6 +1,6 @@
 """Step 1: training the key-frame CNN on labelled pictures."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +11,15 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from twnet_ros.learn.data.augment import SCALE, augment
+from twnet_ros.learn.data.image import normalise
 from twnet_ros.learn.data.source import Source
-from twnet_ros.learn.evaluation.metric import Confusion
+from twnet_ros.learn.evaluation.picture import score_pictures
 from twnet_ros.learn.training import parallel
-from twnet_ros.learn.training.image import network_image, normalise
 from twnet_ros.learn.training.loop import Losses, Schedule, Scores, mixed_precision, optimise
 from twnet_ros.learn.training.loss import class_weights, segmentation_loss
 from twnet_ros.net import TWNet
-from twnet_ros.net.layer import resize
-from twnet_ros.segment.input import Geometry, fit
-
-Picture = NDArray[np.uint8]
+from twnet_ros.segment.input import fit
+from twnet_ros.segment.picture import Picture
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
@@ -122,19 +120,3 @@ def train_key(
     if pretrained:
         groups.append((encoder_rate, [p for name, p in named.items() if name in pretrained]))
     optimise(model, groups, schedule, batches, losses, validate, run)
-
-
-def score_pictures(
-    model: TWNet, pictures: Iterable[tuple[Picture, Picture]], device: str = "cpu"
-) -> float:
-    """Return the mIoU of the key-frame CNN on labelled pictures, each scaled to its input size."""
-    confusion = Confusion(len(model.config.classes))
-    for rgb, labels in pictures:
-        height, width = labels.shape
-        geometry = Geometry.of((width, height), model.config.input_size)
-        logits, _ = model.key(network_image(rgb, geometry, model.config).to(device))
-        padded = resize(logits.float(), torch.Size(geometry.padded[::-1]))
-        seen = padded[..., : geometry.net[1], : geometry.net[0]]
-        predicted = resize(seen, torch.Size(labels.shape))[0].argmax(0)
-        confusion.add(labels, predicted.cpu().numpy().astype(np.uint8))
-    return confusion.miou()

@@ -16,8 +16,8 @@ from torch.utils.data import IterableDataset
 
 from twnet_ros.codec import CodedFrame
 from twnet_ros.learn.data.clip import Coding, transcode
+from twnet_ros.learn.data.image import network_image, network_labels
 from twnet_ros.learn.data.source import Source
-from twnet_ros.learn.training.image import network_image, network_labels
 from twnet_ros.net import TWNet
 from twnet_ros.segment.compensation import compensate
 from twnet_ros.segment.input import Geometry, InputPass

@@ -98,12 +98,7 @@ def step_two(
     ``layer`` cuts that elsewhere, ``correction`` is one of CORRECTIONS; None leaves them, but that
     what was cut at layer 3, which has none, is corrected with attention elsewhere.
     """
-    network = load_checkpoint(find_model(model))
-    if network.config.classes != data.classes.names:
-        raise DataError(
-            f"{model}: expected the data's classes {', '.join(data.classes.names)}, "
-            f"got {', '.join(network.config.classes)}"
-        )
+    network = data.load_model(model)
     cut = layer or network.config.layer
     kept = network.config.correction if network.config.layer < 3 else "rga"
     network = network.recut(cut, correction or (kept if cut < 3 else "none"))

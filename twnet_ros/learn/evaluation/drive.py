@@ -8,9 +8,10 @@ import numpy as np
 
 from twnet_ros.codec import CodedFrame, FrameKind, OpenVideo
 from twnet_ros.learn.data.clip import Coding
-from twnet_ros.learn.data.still import DataError, Picture
+from twnet_ros.learn.data.still import DataError
 from twnet_ros.learn.evaluation.trial import Trial, key_distances, spread
 from twnet_ros.segment.palette import UNLABELLED
+from twnet_ros.segment.picture import Picture
 from twnet_ros.segment.replay import decode
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from twnet_ros.codec import ClipEncoder, FrameKind, Packet, VideoInfo
-from twnet_ros.learn.data.drive import Drive, drive_trial
 from twnet_ros.learn.data.still import DataError
+from twnet_ros.learn.evaluation.drive import Drive, drive_trial
 from twnet_ros.learn.evaluation.evaluate import score
 from twnet_ros.segment import Network, Segmenter
 from twnet_ros.segment.palette import UNLABELLED
@@ -116,7 +116,7 @@ def test_of_b_frames_none_are_skipped(open_drive, monkeypatch):
         for frame in decode(*given):
             yield replace(frame, kind=FrameKind.B) if frame.index == 4 else frame
 
-    monkeypatch.setattr("twnet_ros.learn.data.drive.decode", decode_as_b)
+    monkeypatch.setattr("twnet_ros.learn.evaluation.drive.decode", decode_as_b)
     with pytest.raises(DataError, match="--every 2: expected a drive without B-frames, got drive"):
         drive_trial("drive", open_drive(), truth(*range(7)), every=2)
     assert len(drive_trial("drive", open_drive(), truth(*range(7)))[0].distances) == 7

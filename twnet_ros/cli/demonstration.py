@@ -6,21 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from twnet_ros.codec import read_packets, write_clip
 from twnet_ros.learn.evaluation.metric import Confusion
 from twnet_ros.learn.streets import write_street
+from twnet_ros.msg import FrameStatus
 from twnet_ros.net import load_checkpoint
-from twnet_ros.nodes.collector import Collection, FrameStatus, stream
+from twnet_ros.nodes.collector import Collection, stream
 from twnet_ros.nodes.topic import stamp_ns
 from twnet_ros.segment import CITYSCAPES, crop_even, find_model, render_overlay, to_rgb
 from twnet_ros.segment.contact import contact_sheet
 from twnet_ros.segment.inspection import Inspection, inspect
-from twnet_ros.segment.picture import read_labels, read_rgb, write_png
+from twnet_ros.segment.picture import Picture, read_labels, read_rgb, write_png
 
-Picture = NDArray[np.uint8]
 STREET_MODEL, VIDEO_MODEL = "streets-mobilenetv1-layer1", "camvid-mobilenetv1-layer1"
 SEED = 1_000_003  # a street no model has seen
 FRAMES, SIZE, FPS, BITRATE = 96, (1024, 512), 17.0, 3_000_000

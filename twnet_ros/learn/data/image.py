@@ -3,14 +3,12 @@
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from twnet_ros.net import Config
 from twnet_ros.segment.input import Geometry
 from twnet_ros.segment.palette import UNLABELLED
-
-Picture = NDArray[np.uint8]
+from twnet_ros.segment.picture import Picture
 
 
 def normalise(rgb: Tensor, config: Config) -> Tensor:
