@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -255,21 +256,39 @@ def test_with_its_output_closed_a_command_does_its_work(clip, tmp_path):
     assert len(list((tmp_path / "a").iterdir())) == 5
 
 
-def test_a_request_to_end_leaves_nothing_half_written(twnet, frames, tmp_path, monkeypatch):
-    """SIGTERM, as ``timeout`` and systemd send it; afterwards it is taken as before."""
-    before, read = signal.getsignal(signal.SIGTERM), picture.read_rgb
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_end_leaves_nothing_half_written(
+    twnet, frames, tmp_path, monkeypatch, number
+):
+    """As ``timeout``, systemd and a closed terminal send it; afterwards it is taken as before."""
+    before, read = signal.getsignal(number), picture.read_rgb
 
     def end(path):
         if path.stem == "00003":
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         return read(path)
 
     monkeypatch.setattr(picture, "read_rgb", end)
     status, _, err = twnet("encode", frames, tmp_path / "drive.mp4")
-    assert (status, err[-1]) == (143, "twnet: interrupted; finished files are whole")
+    assert (status, err[-1]) == (128 + number, "twnet: interrupted; finished files are whole")
     assert not [line for line in err if "twnet:" in line[1:]]  # behind a bar
     assert list(tmp_path.iterdir()) == [frames]
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(number) is before
+
+
+def test_what_a_closed_terminal_shall_not_end_goes_on(twnet, frames, tmp_path, monkeypatch):
+    before, read = signal.signal(signal.SIGHUP, signal.SIG_IGN), picture.read_rgb
+
+    def hang_up(path):
+        os.kill(os.getpid(), signal.SIGHUP)
+        return read(path)
+
+    monkeypatch.setattr(picture, "read_rgb", hang_up)
+    try:
+        assert twnet("encode", frames, tmp_path / "drive.mp4")[0] == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_an_error_has_a_line_of_its_own(twnet, frames, tmp_path):
@@ -337,6 +356,17 @@ def test_an_error_in_a_loaders_process_is_one_line(twnet, monkeypatch):
     assert twnet("streets", "out") == (1, [], ["twnet: a.png: expected labels, found none"])
 
 
+def test_how_to_label_is_for_chaos_that_labels(twnet, clip, model):
+    found = twnet("chaos", clip, "--seed", 1, "--model", model)
+    fails(found, "--model: expected --labels, which it is for")
+
+
+def test_a_precision_that_is_not_offered_is_said_before_a_clip_is_made(twnet, monkeypatch):
+    monkeypatch.setattr("twnet_ros.learn.speed.benchmark.make_clip", None)
+    found = twnet("benchmark", "--device", "cpu", "--precision", "fp16")
+    fails(found, "precision on cpu: expected auto or one of fp32, bf16", "'fp16'")
+
+
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
@@ -376,6 +406,14 @@ def test_a_demonstration_leaves_other_labels_alone(twnet, tmp_path):
     (tmp_path / "labels").symlink_to(tmp_path.parent)
     fails(twnet("demo", "--out", tmp_path), "expected a folder for demonstrations alone")
     (tmp_path / "labels").unlink()
+    for name in ("overlay.mp4", "contact_sheet.png"):
+        (tmp_path / name).write_bytes(b"by another command")
+        fails(twnet("demo", "--out", tmp_path), f"found another's {name}")
+        (tmp_path / name).unlink()
+    (tmp_path / "labels.part").mkdir()
+    (tmp_path / "labels.part" / "notes.txt").touch()
+    fails(twnet("demo", "--out", tmp_path), "found another's labels.part")
+    shutil.rmtree(tmp_path / "labels.part")
     found = twnet("demo", tmp_path / "none.mp4", "--out", tmp_path)
     fails(found, "expected a video file")
     assert [path.name for path in tmp_path.iterdir()] == ["00000.png"]

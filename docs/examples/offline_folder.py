@@ -29,9 +29,11 @@ def frames_of_video(path: Path) -> Iterator[CodedFrame]:
         except CodecError as error:  # what refers to it comes marked, and is not labelled
             print(f"a packet was left out: {error}", file=sys.stderr)
     try:
-        yield from decoder.flush()
+        rest = decoder.flush()
     except CodecError as error:
         print(f"at the end: {error}", file=sys.stderr)
+        rest = decoder.flush()  # what came before that
+    yield from rest
 
 
 def frames_of_folder(folder: Path) -> Iterator[CodedFrame]:
@@ -70,6 +72,8 @@ def main() -> int:
     parser.add_argument("--model", default="camvid-mobilenetv1-layer1", help="name or file")
     options = parser.parse_args()
     source = options.source
+    if any(options.out.glob("*.png")):
+        sys.exit(f"{options.out}: expected a folder without *.png, which may be the frames")
     frames = frames_of_folder(source) if source.is_dir() else frames_of_video(source)
     segmenter = Segmenter.load(options.model)
     print(f"{label(frames, segmenter, options.out)} frames labelled: {segmenter.classes}")

@@ -17,7 +17,7 @@ from twnet_ros.bag import BagError, Shot, Stream, read_labels, read_packets, rea
 from twnet_ros.bag.writer import TYPES
 from twnet_ros.codec import CodecError, Packet
 from twnet_ros.codec import read_packets as read_file
-from twnet_ros.codec.encoder import LEAST_FPS, MOST_FPS
+from twnet_ros.codec.rate import LEAST_FPS, MOST_FPS
 
 KINDS = ["compressed_image", "ffmpeg", "foxglove"]
 STORAGES = ["mcap", "sqlite3"]
@@ -218,12 +218,12 @@ def test_no_video_tells_the_topics(mixed):
     assert "foxglove_msgs/msg/CompressedVideo" in str(error.value)
 
 
-def own_mcap(path, type_name, definition, raw):
+def own_mcap(path, type_name, definition, raw, language="ros2msg"):
     """Write an MCAP with one message of any definition."""
     with path.open("wb") as file:
         writer = McapWriter(file)
         writer.start("ros2")
-        schema = writer.register_schema(type_name, "ros2msg", definition.encode())
+        schema = writer.register_schema(type_name, language, definition.encode())
         channel = writer.register_channel("/video", "cdr", schema)
         writer.add_message(channel, 10**9, raw, 10**9)
         writer.finish()
@@ -252,6 +252,22 @@ def test_later_fields_are_passed_over(shots, tmp_path):
     path = own_mcap(tmp_path / "a.mcap", name, definition, foxglove_cdr(data, b"\0\1\0\0\0\0"))
     assert [(p.data, p.pts_ns) for p in read_packets(path)[1]] == [(data, 10**9)]
     path = own_mcap(tmp_path / "b.mcap", name, definition, foxglove_cdr(data, order=">"))
+    assert [p.data for p in read_packets(path)[1]] == [data]
+
+
+IDL = """module foxglove_msgs { module msg { struct CompressedVideo {
+  builtin_interfaces::msg::Time timestamp;
+  string frame_id;
+  sequence<octet> data;
+  string format;
+}; }; };
+"""
+
+
+@pytest.mark.parametrize("language", ["ros2idl", "omgidl"])
+def test_fields_in_another_language_are_taken_for_the_right_ones(shots, tmp_path, language):
+    data, name = shots()[0].packet.data, "foxglove_msgs/msg/CompressedVideo"
+    path = own_mcap(tmp_path / "a.mcap", name, IDL, foxglove_cdr(data), language)
     assert [p.data for p in read_packets(path)[1]] == [data]
 
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from twnet_ros.bag import BagError, Camera, Shot, Stream, write_bag
+from twnet_ros.bag import read_packets as read_packets_of_bag
 from twnet_ros.codec import Packet, read_packets
 from twnet_ros.nodes.camera_info import camera_info_topic
 
@@ -88,6 +89,20 @@ def test_sqlite_holds_the_messages_as_cdr_has_them(bag, shots, read_sqlite, comp
         assert one.recorded_ns == packet.pts_ns
         raw = compressed_image_cdr(packet.pts_ns, "camera", "mpeg4", packet.data)
         assert bytes(one.message) == raw
+
+
+@pytest.mark.parametrize("sign", "#?%")
+def test_what_sqlite_would_write_elsewhere_is_refused(bag, tmp_path, sign):
+    with pytest.raises(BagError, match="expected a path without #, . and % for a bag of SQLite"):
+        bag(storage="sqlite3", name=f"drive{sign}1")
+    assert list(tmp_path.iterdir()) == []
+    folder = bag(storage="sqlite3")
+    folder.rename(tmp_path / f"drive{sign}1")
+    for path in (tmp_path / f"drive{sign}1", tmp_path / f"drive{sign}1" / "drive.db3"):
+        with pytest.raises(BagError, match="expected a path without #"):
+            read_packets_of_bag(path)
+    info, _ = read_packets_of_bag(bag(storage="mcap", name=f"mcap{sign}1"))
+    assert info.frames == 5
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])

@@ -1,5 +1,7 @@
 """Files as self-contained packets: coded data unchanged, headers in band, times the file's own."""
 
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
@@ -50,6 +52,24 @@ def test_info(clip):
     assert info.frames in (11, None)
     assert not info.reorders
     packets.close()
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mkv", ".mp4"])
+def test_the_rate_is_that_of_the_times(pan, tmp_path, suffix):
+    """As network cameras have it: FFmpeg would take the clock of the container for the rate."""
+    path = tmp_path / f"camera{suffix}"
+    rng = np.random.default_rng(0)
+    times_ms = np.arange(40) * 1000 / 30 + rng.uniform(-7, 7, 40) + 100
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 176, 144, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        pictures = [av.VideoFrame.from_ndarray(rgb, "rgb24") for rgb in pan(40)]
+        for picture, time_ms in zip(pictures, np.delete(times_ms, [20]), strict=False):
+            picture.pts, picture.time_base = round(time_ms), Fraction(1, 1000)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    assert read_packets(path)[0].fps == pytest.approx(30, rel=0.02)
 
 
 def test_a_title_in_latin_1_is_no_fault(pan, tmp_path):

@@ -190,6 +190,14 @@ def test_a_tensor_of_another_shape(saved, rewrite):
         load_checkpoint(rewrite(tensors))
 
 
+@pytest.mark.parametrize("kind", [torch.int8, torch.bool, torch.float64, torch.float8_e4m3fn])
+def test_numbers_of_another_kind(saved, rewrite, kind):
+    tensors = load_file(saved[0])
+    tensors["cfr.predict.bias"] = tensors["cfr.predict.bias"].to(kind)
+    with pytest.raises(CheckpointError, match=rf"cfr\.predict\.bias: expected .*, got {kind}"):
+        load_checkpoint(rewrite(tensors))
+
+
 def test_the_tensors_of_another_layer(saved, rewrite, config):
     with pytest.raises(CheckpointError, match="tensors are missing"):
         load_checkpoint(rewrite(load_file(saved[0]), config=config(layer=2).to_json()))

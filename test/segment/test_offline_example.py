@@ -1,6 +1,7 @@
 """The example that labels a folder or a file without ROS."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -82,12 +83,26 @@ def test_a_file_that_is_damaged_at_its_end_is_labelled_up_to_there(
     clip = tmp_path / "clip.mp4"
     write_clip(clip, pictures, codec="mpeg4")
 
+    flush, last = StreamDecoder.flush, object()
+
     def damaged(decoder):
+        monkeypatch.setattr(StreamDecoder, "flush", lambda decoder: [*flush(decoder), last])
         raise CodecError("decode error: a test")
 
     monkeypatch.setattr(StreamDecoder, "flush", damaged)
-    assert len(list(example.frames_of_video(clip))) == len(pictures)
+    *frames, after = example.frames_of_video(clip)
+    assert len(frames) == len(pictures) and after is last
     assert capsys.readouterr().err == "at the end: decode error: a test\n"
+
+
+def test_frames_are_not_written_over(tmp_path):
+    write_png(tmp_path / "0.png", np.zeros((64, 96, 3), np.uint8))
+    before = (tmp_path / "0.png").read_bytes()
+    command = [sys.executable, EXAMPLE, tmp_path, tmp_path]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert found.returncode == 1 and "expected a folder without *.png" in found.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["0.png"]
+    assert (tmp_path / "0.png").read_bytes() == before
 
 
 def test_an_empty_folder_is_said_to_be_one(offline, tmp_path):

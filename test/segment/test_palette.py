@@ -40,7 +40,10 @@ def test_names_and_colours_that_do_not_fit(tmp_path, names, colors, expected):
         read_class_set(path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"names": ["a"]}', '{"names": ["a"], "colors": [1]}'])
+NO_COLOURS, DEEP = '{"names": ["a"], "colors": [1]}', "[" * 100_000
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"names": ["a"]}', NO_COLOURS, DEEP])
 def test_what_is_no_class_set(tmp_path, text):
     path = tmp_path / "classes.json"
     path.write_text(text)

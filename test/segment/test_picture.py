@@ -1,5 +1,8 @@
 """Picture files: order of channels, types, and what is no picture."""
 
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -21,6 +24,15 @@ def test_red_is_the_first_channel(tmp_path):
     np.testing.assert_array_equal(read_rgb(tmp_path / "red.png"), red)
     stored = cv2.imread(str(tmp_path / "red.png"))  # OpenCV reads blue first
     assert stored[0, 0].tolist() == [0, 0, 255]
+
+
+def test_a_picture_beyond_what_is_read(tmp_path):
+    content = cv2.imencode(".png", np.zeros((2, 2), np.uint8))[1].tobytes()
+    header = content[12:16] + struct.pack(">II", 50_000, 50_000) + content[24:29]
+    huge = content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
+    (tmp_path / "x.png").write_bytes(huge)
+    with pytest.raises(PictureError, match=r"x\.png: expected a PNG or JPEG picture"):
+        read_rgb(tmp_path / "x.png")
 
 
 def test_what_is_no_picture(tmp_path):

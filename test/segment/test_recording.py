@@ -153,6 +153,20 @@ def test_packets_that_are_missing_are_told_once(clip, caplog, kept, numbers, sai
     assert re.match(f"clip: {said}", message)
 
 
+def test_of_a_sound_video_whose_pictures_are_held_back_nothing_is_said(pan, tmp_path, caplog):
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=17)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.gop_size, stream.codec_context.max_b_frames = 6, 2
+        for rgb in pan(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")))
+        container.mux(stream.encode(None))
+    assert read_packets(path)[0].reorders
+    assert sum(frame.intact for frame in decode(path)) == 10
+    assert not [message for message in caplog.messages if "packet" in message]
+
+
 def test_nothing_is_written_when_something_is_wrong(recorded, tmp_path):
     with pytest.raises(CodecError, match="expected a video file"):
         recorded(tmp_path / "none.avi", overlay=tmp_path / "o.mp4", labels=tmp_path / "labels")

@@ -40,7 +40,7 @@ def read_camera(path: Path) -> Camera:
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise BagError(f"{path}: expected a camera calibration, got {error}") from error
     if not isinstance(content, dict):
         raise BagError(f"{path}: expected a camera calibration, got no mapping of names")

@@ -11,17 +11,17 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.interfaces import Connection
+from rosbags.interfaces import Connection, MessageDefinitionFormat
 from rosbags.rosbag2 import Reader as Rosbag
 
 from twnet_ros.bag import cdr
-from twnet_ros.bag.error import BagError
+from twnet_ros.bag.error import BagError, refuse_uri_signs
 from twnet_ros.bag.video import FFMPEG, FOXGLOVE, VIDEO_TYPES
 from twnet_ros.codec import CodecError, Packet, StreamDecoder, VideoInfo, codec_of_format
 from twnet_ros.codec.bitstream import CodecName
 from twnet_ros.codec.completion import RawPacket, with_headers
-from twnet_ros.codec.encoder import LEAST_FPS, MOST_FPS
 from twnet_ros.codec.payload import annexb_payload
+from twnet_ros.codec.rate import usual_rate
 
 IMAGE = "sensor_msgs/msg/Image"
 _TYPES = {kind.type_name: kind for kind in VIDEO_TYPES.values()}
@@ -54,15 +54,12 @@ def read_packets(
         packets = _raw(path, bag, connections, codec)
         first = list(islice(packets, _LOOKED_AT))
         width, height = _size(path, codec, chain(first, packets))
-    stamps = np.array([packet.pts_ns for packet in first])
-    steps = np.diff(np.sort(stamps))
-    steps = steps[steps > 0]
-    rate = round(1e9 / float(np.median(steps)), 3) if len(steps) else _DEFAULT_FPS
+    stamps = [packet.pts_ns for packet in first]
     info = VideoInfo(
         codec,
         width,
         height,
-        min(max(rate, LEAST_FPS), MOST_FPS),
+        usual_rate(stamps, _DEFAULT_FPS),
         count or None,
         bool((np.diff(stamps) < 0).any()),
     )
@@ -102,6 +99,8 @@ def _open(path: Path) -> Iterator[Rosbag]:
         raise BagError(f"{path}: expected a bag, got a folder without metadata.yaml")
     if not path.exists():
         raise BagError(f"expected a bag, got {path}, which does not exist")
+    if path.suffix == ".db3" or (path.is_dir() and any(path.glob("*.db3*"))):
+        refuse_uri_signs(path)
     with _whole(path):
         bag = Rosbag(path)
         bag.open()
@@ -208,7 +207,7 @@ def _read_message(connection: Connection, data: bytes) -> _Message:
 def _check_fields(connection: Connection) -> None:
     """Refuse a message of the same name with other fields, where the bag tells its fields."""
     kind, text = _TYPES[connection.msgtype], connection.msgdef.data
-    if not text or text.startswith("="):  # none, or in IDL
+    if not text or connection.msgdef.format is not MessageDefinitionFormat.MSG:
         return
     lines = (line.partition("#")[0].split() for line in text.partition("=====")[0].splitlines())
     # The package of a type may be left out in its definition.

@@ -26,7 +26,7 @@ from rosbags.rosbag2.errors import WriterError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from twnet_ros.bag.camera import Camera
-from twnet_ros.bag.error import BagError
+from twnet_ros.bag.error import BagError, refuse_uri_signs
 from twnet_ros.bag.video import FFMPEG, FOXGLOVE, VIDEO_TYPES, VideoType
 from twnet_ros.codec import Packet
 from twnet_ros.codec.bitstream import NAMES, CodecName
@@ -121,6 +121,8 @@ def write_bag(
     path = Path(path)
     if storage not in STORAGES:
         raise BagError(f"expected a storage of {', '.join(STORAGES)}, got {storage!r}")
+    if storage == "sqlite3":
+        refuse_uri_signs(path)
     if path.exists():
         raise BagError(f"{path}: expected a new folder, which exists already")
     if not path.absolute().parent.is_dir():

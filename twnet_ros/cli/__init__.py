@@ -37,6 +37,7 @@ COMMANDS = (
     benchmark,
     demo,
 )
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,7 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; errors of input are one line on standard error and exit status 1."""
     logging.basicConfig(format="twnet: %(message)s")
     on_main_thread = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _terminate) if on_main_thread else None
+    before = {number: signal.getsignal(number) for number in ENDING if on_main_thread}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as SIGHUP is under nohup
+            signal.signal(number, _terminate)
     try:
         options = parser().parse_args(arguments)
         options.function(options)
@@ -67,20 +71,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         traceback.clear_frames(interrupt.__traceback__)
         print("twnet: interrupted; finished files are whole", file=sys.stderr)
-        return 143 if isinstance(interrupt, _Terminated) else 130
+        return 128 + (interrupt.number if isinstance(interrupt, _Terminated) else signal.SIGINT)
     finally:
-        if on_main_thread:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 0
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, at which what is half written goes as at Ctrl-C."""
+    """A signal of ENDING, at which what is half written goes as at Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 def _terminate(number: int, frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the clean-up
-    raise _Terminated
+    signal.signal(number, signal.SIG_IGN)  # a second one would interrupt the clean-up
+    raise _Terminated(number)
 
 
 def _is_closed() -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twnet_ros.codec import CodecError, OpenVideo, read_packets
-from twnet_ros.codec.encoder import LEAST_FPS, MOST_FPS
+from twnet_ros.codec.rate import LEAST_FPS, MOST_FPS
 
 BAGS = (".mcap", ".db3")
 

@@ -13,12 +13,17 @@ from twnet_ros.cli.argument import (
     refuse_filled,
 )
 
+LABELLING = ("model", "device", "precision", "input_size")
+
 
 def chaos(options: argparse.Namespace) -> None:
     """Damage a clip's packets at random and tell what is noticed and what is published."""
     from twnet_ros.segment.chaos import FAULTS, run
 
     refuse_filled("--labels", options.labels, "*.png")
+    for name in LABELLING:
+        if not options.labels and getattr(options, name) != options.defaults[name]:
+            raise ValueError(f"--{name.replace('_', '-')}: expected --labels, which it is for")
     summary = run(
         options.clip,
         {name: getattr(options, name) for name in FAULTS},
@@ -49,3 +54,4 @@ def describe(commands: Commands) -> None:
     add("--seed", type=number, required=True, metavar="N", help="which packets are hit, and where")
     add("--labels", type=Path, metavar="DIR", help="label what is published: 00000.png … by frame")
     add_model(made)
+    made.set_defaults(defaults={name: made.get_default(name) for name in LABELLING})

@@ -71,13 +71,28 @@ def _refuse_others(video: Path | None, out: Path) -> None:
         read_packets(video)  # what is no video is refused before anything is written
         if (out / "overlay.mp4").exists() and video.samefile(out / "overlay.mp4"):
             raise ValueError(f"{video}: expected another file than {out / 'overlay.mp4'}")
-    labels = out / "labels"
-    if labels.is_symlink() or labels.exists():
-        own = (out / "contact_sheet.png").is_file() and not labels.is_symlink()
-        if not own or not all(re.fullmatch(r"\d{5}\.png", path.name) for path in labels.iterdir()):
-            raise ValueError(
-                f"{out}: expected a folder for demonstrations alone, found others' labels in it"
-            )
+    labels, unfinished = out / "labels", out / "labels.part"
+    overlay, sheet = out / "overlay.mp4", out / "contact_sheet.png"
+    others = [folder for folder in (labels, unfinished) if not _may_go(folder)]
+    if _is_there(labels) and not sheet.is_file():
+        others.append(labels)  # of another command
+    if not (_is_there(labels) or _is_there(unfinished)):  # without which nothing is shown
+        others += filter(_is_there, (overlay, sheet))
+    if others:
+        raise ValueError(
+            f"{out}: expected a folder for demonstrations alone, found another's {others[0].name}"
+        )
+
+
+def _is_there(path: Path) -> bool:
+    return path.is_symlink() or path.exists()
+
+
+def _may_go(folder: Path) -> bool:
+    """Tell whether a folder is not there, or holds nothing but what a demonstration writes."""
+    if folder.is_symlink() or not folder.is_dir():
+        return not _is_there(folder)
+    return all(re.fullmatch(r"\d{5}\.png(\.part)?", path.name) for path in folder.iterdir())
 
 
 def _labels_of_pictures(labels: Path, collection: Collection) -> dict[int, Path]:

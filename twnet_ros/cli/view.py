@@ -44,6 +44,9 @@ def view(options: argparse.Namespace) -> None:
 
     refuse_clip(options)
     if options.output:
+        from twnet_ros.codec.encoder import refuse_target  # not needed to describe the command
+
+        refuse_target(options.output, ".png")
         with closing(pictures(lambda: True)) as source:
             _write(options.output, islice(source, options.frames))
         return
@@ -94,6 +97,7 @@ def _of_name(
 def _write(file: Path, pictures: Iterator[Stamped]) -> None:
     """Write a video, or as PNG always the newest picture."""
     from twnet_ros.codec import write_clip
+    from twnet_ros.codec.rate import usual_rate
     from twnet_ros.segment import crop_even
     from twnet_ros.segment.picture import write_png
 
@@ -104,9 +108,7 @@ def _write(file: Path, pictures: Iterator[Stamped]) -> None:
         for _, picture in chain(first, pictures):
             write_png(file, picture)
         return
-    periods_ns = np.diff([time_ns for time_ns, _ in first])
-    periods_ns = periods_ns[periods_ns > 0]  # a bag may begin again
-    fps = 1e9 / float(np.median(periods_ns)) if len(periods_ns) else FPS
+    fps = usual_rate([time_ns for time_ns, _ in first], FPS)
     even = (crop_even(picture) for _, picture in chain(first, pictures))
     write_clip(file, even, codec="h264", gop=12, fps=fps, crf=20)
 

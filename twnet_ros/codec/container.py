@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +20,9 @@ from twnet_ros.codec.bitstream import NAMES, CodecName, stream_headers
 from twnet_ros.codec.completion import RawPacket, with_headers
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.packet import Packet
+from twnet_ros.codec.rate import usual_rate
 
+_LOOKED_AT = 100  # of the packets from which the rate is told
 _FILTERS: dict[str, str] = {
     "h264": "h264_mp4toannexb",
     "mpeg4": "mpeg4_unpack_bframes",
@@ -35,7 +39,7 @@ class VideoInfo:
     codec: CodecName
     width: int  # px
     height: int  # px
-    fps: float
+    fps: float  # as the times of its first packets have it
     frames: int | None  # None where the container does not count them
     reorders: bool  # B-frames may make a picture wait for later packets
 
@@ -62,18 +66,23 @@ def read_packets(
     path = Path(path)
     container, stream, codec = _open(path)
     with container:
-        rate = stream.guessed_rate or stream.average_rate
+        rate = Fraction(stream.guessed_rate or stream.average_rate or 0)
         if not rate:
             raise CodecError(f"expected a video with a frame rate, got none in {path}")
+        times_ns: list[int] = []
+        with suppress(av.FFmpegError):  # the iterator tells of it
+            first = islice(_timed(container, stream, codec, rate), _LOOKED_AT)
+            times_ns.extend(packet.pts_ns for packet in first)
         info = VideoInfo(
             codec,
             stream.width,
             stream.height,
-            float(rate),
+            # What FFmpeg guesses of a variable rate may be the clock's.
+            usual_rate(times_ns, float(rate)),
             stream.frames or None,
             stream.codec_context.has_b_frames,
         )
-    return info, _read(path, Fraction(rate))
+    return info, _read(path, rate)
 
 
 def _read(path: Path, rate: Fraction) -> Generator[Packet, None, None]:

@@ -18,6 +18,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.packet import Packet
+from twnet_ros.codec.rate import LEAST_FPS, MOST_FPS, NTSC
 
 CONTAINERS = {".mp4": "mp4", ".avi": "avi", ".mkv": "matroska"}
 
@@ -26,9 +27,6 @@ _MPEG4_BITS_PER_PIXEL = 0.2
 _H264_CRF = 20.0
 _MPEG4_TOLERANCE = 4_000_000  # bits; FFmpeg's default, which PyAV narrows for files only
 _LONGEST_GOP = {"mpeg4": 600, "h264": 1 << 30}  # FFmpeg shortens longer ones; x264's infinity
-MOST_FPS = 65535  # MPEG-4's vop_time_increment_resolution has 16 bits (6.3.3)
-_NTSC = 1001  # the denominator of its rates; of high ones MPEG-4's clock leaves less
-LEAST_FPS = 1 / _NTSC
 _SMPTE170M = 6  # BT.601 matrix, in an H.264 VUI
 _LIMITED_RANGE = 1
 
@@ -82,6 +80,17 @@ class ClipEncoder:
         ]
 
 
+def refuse_target(path: Path, *others: str) -> None:
+    """Raise CodecError for a file that can be none; ``others`` are endings, too."""
+    endings = (*CONTAINERS, *others)
+    if path.suffix.lower() not in endings:
+        raise CodecError(f"expected a file name ending in {', '.join(endings)}, got {path.name!r}")
+    if path.is_dir():
+        raise CodecError(f"expected a file to write, got {path}, which is a folder")
+    if not path.parent.is_dir():
+        raise CodecError(f"expected an existing directory for {path}, got none")
+
+
 def write_clip(
     path: str | os.PathLike[str],
     frames: Iterable[npt.NDArray[np.uint8]],
@@ -97,15 +106,7 @@ def write_clip(
     The file appears whole or, when anything fails or is interrupted, not at all.
     """
     path = Path(path)
-    container_format = CONTAINERS.get(path.suffix.lower())
-    if container_format is None:
-        raise CodecError(
-            f"expected a file name ending in {', '.join(CONTAINERS)}, got {path.name!r}"
-        )
-    if path.is_dir():
-        raise CodecError(f"expected a file to write, got {path}, which is a folder")
-    if not path.parent.is_dir():
-        raise CodecError(f"expected an existing directory for {path}, got none")
+    refuse_target(path)
     rest = iter(frames)
     first = next(rest, None)
     if first is None:
@@ -119,7 +120,8 @@ def write_clip(
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         # By its whole path: FFmpeg takes what stands before a colon for a protocol.
-        with av.open(str(partial.absolute()), "w", format=container_format) as container:
+        whole, kind = str(partial.absolute()), CONTAINERS[path.suffix.lower()]
+        with av.open(whole, "w", format=kind) as container:
             stream = container.add_stream(_ENCODERS[codec], rate=rate)
             context: VideoCodecContext = stream.codec_context
             _configure(context, codec, width, height, gop, rate, bitrate, crf)
@@ -185,7 +187,7 @@ def _check(
     if not 1 <= gop <= _LONGEST_GOP[codec]:
         raise CodecError(f"expected a gop from 1 up to {_LONGEST_GOP[codec]}, got {gop}")
     if not LEAST_FPS <= fps <= MOST_FPS:
-        raise CodecError(f"expected a frame rate from 1/{_NTSC} to {MOST_FPS}, got {fps}")
+        raise CodecError(f"expected a frame rate from 1/{NTSC} to {MOST_FPS}, got {fps}")
     if bitrate is not None and crf is not None:
         raise CodecError(f"expected one of bitrate and crf, got {bitrate} and {crf}")
     if bitrate is not None and not 1 <= bitrate < 2**31:
@@ -194,7 +196,8 @@ def _check(
         raise CodecError(f"expected a bitrate for 'mpeg4', got crf {crf}, which only 'h264' has")
     if crf is not None and not 0 < crf <= 51:
         raise CodecError(f"expected a crf above 0 and up to 51, got {crf}")
-    return Fraction(fps).limit_denominator(min(_NTSC, int(MOST_FPS / fps)))
+    # Of high rates MPEG-4's clock leaves a smaller denominator.
+    return Fraction(fps).limit_denominator(min(NTSC, int(MOST_FPS / fps)))
 
 
 def _configure(

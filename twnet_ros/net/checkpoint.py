@@ -14,6 +14,7 @@ from twnet_ros.net.twnet import TWNet
 
 FORMAT = "twnet-1"
 MAX_BYTES = 1 << 30
+STORED = (torch.float16, torch.bfloat16, torch.float32)
 
 
 class CheckpointError(ValueError):
@@ -74,7 +75,13 @@ def load_checkpoint(path: str | os.PathLike[str]) -> TWNet:
             _compare(source, expected, actual)
             with torch.no_grad():
                 for name, tensor in _tensors(model).items():
-                    tensor.copy_(_finite(source, name, file.get_tensor(name)))
+                    stored = file.get_tensor(name)
+                    if stored.dtype not in STORED:
+                        raise CheckpointError(
+                            f"{source}: {name}: expected {', '.join(map(str, STORED))}, "
+                            f"got {stored.dtype}"
+                        )
+                    tensor.copy_(_finite(source, name, stored))
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{source}: expected a safetensors file ({error})") from error
     return model.eval()

@@ -1,5 +1,6 @@
 """Running publisher and segment node as processes and collecting what comes back."""
 
+import json
 import os
 import subprocess
 import time
@@ -133,7 +134,9 @@ def _running(
     command += ["--params-file", str(prefix / "share" / "twnet_ros" / "config" / config)]
     command += ["-r", f"__ns:={namespace}", "-r", "status:=segment/status"]
     for name, value in settings.items():
-        command += ["-p", f"{name}:={value}"]
+        # Text in quotes: a file's name may mean something in YAML.
+        shown = json.dumps(str(value)) if isinstance(value, (str, Path)) else value
+        command += ["-p", f"{name}:={shown}"]
     process = subprocess.Popen(command)
     try:
         yield process

@@ -122,8 +122,9 @@ def run(
 
     def keep(results: Iterable[Segmentation]) -> None:
         for result in results:
-            if labels is not None:
-                write_png(labels / f"{numbers.pop(result.index):05d}.png", result.labels)
+            number = numbers.pop(result.index, None)  # None: the undamaged file has no such frame
+            if labels is not None and number is not None:
+                write_png(labels / f"{number:05d}.png", result.labels)
 
     for frame in _decode(info.codec, account):
         if segmenter is None:

@@ -29,19 +29,24 @@ def choose(model: TWNet, device: str, precision: str) -> tuple[torch.device, str
     available.
     """
     chosen = find_device(device)
-    offered = SUPPORTED[chosen.type]
-    if precision in offered:
-        return chosen, precision
+    check_precision(chosen, precision)
     if precision != "auto":
-        raise SegmentError(
-            f"precision on {chosen.type}: expected auto or one of {', '.join(offered)}, "
-            f"got {precision!r}"
-        )
+        return chosen, precision
     if chosen.type == "cuda":
         return chosen, "fp16"
     if not has_bf16(chosen):
         return chosen, "fp32"
     return chosen, "bf16" if _gain(model) > BF16_GAIN else "fp32"
+
+
+def check_precision(device: torch.device, precision: str) -> None:
+    """Raise SegmentError unless the precision is ``auto`` or one that is offered on the device."""
+    offered = SUPPORTED[device.type]
+    if precision not in ("auto", *offered):
+        raise SegmentError(
+            f"precision on {device.type}: expected auto or one of {', '.join(offered)}, "
+            f"got {precision!r}"
+        )
 
 
 def round_nothing(device: torch.device) -> None:

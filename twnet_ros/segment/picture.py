@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -40,7 +41,7 @@ def by_name(paths: Iterable[Path]) -> list[Path]:
 
 def read_rgb(path: Path) -> Picture:
     """Read a PNG or JPEG file as RGB (H, W, 3)."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    picture = _read(path, cv2.IMREAD_COLOR)
     if picture is None:
         raise PictureError(f"{path}: expected a PNG or JPEG picture, which it cannot be read as")
     return np.ascontiguousarray(picture[..., ::-1], np.uint8)
@@ -48,11 +49,18 @@ def read_rgb(path: Path) -> Picture:
 
 def read_labels(path: Path) -> Picture:
     """Read a single-channel, 8-bit PNG file of train ids (H, W)."""
-    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    labels = _read(path, cv2.IMREAD_UNCHANGED)
     if labels is None or labels.ndim != 2 or labels.dtype != np.uint8:
         actual = "none" if labels is None else f"{labels.shape} {labels.dtype}"
         raise PictureError(f"{path}: expected one channel of 8-bit labels, got {actual}")
     return np.asarray(labels, np.uint8)
+
+
+def _read(path: Path, flags: int) -> Picture | None:
+    try:
+        return cast("Picture | None", cv2.imread(str(path), flags))
+    except cv2.error:  # more pixels than OpenCV reads
+        return None
 
 
 def write_png(path: Path, picture: Picture) -> None:

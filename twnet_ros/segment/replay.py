@@ -28,7 +28,8 @@ def decode(path: str | os.PathLike[str], read: OpenVideo = read_packets) -> Iter
             reason = decoder.notice
         except CodecError as error:
             reason = str(error)
-        before, fault = fault, "" if decoder.recovers else decoder.fault
+        # A key picture may be held back.
+        before, fault = fault, "" if packet.key or decoder.recovers else decoder.fault
         if reason or fault not in ("", before):
             logger.warning("%s: packet %d: %s", path, number, reason or fault)
         if decoder.caveat not in ("", caveat):

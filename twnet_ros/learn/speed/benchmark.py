@@ -29,7 +29,7 @@ from twnet_ros.learn.streets import Street
 from twnet_ros.net import TWNet, save_checkpoint
 from twnet_ros.net.config import BACKBONES
 from twnet_ros.segment import CODEC_KEYS, Network, Segmenter
-from twnet_ros.segment.device import choose, find_device
+from twnet_ros.segment.device import check_precision, choose, find_device
 from twnet_ros.segment.input import Geometry
 
 SEED, GOP, RENDERED = 1_000_003, 12, 36  # of the clip that is made: a street no model has seen
@@ -59,7 +59,7 @@ def check(setting: Setting) -> None:
     if setting.backbone not in BACKBONES:
         names = ", ".join(BACKBONES)
         raise ValueError(f"backbone: expected one of {names}, got {setting.backbone!r}")
-    find_device(setting.device)
+    check_precision(find_device(setting.device), setting.precision)
     for factory in setting.against:
         find(factory)
 
