@@ -1,6 +1,7 @@
 """Start the segment node on one topic of compressed video, and RViz if asked."""
 
 import os
+from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -68,6 +69,9 @@ def _start_node(context: LaunchContext) -> list[LifecycleNode]:
         name: LaunchConfiguration(name).perform(context)
         for name in ("model", "device", "camera_info", "autostart")
     }
+    # launch_ros would say of another that it is none, and start the node with its defaults.
+    if not Path(file := argument["params_file"].perform(context)).is_file():
+        raise RuntimeError(f"params_file: expected a file of ROS parameters, got {file!r}")
     overrides = {"use_sim_time": _flag("use_sim_time")}
     for name in ("model", "device", "camera_info"):
         if given[name]:

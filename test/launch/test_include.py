@@ -22,7 +22,7 @@ GIVEN = {
         "model": "mine",
         "device": "cuda",
         "camera_info": "/calibration",
-        "params_file": "/mine.yaml",
+        "params_file": __file__,  # any that is there
         "namespace": "car",
         "autostart": "false",
         "use_sim_time": "true",

@@ -42,14 +42,16 @@ def test_without_arguments_the_parameter_file_decides(launch):
     assert node.ros_arguments == ["--log-level", "info"]
 
 
-def test_arguments_reach_the_node(launch):
+def test_arguments_reach_the_node(launch, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.touch()
     (node,) = launch(
         "segment",
         input="/front/compressed",
         model="1234",
         device="cuda:1",
         camera_info="/calibration",
-        params_file="/mine.yaml",
+        params_file=str(file),
         namespace="car",
         autostart="false",
         use_sim_time="true",
@@ -59,9 +61,15 @@ def test_arguments_reach_the_node(launch):
     # A model's name is a text, even where YAML would make a number of it.
     given = {"model": "1234", "device": "cuda:1", "camera_info": "/calibration"}
     given |= {"autostart": False, "use_sim_time": True}
-    assert node.parameters == ["/mine.yaml", given]
+    assert node.parameters == [str(file), given]
     assert node.remappings == [("video", "/front/compressed")]
     assert node.ros_arguments == ["--log-level", "debug"]
+
+
+@pytest.mark.parametrize("name", ["typo.yaml", "~/segment.yaml", ""])
+def test_without_its_parameter_file_no_node_is_started(launch, name):
+    with pytest.raises(RuntimeError, match=f"params_file: expected a file .*, got '{name}'"):
+        launch("segment", params_file=name)
 
 
 def test_rviz_shows_the_same_namespace_on_the_same_clock(launch):

@@ -14,7 +14,7 @@ LEFT = 3  # pictures that may stay in the decoder at the end: two B-frames and t
 
 def test_labels_of_a_video_with_b_frames_come_back(reordered_clip, checkpoint, tmp_path):
     """Whatever the video is called: "#" begins a comment in YAML, in which parameters are."""
-    reordered_clip = Path(shutil.copy(reordered_clip, tmp_path / "a: [drive] #1.mp4"))
+    reordered_clip = Path(shutil.copy(reordered_clip, tmp_path / "a: [drive] #1 für 🚗.mp4"))
     found = []
 
     def take(number, ids):

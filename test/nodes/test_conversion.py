@@ -137,3 +137,5 @@ def test_status_of_a_packet_without_labels_and_without_a_stamp():
     assert (status.frame_type, status.path) == (FrameStatus.FRAME_UNKNOWN, FrameStatus.PATH_NONE)
     assert (status.waiting, status.reason) == (True, "waiting for a key frame")
     assert math.isnan(status.age_ms)
+    ticket.stamp_ns = 7  # of the video; simulated time has not begun
+    assert math.isnan(status_message(ticket, now_ns=0, now_s=100.0).age_ms)

@@ -598,6 +598,17 @@ def test_a_reliable_publisher_that_remains_is_heard_reliably_again(ros, segment,
     ros.spin_until(lambda: reliability_of(segment) == [RELIABLE] and stays.has_subscriber())
 
 
+def test_a_reliable_publisher_that_comes_after_is_heard_reliably(ros, segment, sender_of):
+    segment.start()
+    before = sender_of(CompressedImage, BEST_EFFORT)
+    ros.spin_until(before.has_subscriber)
+    before.leave()
+    ros.spin_until(lambda: not segment.count_publishers("video"))
+    assert reliability_of(segment) == [BEST_EFFORT]
+    after = sender_of(CompressedImage, RELIABLE)
+    ros.spin_until(lambda: reliability_of(segment) == [RELIABLE] and after.has_subscriber())
+
+
 def test_a_mismatch_that_cannot_work_says_what_to_change(
     ros, segment, begin, sender_of, labels, said, mpeg4_packets, message_of
 ):

@@ -134,9 +134,9 @@ def _running(
     command += ["--params-file", str(prefix / "share" / "twnet_ros" / "config" / config)]
     command += ["-r", f"__ns:={namespace}", "-r", "status:=segment/status"]
     for name, value in settings.items():
-        # Text in quotes: a file's name may mean something in YAML.
-        shown = json.dumps(str(value)) if isinstance(value, (str, Path)) else value
-        command += ["-p", f"{name}:={shown}"]
+        if isinstance(value, (str, Path)):  # a file's name may mean something in YAML
+            value = json.dumps(str(value), ensure_ascii=False)
+        command += ["-p", f"{name}:={value}"]
     process = subprocess.Popen(command)
     try:
         yield process

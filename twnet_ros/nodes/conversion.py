@@ -160,7 +160,10 @@ def decode_mask(mask: ClassMask, height: int, width: int) -> NDArray[np.bool_]:
 
 
 def status_message(ticket: Ticket, now_ns: int, now_s: float) -> FrameStatus:
-    """Return what became of a packet; ``now_ns`` is on the stamps' clock, ``now_s`` monotonic."""
+    """Return what became of a packet; ``now_ns`` is on the stamps' clock, ``now_s`` monotonic.
+
+    A clock at 0 is simulated time that has not begun: by it nothing has an age.
+    """
     message = FrameStatus(
         header=ticket.header,
         frame_type=_FRAME_TYPES[ticket.kind],
@@ -173,7 +176,7 @@ def status_message(ticket: Ticket, now_ns: int, now_s: float) -> FrameStatus:
         packets_dropped=ticket.packets_dropped,
         decode_ms=ticket.decode_ms,
         total_ms=(now_s - ticket.arrival_s) * 1e3,
-        age_ms=(now_ns - ticket.stamp_ns) / 1e6 if ticket.stamp_ns else math.nan,
+        age_ms=(now_ns - ticket.stamp_ns) / 1e6 if now_ns and ticket.stamp_ns else math.nan,
     )
     if ticket.segmentation is not None:
         times_ms = ticket.segmentation.times_ms

@@ -117,14 +117,14 @@ def offered_reliability(offered: Collection[QoSReliabilityPolicy]) -> QoSReliabi
 class Intake:
     """Subscribes to the video and hands on what comes.
 
-    As long as no publisher is matched, and when one was refused or has left, the graph is looked
-    at once a second: for the type that is published, for the reliability that is offered where
-    that is asked for (``auto``), or for why nothing arrives. What it finds is logged once. With
-    ``parse``, messages are pieces of a byte stream, if of a codec with start codes; an access unit
-    has the header of the message in which it begins. ``changed`` is called, with the reason, where
-    another type of message replaces one before it, or another publisher, and ``lost`` where
-    messages of a publisher did not come: what a middleware knows of that, which a stream alone
-    need not show.
+    As long as no publisher is matched, or one by best effort that may be reliable, and when one
+    was refused or has left, the graph is looked at once a second: for the type that is published,
+    for the reliability that is offered where that is asked for (``auto``), or for why nothing
+    arrives. What it finds is logged once. With ``parse``, messages are pieces of a byte stream, if
+    of a codec with start codes; an access unit has the header of the message in which it begins.
+    ``changed`` is called, with the reason, where another type of message replaces one before it,
+    or another publisher, and ``lost`` where messages of a publisher did not come: what a
+    middleware knows of that, which a stream alone need not show.
     """
 
     def __init__(
@@ -231,7 +231,9 @@ class Intake:
         if info.current_count:
             if info.current_count_change < 0:  # who is left may offer something better
                 self._timer.reset()
-            elif not self._refused:  # events come in no order: there may be one more to look at
+            # Events come in no order: there may be one more to look at. And who is heard by best
+            # effort may be another than the one that offered no more.
+            elif not (self._refused or self._may_gain(reliability)):
                 self._timer.cancel()
             how = reliability.name.lower().replace("_", " ")
             text = f"video on {self._topic} comes as {kind.type_name}, {how}"
@@ -245,6 +247,9 @@ class Intake:
             # Its last messages may still wait here; they are told from another's if they can be.
             if self._succession.blind:
                 self._break_off(self._changed, "its publisher left")
+
+    def _may_gain(self, reliability: QoSReliabilityPolicy) -> bool:
+        return self._wanted is None and reliability is QoSReliabilityPolicy.BEST_EFFORT
 
     def _mismatch(self, info: QoSRequestedIncompatibleQoSInfo) -> None:
         """Follow a publisher that does not offer what was asked for, or say what to change."""

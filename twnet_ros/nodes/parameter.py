@@ -110,7 +110,7 @@ class Parameters:
             if fixed := [name for name in changed if not self._table[name].live]:
                 reason = (
                     f"{fixed[0]} is read-only after configuration: "
-                    "clean the node up or restart it to change it"
+                    "restart the node, or clean it up where it has a lifecycle, to change it"
                 )
             elif changed and self._prepare:
                 try:

@@ -73,7 +73,8 @@ class SegmentNode(LifecycleNode):
         configured = self._outputs is not None or self.trigger_configure() == done
         if not (configured and self.trigger_activate() == done):
             self._unstarted = True
-            self.get_logger().info("it is tried again as soon as a parameter is set")
+            if is_up(self):
+                self.get_logger().info("it is tried again as soon as a parameter is set")
 
     def _start_again(self, parameters: Sequence[RosParameter]) -> None:
         """Try again after a parameter may have been mended."""
@@ -116,12 +117,13 @@ class SegmentNode(LifecycleNode):
 
     def _fail(self, reason: str) -> None:
         """Say in the log and on /diagnostics why the node does not work, until it does."""
+        if not is_up(self):  # and is not to: the process is on its way out
+            return
         self.get_logger().error(reason)
         self._failed.close()
-        if is_up(self):
-            status = Status("stream", Level.ERROR, reason, {})
-            period_s = self._settings.values()["diagnostic_period"]
-            self._failed.callback(Reports(self, self._topic, lambda: (status,), period_s).close)
+        status = Status("stream", Level.ERROR, reason, {})
+        period_s = self._settings.values()["diagnostic_period"]
+        self._failed.callback(Reports(self, self._topic, lambda: (status,), period_s).close)
 
     def _listen(self, values: dict[str, Any], parts: ExitStack) -> None:
         """Make everything that works while the node is active; ``parts`` closes it, last first."""
