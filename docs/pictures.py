@@ -8,18 +8,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from twnet_ros.codec import BlockMotion, write_clip
 from twnet_ros.learn.streets import write_street
 from twnet_ros.segment import CAMVID, CITYSCAPES, ClassSet, Segmenter, render_motion
 from twnet_ros.segment.contact import contact_sheet, legend
 from twnet_ros.segment.inspection import inspect
-from twnet_ros.segment.picture import read_rgb, write_png
+from twnet_ros.segment.picture import Picture, read_rgb, write_png
 from twnet_ros.segment.render import LONGEST_PX
 from twnet_ros.segment.replay import replay
 
-Picture = NDArray[np.uint8]
 DOCS = Path(__file__).parent
 # A rendered street that no model has seen, and the frames of it that are shown.
 MODEL, SEED, FRAMES, SIZE = "streets-mobilenetv1-layer1", 1_000_003, 96, (1024, 512)

@@ -148,6 +148,13 @@ def refuse_filled(option: str, folder: Path | None, files: str) -> None:
         raise CodecError(f"{option}: expected a folder without {files}, got {folder}")
 
 
+def refuse_given(options: argparse.Namespace, defaults: dict[str, Any], expected: str) -> None:
+    """Raise ValueError if an option that counts for nothing here is not at its default."""
+    for name, default in defaults.items():
+        if getattr(options, name) != default:
+            raise ValueError(f"--{name.replace('_', '-')}: expected {expected}")
+
+
 def opener(options: argparse.Namespace) -> OpenVideo:
     """Return what opens the video of ``add_clip``; rosbags is needed for bags alone."""
     if options.clip.is_dir() or options.clip.suffix in BAGS:

@@ -11,9 +11,8 @@ from twnet_ros.cli.argument import (
     number,
     probability,
     refuse_filled,
+    refuse_given,
 )
-
-LABELLING = ("model", "device", "precision", "input_size")
 
 
 def chaos(options: argparse.Namespace) -> None:
@@ -21,9 +20,8 @@ def chaos(options: argparse.Namespace) -> None:
     from twnet_ros.segment.chaos import FAULTS, run
 
     refuse_filled("--labels", options.labels, "*.png")
-    for name in LABELLING:
-        if not options.labels and getattr(options, name) != options.defaults[name]:
-            raise ValueError(f"--{name.replace('_', '-')}: expected --labels, which it is for")
+    if not options.labels:
+        refuse_given(options, options.labelling, "--labels, which it is for")
     summary = run(
         options.clip,
         {name: getattr(options, name) for name in FAULTS},
@@ -54,4 +52,5 @@ def describe(commands: Commands) -> None:
     add("--seed", type=number, required=True, metavar="N", help="which packets are hit, and where")
     add("--labels", type=Path, metavar="DIR", help="label what is published: 00000.png … by frame")
     add_model(made)
-    made.set_defaults(defaults={name: made.get_default(name) for name in LABELLING})
+    labelling = ("model", "device", "precision", "input_size")
+    made.set_defaults(labelling={name: made.get_default(name) for name in labelling})

@@ -17,6 +17,7 @@ from twnet_ros.cli.argument import (
     count,
     number,
     positive,
+    refuse_given,
     refuse_topic,
     require,
 )
@@ -41,11 +42,7 @@ def open_bag(options: argparse.Namespace) -> tuple[Data, Trial] | None:
     from twnet_ros.learn.evaluation.drive import drive_trial
     from twnet_ros.segment.palette import CITYSCAPES, read_class_set
 
-    for name, default in options.making_clips.items():
-        if getattr(options, name) != default:
-            raise DataError(
-                f"--{name.replace('_', '-')}: expected none, as all of a bag's drive is scored"
-            )
+    refuse_given(options, options.making_clips, "none, as all of a bag's drive is scored")
     if "interp_mv" in options.methods:
         raise DataError("interp_mv: expected clips that are made of the data, got a bag")
     classes = CITYSCAPES

@@ -81,7 +81,7 @@ class ClipEncoder:
 
 
 def refuse_target(path: Path, *others: str) -> None:
-    """Raise CodecError for a file that can be none; ``others`` are endings, too."""
+    """Raise CodecError for a file that ``write_clip`` cannot write; ``others`` end one, too."""
     endings = (*CONTAINERS, *others)
     if path.suffix.lower() not in endings:
         raise CodecError(f"expected a file name ending in {', '.join(endings)}, got {path.name!r}")
