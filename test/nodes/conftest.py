@@ -460,18 +460,20 @@ class Sender:
     """
 
     def __init__(self, contexts, ros, name, type, reliability):
-        self._contexts, self._context = contexts, contexts.take()
-        self._node = Node(name, context=self._context, namespace=ros.namespace)
+        self._contexts, self._taken = contexts, []
         # A publisher that comes while two participants get to know each other may never be seen;
-        # within one process the word of it may get lost even later, and it is told but once.
-        wait_while(lambda: not self._knows_others())
+        # within one process the word of it may get lost even later, and that of all others that
+        # the same participant has: only another participant is heard of then.
         qos = QoSProfile(depth=1000, reliability=reliability)
         for _ in range(MOST_TRIES):
+            self._taken.append(contexts.take())
+            self._node = Node(name, context=self._taken[-1], namespace=ros.namespace)
+            wait_while(lambda: not self._knows_others())
             publisher = self._node.create_publisher(type, "video", qos)
             wait_while(lambda: not ros.sees(name, "video"), ARRIVES_S / MOST_TRIES)
             if ros.sees(name, "video"):
                 break
-            self._node.destroy_publisher(publisher)
+            self._node.destroy_node()
         else:
             pytest.fail("the test's nodes do not see the sender's publisher")
         self.send, self.has_subscriber = publisher.publish, publisher.get_subscription_count
@@ -488,10 +490,10 @@ class Sender:
         )
 
     def leave(self):
-        if self._context is not None:
+        if self._taken:
             self._node.destroy_node()
-            self._contexts.give_back(self._context)
-            self._context = None
+        while self._taken:
+            self._contexts.give_back(self._taken.pop())
 
 
 @pytest.fixture
