@@ -5,13 +5,11 @@ The process is told of its cameras by a file of ROS parameters, as config/camera
 
 import os
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument
-from launch.conditions import IfCondition
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import (
     EnvironmentVariable,
     LaunchConfiguration,
-    NotEqualsSubstitution,
     PathJoinSubstitution,
 )
 from launch_ros.actions import Node
@@ -33,7 +31,7 @@ def generate_launch_description() -> LaunchDescription:
     arguments = (
         ("cameras", PathJoinSubstitution([CONFIG, "cameras.yaml"]), "file with the cameras"),
         ("namespace", "", "namespace of the cameras"),
-        ("use_sim_time", "false", "take the time from /clock: true or false"),
+        ("use_sim_time", "", "true or false: take the time from /clock; empty: as in cameras"),
         ("log_level", "info", "least severe messages that are shown: debug, info, warn, error"),
         (
             "fastdds_profiles",
@@ -47,26 +45,36 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, default, description in arguments
     ]
-    argument = {name: LaunchConfiguration(name) for name, _, _ in arguments}
-    clock = {"use_sim_time": ParameterValue(argument["use_sim_time"], value_type=bool)}
+    return LaunchDescription([*declared, OpaqueFunction(function=_start)])
+
+
+def _start(context: LaunchContext) -> list[Node]:
+    namespace = LaunchConfiguration("namespace")
+    clock = []
+    if given := LaunchConfiguration("use_sim_time").perform(context):
+        clock.append({"use_sim_time": ParameterValue(given, value_type=bool)})
     # Without a name: it would be that of all nodes in the process, and the clock's parameter would
     # be for one of them.
     cameras = Node(
         package="twnet_ros",
         executable="segment_cameras",
-        namespace=argument["namespace"],
-        parameters=[argument["cameras"], clock],
-        ros_arguments=["--log-level", argument["log_level"]],
-        additional_env=dict.fromkeys(SET, argument["fastdds_profiles"]),
+        namespace=namespace,
+        parameters=[LaunchConfiguration("cameras"), *clock],
+        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+        additional_env=dict.fromkeys(SET, LaunchConfiguration("fastdds_profiles")),
         output="screen",
         emulate_tty=True,
     )
+    camera = LaunchConfiguration("rviz").perform(context)
+    if camera in ("", "false"):
+        return [cameras]
+    if camera == "true":  # as segment.launch.py takes it
+        raise RuntimeError("rviz: expected the name of a camera, or nothing, got 'true'")
     rviz = Node(
         package="rviz2",
         executable="rviz2",
-        namespace=PathJoinSubstitution([argument["namespace"], argument["rviz"]]),
+        namespace=PathJoinSubstitution([namespace, camera]),
         arguments=["-d", PathJoinSubstitution([CONFIG, "segment.rviz"])],
-        parameters=[clock],
-        condition=IfCondition(NotEqualsSubstitution(argument["rviz"], "")),
+        parameters=clock,
     )
-    return LaunchDescription([*declared, cameras, rviz])
+    return [cameras, rviz]

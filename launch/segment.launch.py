@@ -31,7 +31,7 @@ def generate_launch_description() -> LaunchDescription:
         ("params_file", PathJoinSubstitution([CONFIG, "segment.yaml"]), "the node's parameters"),
         ("namespace", "", "namespace of the node and of its topics"),
         ("autostart", "", "true, or false for a lifecycle manager; empty: as in params_file"),
-        ("use_sim_time", "false", "take the time from /clock: true or false"),
+        ("use_sim_time", "", "true or false: take the time from /clock; empty: as in params_file"),
         ("log_level", "info", "least severe messages that are shown: debug, info, warn, error"),
         (
             "fastdds_profiles",
@@ -45,51 +45,48 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, default, description in arguments
     ]
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        namespace=LaunchConfiguration("namespace"),  # the topics in segment.rviz are relative
-        arguments=["-d", PathJoinSubstitution([CONFIG, "segment.rviz"])],
-        parameters=[{"use_sim_time": _flag("use_sim_time")}],
-        condition=IfCondition(LaunchConfiguration("rviz")),
-    )
-    return LaunchDescription([*declared, OpaqueFunction(function=_start_node), rviz])
+    return LaunchDescription([*declared, OpaqueFunction(function=_start)])
 
 
-def _flag(argument: str) -> ParameterValue:
-    return ParameterValue(LaunchConfiguration(argument), value_type=bool)
-
-
-def _start_node(context: LaunchContext) -> list[LifecycleNode]:
+def _start(context: LaunchContext) -> list[Node]:
     argument = {
         name: LaunchConfiguration(name)
         for name in ("input", "params_file", "log_level", "fastdds_profiles")
     }
-    given = {
-        name: LaunchConfiguration(name).perform(context)
-        for name in ("model", "device", "camera_info", "autostart")
-    }
     # launch_ros would say of another that it is none, and start the node with its defaults.
     if not Path(file := argument["params_file"].perform(context)).is_file():
         raise RuntimeError(f"params_file: expected a file of ROS parameters, got {file!r}")
-    overrides = {"use_sim_time": _flag("use_sim_time")}
-    for name in ("model", "device", "camera_info"):
-        if given[name]:
-            overrides[name] = ParameterValue(given[name], value_type=str)
     # The node starts itself, by its own parameter. launch_ros can do so, too, from 2025 on: both
     # together would ask for each transition twice.
-    if given["autostart"]:
-        overrides["autostart"] = _flag("autostart")
+    types = {"model": str, "device": str, "camera_info": str, "autostart": bool}
+    clock = {"use_sim_time": bool}
     node = LifecycleNode(
         package="twnet_ros",
         executable="segment_node",
         name="segment",
         namespace=LaunchConfiguration("namespace"),
-        parameters=[argument["params_file"], overrides],
+        parameters=[argument["params_file"], *_given(context, **types, **clock)],
         remappings=[("video", argument["input"])],
         ros_arguments=["--log-level", argument["log_level"]],
         additional_env=dict.fromkeys(SET, argument["fastdds_profiles"]),
         output="screen",
         emulate_tty=True,
     )
-    return [node]
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=LaunchConfiguration("namespace"),  # the topics in segment.rviz are relative
+        arguments=["-d", PathJoinSubstitution([CONFIG, "segment.rviz"])],
+        parameters=_given(context, **clock),
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+    return [node, rviz]
+
+
+def _given(context: LaunchContext, **types: type) -> list[dict[str, ParameterValue]]:
+    """Return parameters of the arguments that are given; launch_ros wants no empty ones."""
+    texts = {name: LaunchConfiguration(name).perform(context) for name in types}
+    given = {
+        name: ParameterValue(text, value_type=types[name]) for name, text in texts.items() if text
+    }
+    return [given] if given else []

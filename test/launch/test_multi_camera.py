@@ -63,7 +63,7 @@ def test_it_starts_one_process(launch):
     (process,) = launch("multi_camera").started
     assert (process.package, process.executable) == ("twnet_ros", "segment_cameras")
     assert process.name is None  # it would be every node's
-    assert process.parameters == [f"{SHARE}/config/cameras.yaml", {"use_sim_time": False}]
+    assert process.parameters == [f"{SHARE}/config/cameras.yaml"]
     assert process.ros_arguments == ["--log-level", "info"]
     assert process.env == {"FASTDDS_DEFAULT_PROFILES_FILE": f"{SHARE}/config/fastdds.xml"}
 
@@ -85,7 +85,7 @@ def test_in_a_namespace_the_same_file_holds(launch, nodes, tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text(
         "/**/cameras:\n  ros__parameters:\n    input: {door: /d, roof: /r}\n"
-        "/**/segment:\n  ros__parameters: {skip: true, queue_size: 7}\n"
+        "/**/segment:\n  ros__parameters: {skip: true, queue_size: 7, use_sim_time: true}\n"
         "/**/roof/segment:\n  ros__parameters: {skip: false}\n"
     )
     found = nodes(*launch("multi_camera", cameras=str(file), namespace="car").started)
@@ -93,6 +93,7 @@ def test_in_a_namespace_the_same_file_holds(launch, nodes, tmp_path):
     for name, topic, skip in (("door", "/d", True), ("roof", "/r", False)):
         got, values = found[f"/car/{name}/segment"]
         assert got == topic and values["queue_size"] == 7 and values["skip"] is skip
+        assert values["use_sim_time"] is True  # by the file: no argument is in its way
 
 
 @pytest.mark.parametrize("namespace, expected", [("", "front"), ("car", "car/front")])
@@ -100,3 +101,10 @@ def test_rviz_shows_one_camera(launch, namespace, expected):
     _, rviz = launch("multi_camera", rviz="front", namespace=namespace).started
     assert rviz.namespace == expected
     assert Path(rviz.arguments[1]).name == "segment.rviz"
+
+
+def test_rviz_is_no_switch_here(launch):
+    (process,) = launch("multi_camera", rviz="false").started
+    assert process.executable == "segment_cameras"
+    with pytest.raises(RuntimeError, match="rviz: expected the name of a camera.*'true'"):
+        launch("multi_camera", rviz="true")

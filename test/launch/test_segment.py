@@ -37,7 +37,7 @@ def test_without_arguments_the_parameter_file_decides(launch):
     assert node.kind == "LifecycleNode"
     assert (node.package, node.executable, node.name) == ("twnet_ros", "segment_node", "segment")
     assert node.namespace == ""
-    assert node.parameters == [f"{SHARE}/config/segment.yaml", {"use_sim_time": False}]
+    assert node.parameters == [f"{SHARE}/config/segment.yaml"]
     assert node.remappings == [("video", "video")]
     assert node.ros_arguments == ["--log-level", "info"]
 
@@ -79,6 +79,8 @@ def test_rviz_shows_the_same_namespace_on_the_same_clock(launch):
     assert rviz.arguments == ["-d", f"{SHARE}/config/segment.rviz"]
     assert Path(rviz.arguments[1]).is_file()
     assert rviz.parameters == [{"use_sim_time": True}]
+    _, rviz = launch("segment", rviz="true").started
+    assert rviz.parameters == []
 
 
 PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
