@@ -15,7 +15,7 @@ from twnet_ros.nodes.conversion import status_message
 from twnet_ros.nodes.diagnostic import TABLE, Diagnostics, diagnostic_message, resident_bytes
 from twnet_ros.nodes.health import DeviceState, Level, Status
 from twnet_ros.nodes.parameter import Parameters
-from twnet_ros.nodes.ticket import Ticket
+from twnet_ros.nodes.ticket import Fate, Ticket
 from twnet_ros.segment import Path, Segmentation
 
 DEVICE = DeviceState("cuda:0", "fp16", "streets", used_bytes=3 << 20, reserved_bytes=5 << 20)
@@ -104,8 +104,9 @@ def test_what_becomes_of_packets_arrives(ros, start, arrays):
     labels = np.zeros((2, 2), np.uint8)
     times_ms = {"input": 1.0, "network": 2.0, "output": 3.0}
     segmentation = Segmentation(labels, 0, 0, FrameKind.P, Path.NONKEY, 4, times_ms)
-    hand_in(diagnostics, segmentation=segmentation, intact=True, kind=FrameKind.P, decode_ms=1.5)
-    hand_in(diagnostics, reason="the network failed: it", fault=True, intact=True)
+    labelled = {"segmentation": segmentation, "fate": Fate.LABELLED, "kind": FrameKind.P}
+    hand_in(diagnostics, intact=True, decode_ms=1.5, **labelled)
+    hand_in(diagnostics, reason="the network failed: it", fate=Fate.FAILED, intact=True)
     ros.spin_until(lambda: arrays)
     tasks = by_task(arrays[-1])
     values = {pair.key: pair.value for status in tasks.values() for pair in status.values}
@@ -142,7 +143,7 @@ def test_limits_and_period_may_change(ros, start, arrays):
     labels = np.zeros((2, 2), np.uint8)
     times_ms = {"input": 1.0, "network": 2.0, "output": 3.0}
     segmentation = Segmentation(labels, 0, 0, FrameKind.I, Path.KEY, 0, times_ms)
-    hand_in(diagnostics, segmentation=segmentation, intact=True)
+    hand_in(diagnostics, segmentation=segmentation, fate=Fate.LABELLED, intact=True)
     ros.spin_until(lambda: arrays)
     load = by_task(arrays[-1])["load"]
     assert load.level == DiagnosticStatus.WARN

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from twnet_ros.codec import FrameKind
-from twnet_ros.nodes.backlog import TOO_FAST
 from twnet_ros.nodes.conversion import status_message
 from twnet_ros.nodes.health import (
     DeviceState,
@@ -17,8 +16,8 @@ from twnet_ros.nodes.health import (
     judge_load,
     judge_stream,
 )
-from twnet_ros.nodes.pipeline import BROKEN, NO_PICTURE, NOBODY, PENDING_LIMIT, SKIPPED
-from twnet_ros.nodes.ticket import Ticket
+from twnet_ros.nodes.pipeline import BROKEN, NO_PICTURE, NOBODY, PENDING_LIMIT
+from twnet_ros.nodes.ticket import Fate, Ticket
 from twnet_ros.nodes.watch import Watch
 from twnet_ros.segment import Path, Segmentation
 
@@ -31,10 +30,17 @@ LIMITS = Limits(
     lost_share=0.1,
 )
 DEVICE = DeviceState("cpu", "bf16", "streets")
-WAITING = {"reason": "waiting for a key frame: lost packets", "waiting": True}
-DAMAGED = {"reason": "cut off", "waiting": True, "dropped": True, "fault": True}
-OVERFLOWED = DAMAGED | {"reason": f"the queue of 30 packets overflowed: {TOO_FAST}"}
-FAILED = {"reason": "the network failed: MemoryError: ", "fault": True, "intact": True}
+WAITING = {
+    "fate": Fate.WAITING,
+    "reason": "waiting for a key frame: lost packets",
+    "waiting": True,
+}
+DAMAGED = {"fate": Fate.DAMAGED, "reason": "cut off", "waiting": True}
+FULL = "the queue of 30 packets overflowed"
+OVERFLOWED = {"fate": Fate.OVERFLOWED, "reason": FULL, "waiting": True}
+FAILED = {"fate": Fate.FAILED, "reason": "the network failed: MemoryError: ", "intact": True}
+UNWANTED = {"fate": Fate.UNWANTED, "reason": NOBODY, "intact": True}
+SKIPPED = {"fate": Fate.SKIPPED, "reason": "skipped for a newer frame", "intact": True}
 
 
 class Drive:
@@ -69,6 +75,7 @@ class Drive:
         ticket.decode_ms = 0.0 if ticket.dropped else 5.0
         self.distance = self.distance + 1 if labelled else -1
         if labelled:
+            ticket.fate = Fate.LABELLED if ticket.intact else Fate.BROKEN
             path = Path.NONKEY if self.distance else Path.KEY
             times_ms = {"input": 2.0, "network": 30.0, "output": 3.0}
             ticket.segmentation = Segmentation(
@@ -212,7 +219,7 @@ def test_nothing_but_the_silence_is_said_in_a_silence(drive):
 
 
 def test_labels_that_nobody_wants_are_no_fault(drive):
-    drive.go(10, 60, labelled=False, reason=NOBODY, intact=True)
+    drive.go(10, 60, labelled=False, **UNWANTED)
     assert drive.levels() == [OK, OK, OK]
     assert drive.stream().message == f"10.0 packets a second: {NOBODY}"
     drive.go(10, 10)  # and somebody comes
@@ -233,13 +240,14 @@ def test_rates_are_judged_when_they_have_been_measured_for_as_long(drive):
 
 
 def test_a_stream_that_is_joined_midway_is_an_error_only_if_no_key_frame_comes(drive):
-    drive.go(10, 19, labelled=False, **WAITING)
+    joining = WAITING | {"fate": Fate.JOINING}
+    drive.go(10, 19, labelled=False, **joining)
     stream = drive.stream()
     assert stream.level is WARN
     assert stream.message == f"no labels for 1.8 s: {WAITING['reason']}"
     assert stream.values["packets that waited for a key frame"] == "19"
     assert stream.values["reference chain"] == "broken"
-    drive.go(10, 2, labelled=False, **WAITING)
+    drive.go(10, 2, labelled=False, **joining)
     assert drive.levels() == [ERROR, OK, OK]
     assert drive.stream().message.endswith(": have key frames sent more often")
     drive.go(10, 1)
@@ -265,13 +273,13 @@ def test_packets_lost_on_the_way_are_an_error_above_a_share(drive, lost, level):
 def test_what_waits_for_a_key_frame_behind_a_full_queue_is_the_loads_fault(drive):
     drive.go(10, 20)
     drive.go(10, 1, labelled=False, **OVERFLOWED)
-    waiting = "waiting for a key frame: the queue of 30 packets overflowed"
-    drive.go(10, 3, labelled=False, reason=waiting, waiting=True)
+    behind = OVERFLOWED | {"fate": Fate.BEHIND, "reason": f"waiting for a key frame: {FULL}"}
+    drive.go(10, 3, labelled=False, **behind)
     drive.go(10, 20)
     assert drive.levels() == [OK, WARN, OK]
     expected = "1 of 44 packets dropped by a full queue, and 3 behind it up to a key frame: lower"
     assert expected in drive.load().message
-    drive.go(10, 30, labelled=False, reason=waiting, waiting=True)
+    drive.go(10, 30, labelled=False, **behind)
     assert drive.stream().level is ERROR  # whatever the reason, no labels come
     assert "s: waiting for a key frame: the queue of 30" in drive.stream().message
 
@@ -380,7 +388,7 @@ def test_a_few_late_frames_are_no_fault(drive):
 
 
 def test_frames_skipped_are_counted_and_no_fault_as_long_as_enough_are_labelled(drive):
-    drive.go(30, 180, every=3, reason=SKIPPED, intact=True)
+    drive.go(30, 180, every=3, **SKIPPED)
     load = drive.load()
     assert load.level is OK
     assert load.message == "50 ms from packet to labels (p95), 100 of 150 frames skipped"
@@ -388,7 +396,7 @@ def test_frames_skipped_are_counted_and_no_fault_as_long_as_enough_are_labelled(
 
 
 def test_too_few_labels_are_the_loads_fault(drive):
-    drive.go(30, 180, every=10, reason=SKIPPED, intact=True)
+    drive.go(30, 180, every=10, **SKIPPED)
     assert drive.levels() == [OK, WARN, OK]
     assert "3.0 of 30.0 frames a second labelled, fewer than 5" in drive.load().message
 

@@ -12,6 +12,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
+from twnet_ros.nodes.diagnostic import Reports
 from twnet_ros.nodes.setting import TABLE
 from twnet_ros.segment import KeyPolicy, Segmenter, SegmentError
 
@@ -136,6 +137,23 @@ def test_video_is_taken_and_labelled_while_a_model_loads(
     camera.send(mpeg4_packets[2].data, 3)
     ros.spin_until(lambda: all(len(messages) == 3 for messages in camera.received.values()))
     assert [status.path for status in camera.received["status"]] == [1, 2, 1]
+
+
+def test_diagnostics_go_on_while_a_model_loads(segment, monkeypatch, fake_segmenter):
+    reported = threading.Event()
+    publish = Reports._publish
+    monkeypatch.setattr(Reports, "_publish", lambda self: (publish(self), reported.set()))
+    segment.start()
+    assert set_all(segment, diagnostic_period=0.1).successful
+
+    def load(*args, **others):
+        for _ in range(3):
+            reported.clear()
+            assert reported.wait(ARRIVES_S)
+        return type(fake_segmenter)()
+
+    monkeypatch.setattr(Segmenter, "load", load)
+    assert set_all(segment, model="slow").successful
 
 
 def test_a_model_that_will_not_do_leaves_the_present_one_at_work(

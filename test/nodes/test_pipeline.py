@@ -13,6 +13,7 @@ from twnet_ros.codec import FrameKind, StreamDecoder
 from twnet_ros.codec.bitstream import headers_of
 from twnet_ros.nodes.backlog import MOST_TICKETS
 from twnet_ros.nodes.pipeline import BROKEN, NOBODY, SKIPPED, Pipeline
+from twnet_ros.nodes.ticket import Fate
 from twnet_ros.segment import Path, Wish
 
 SECOND_NS = 1_000_000_000
@@ -483,6 +484,20 @@ def test_a_short_jump_back_is_noticed_by_what_was_long_over(start, sink, mpeg4_p
     pipeline.push(mpeg4_packets[1].data, "mpeg4", "again", SECOND_NS // 10)
     (ticket,) = sink.take(1)
     assert ticket.waiting and "the stamps went back" in ticket.reason
+
+
+def test_a_wait_is_a_loss_only_in_a_stream_that_was_joined(start, sink, mpeg4_packets):
+    pipeline = start()
+    push_all(pipeline, mpeg4_packets[1:9], first=1)  # key frames are 0, 6 and 12
+    pipeline.interrupt("another camera")
+    push_all(pipeline, mpeg4_packets[10:14], first=10)
+    pipeline.lose("one is missing")
+    push_all(pipeline, mpeg4_packets[15:], first=30)
+    push_all(pipeline, mpeg4_packets[1:2], first=1)  # and the recording begins again
+    fates = [ticket.fate for ticket in sink.take(16)]
+    joining, labelled = [Fate.JOINING], [Fate.LABELLED]
+    expected = 5 * joining + 3 * labelled + 2 * joining + 2 * labelled + 3 * [Fate.WAITING]
+    assert fates == expected + joining
 
 
 def test_a_packet_of_headers_alone_leaves_the_chain_intact(start, sink, headers_once):

@@ -1,5 +1,7 @@
 """The video publisher in this process: packets unchanged, stamps that only go forward."""
 
+import re
+import signal
 import threading
 from itertools import count
 
@@ -18,6 +20,8 @@ from twnet_ros.msg import FrameStatus
 from twnet_ros.nodes import video_publisher
 from twnet_ros.nodes.topic import STATUS_QOS, stamp_ns
 from twnet_ros.nodes.video_publisher import VideoPublisher
+
+ENDS_S = 60  # far more than it takes; only a test that fails waits for it
 
 
 @pytest.fixture
@@ -127,6 +131,37 @@ def test_packets_wait_for_their_time(play, ros):
         ros.spin_until(arrived)
         stamps_ms = [stamp_ns(message.header) // 10**6 - 100_000 for message in received]
         assert stamps_ms == [100 * n for n in range(wanted)]
+
+
+def test_stamps_go_back_with_the_clock(play, ros, capfd):
+    """As where a recording that brings the clock is played in a loop."""
+    clock = ros.add(Node("clock")).create_publisher(Clock, "/clock", 1)
+    received, _ = play.start(use_sim_time=True, rate=10.0, loop=True)
+    for now_s, wanted in ((100.0, 1), (101.0, 11), (50.0, 11), (50.5, 16)):
+        step = count()
+
+        def arrived(now_s=now_s, wanted=wanted, step=step):
+            sec, nanosec = divmod(round(now_s * 1e9) + next(step), 10**9)
+            clock.publish(Clock(clock=Time(sec=sec, nanosec=nanosec)))
+            return len(received) >= wanted and next(step) > 40
+
+        ros.spin_until(arrived)
+    stamps_ms = [stamp_ns(message.header) / 1e6 for message in received]
+    back = [100_000 + 100 * n for n in range(11)] + [50_000 + 100 * n for n in range(1, 6)]
+    assert stamps_ms == pytest.approx(back, abs=0.01)
+    assert capfd.readouterr().err.count("the clock went back by 51.000 s") == 1
+
+
+@pytest.mark.parametrize("signal", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_while_a_packet_waits_for_its_time(ros, run, clip, signal):
+    received = []
+    ros.add(Node("listener")).create_subscription(CompressedImage, "video", received.append, 10)
+    process = run("video_publisher", file=clip, rate=0.01)
+    ros.spin_until(lambda: received)
+    process.send_signal(signal)
+    out, err = process.communicate(timeout=ENDS_S)
+    assert process.returncode == 0 and len(received) == 1
+    assert not re.search("Traceback|Failed", out + err)
 
 
 def test_nothing_is_kept_for_statuses_that_nobody_waits_for(play, ros):

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 
 from twnet_ros.codec import FrameKind
-from twnet_ros.nodes.backlog import TOO_FAST
 from twnet_ros.nodes.conversion import status_message
-from twnet_ros.nodes.pipeline import BROKEN, NO_PICTURE, NOBODY, SKIPPED, Pipeline
-from twnet_ros.nodes.ticket import Ticket
-from twnet_ros.nodes.watch import Fate, Watch
+from twnet_ros.nodes.pipeline import Pipeline
+from twnet_ros.nodes.ticket import Fate, Ticket
+from twnet_ros.nodes.watch import Watch
 from twnet_ros.segment import Path, Segmentation, Wish
+
+WAITING = {"labelled": False, "fate": Fate.WAITING, "waiting": True}
 
 
 def ticket_of(arrival_s, labelled=True, **fields):
-    ticket = Ticket(None, 0, arrival_s, **{"intact": labelled} | fields)
+    given = {"fate": Fate.LABELLED if labelled else Fate.EMPTY, "intact": labelled} | fields
+    ticket = Ticket(None, 0, arrival_s, **given)
     if labelled:
         ticket.kind = FrameKind.P
         times_ms = {"input": 1.0, "network": 2.0, "output": 3.0}
@@ -59,15 +61,14 @@ def test_a_flood_that_is_dropped_leaves_nothing_inside(watch):
         watch.arrive(101.0)
     take(watch, ticket_of(101.0), 101.1)
     assert watch.snapshot(101.1).inside == 39
-    reason = f"the queue of 30 packets overflowed: {TOO_FAST}"
-    last = {"dropped": True, "fault": True, "reason": reason, "packets_dropped": 37}
-    take(watch, ticket_of(101.0, labelled=False, frames_skipped=1, **last), 101.2)
+    last = {"fate": Fate.OVERFLOWED, "packets_dropped": 37, "frames_skipped": 1}
+    take(watch, ticket_of(101.0, labelled=False, **last), 101.2)
     assert watch.snapshot(101.2).inside == 1
 
 
 def test_frames_that_are_labelled_and_not_published_are_not_inside(watch):
     watch.arrive(101.0)
-    take(watch, ticket_of(101.0, fault=True, reason="not all was published"), 101.1)
+    take(watch, ticket_of(101.0, fate=Fate.FAILED), 101.1)
     assert watch.snapshot(101.1).inside == 0
 
 
@@ -83,15 +84,14 @@ def test_after_a_silence_as_long_as_the_window_rates_begin_anew(
     assert (seen.arriving_hz, seen.settled) == (rate_hz, settled)
 
 
-def test_a_stream_that_begins_anew_is_joined_anew_and_nothing_of_it_has_hung_yet(watch):
-    waits = {"labelled": False, "waiting": True}
+def test_of_a_stream_that_begins_anew_nothing_has_hung_yet(watch):
     watch.arrive(101.0)
     take(watch, ticket_of(101.0), 101.0)
     watch.arrive(121.0)
     assert watch.snapshot(121.5).stuck_s == 0.5
-    take(watch, ticket_of(121.0, **waits), 121.75)
+    take(watch, ticket_of(121.0, **WAITING), 121.75)
     seen = watch.snapshot(122.0)
-    assert (seen.newest, seen.stuck_s, seen.unlabelled_s) == (Fate.JOINING, 0.25, 0.25)
+    assert (seen.stuck_s, seen.unlabelled_s) == (0.25, 0.25)
 
 
 def test_a_window_may_change(watch):
@@ -103,49 +103,24 @@ def test_a_window_may_change(watch):
     assert watch.snapshot(110.5).arriving_hz == 0.5
 
 
-@pytest.mark.parametrize(
-    ("fields", "fate"),
-    [
-        ({}, Fate.LABELLED),
-        ({"intact": False, "reason": f"{BROKEN}: lost packets"}, Fate.BROKEN),
-        ({"labelled": False, "intact": True, "reason": SKIPPED}, Fate.SKIPPED),
-        ({"labelled": False, "intact": True, "reason": NOBODY}, Fate.UNWANTED),
-        ({"labelled": False, "waiting": True, "reason": "waiting"}, Fate.JOINING),
-        ({"labelled": False, "dropped": True, "fault": True, "waiting": True}, Fate.DAMAGED),
-        (
-            {"labelled": False, "dropped": True, "fault": True, "reason": f"full: {TOO_FAST}"},
-            Fate.OVERFLOWED,
-        ),
-        ({"labelled": False, "intact": True, "fault": True, "reason": "failed"}, Fate.FAILED),
-        ({"labelled": False, "intact": True, "reason": NO_PICTURE}, Fate.EMPTY),
-    ],
-    ids=lambda value: value.name if isinstance(value, Fate) else "",
-)
-def test_what_becomes_of_a_packet(watch, fields, fate):
-    watch.arrive(101.0)
-    ticket = ticket_of(101.0, **fields)
-    take(watch, ticket, 101.0)
+def test_fates_are_counted_with_the_newest_reason_of_each(watch):
+    for fields in (WAITING | {"reason": "a"}, {}, WAITING | {"reason": "b"}):
+        watch.arrive(101.0)
+        take(watch, ticket_of(101.0, **fields), 101.0)
     seen = watch.snapshot(101.0)
-    assert seen.fates == {fate: 1}
-    assert (seen.newest, seen.reason, seen.reasons) == (fate, ticket.reason, {fate: ticket.reason})
-
-
-def test_a_wait_is_a_loss_when_a_sound_frame_came_before(watch):
-    waits = {"labelled": False, "waiting": True}
-    for second, fields in enumerate((waits, {}, waits), 101):
-        watch.arrive(float(second))
-        take(watch, ticket_of(float(second), **fields), float(second))
-    assert watch.snapshot(103.0).fates == {Fate.JOINING: 1, Fate.LABELLED: 1, Fate.WAITING: 1}
+    assert seen.fates == {Fate.WAITING: 2, Fate.LABELLED: 1}
+    assert (seen.newest, seen.reason) == (Fate.WAITING, "b")
+    assert seen.reasons == {Fate.WAITING: "b", Fate.LABELLED: ""}
 
 
 def test_labels_are_missing_until_the_next_ones_come_or_nobody_wants_them(watch):
     history = [
         (ticket_of(101.0), None),
-        (ticket_of(102.0, labelled=False, reason=SKIPPED), 0.5),
-        (ticket_of(103.0, labelled=False, waiting=True), 1.5),
+        (ticket_of(102.0, labelled=False, fate=Fate.SKIPPED), 0.5),
+        (ticket_of(103.0, **WAITING), 1.5),
         (ticket_of(104.0), None),
-        (ticket_of(105.0, labelled=False, waiting=True), 0.5),
-        (ticket_of(106.0, labelled=False, reason=NOBODY), None),
+        (ticket_of(105.0, **WAITING), 0.5),
+        (ticket_of(106.0, labelled=False, fate=Fate.UNWANTED), None),
     ]
     for ticket, unlabelled_s in history:
         watch.arrive(ticket.arrival_s)
@@ -159,7 +134,7 @@ def test_percentiles_are_of_labelled_frames_and_of_packets_with_a_picture(watch)
         take(watch, ticket_of(101.0, decode_ms=float(number)), 101.0 + number / 1e3)
     for _ in range(50):
         watch.arrive(101.0)
-        take(watch, ticket_of(101.0, labelled=False, waiting=True, decode_ms=0.01), 105.0)
+        take(watch, ticket_of(101.0, decode_ms=0.01, **WAITING), 105.0)
     seen = watch.snapshot(105.0)
     assert seen.total_ms == pytest.approx((50.0, 95.0))
     assert seen.decode_ms == pytest.approx((50.0, 95.0))
@@ -184,7 +159,6 @@ def test_what_nobody_looks_at_is_forgotten_all_the_same(watch):
 
 
 def test_packets_of_a_real_pipeline(watch, fake_segmenter, sink, busy, mpeg4_packets):
-    """The pipeline's words for what it does are those that are looked for."""
     entered, gate = busy
     wish = Wish()
     pipeline = Pipeline(fake_segmenter, sink, lambda: wish, queue_size=6, max_latency_ms=0)

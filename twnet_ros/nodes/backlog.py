@@ -7,16 +7,27 @@ from dataclasses import dataclass, field
 from twnet_ros.codec import CodecError, codec_of_format
 from twnet_ros.codec.bitstream import CodecName, headers_of
 from twnet_ros.codec.payload import annexb_payload
-from twnet_ros.nodes.ticket import Ticket
+from twnet_ros.nodes.ticket import Fate, Ticket
 
 QUEUE_BYTES = 1 << 26  # of all that wait together
 # To hand each of a flood back would take longer than the flood, and starve what comes after it.
 MOST_TICKETS = 256  # of packets dropped in a row; the others are counted
-TOO_FAST = "packets come faster than they are segmented"
-OVERFLOWED = "overflowed"
 # Stamps of B-frames go back by a few frames; those of a recording that starts again by more.
 REORDERED_PACKETS = 16
 REORDERED_NS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What is missing between two packets."""
+
+    reason: str
+    fate: Fate  # of packets behind it that wait for a key frame
+
+    @property
+    def goes_on(self) -> bool:
+        """Some of a stream's packets are missing, and it is the same stream."""
+        return self.fate is Fate.WAITING
 
 
 @dataclass(slots=True)
@@ -27,8 +38,7 @@ class Waiting:
     number: int  # counts all packets from 1; the pts under which its frame comes out
     data: bytes
     format: str
-    gap: str = ""  # why the packets before it are missing, or the stream begins anew
-    goes_on: bool = False  # some of the stream's packets are missing, and it is the same stream
+    gap: Gap | None = None  # in front of it
     lost: list[Ticket] = field(default_factory=list)  # of those that are missing, the last ones
     forgotten: int = 0  # of those that are missing, the others
     headers: bytes = b""  # the last ones found in them
@@ -59,8 +69,7 @@ class Backlog:
         self._packets: deque[Waiting] = deque()
         self._bytes = 0
         self._arrived = threading.Condition()
-        self._gap = ""  # in front of the next packet
-        self._goes_on = False  # after the gap
+        self._gap: Gap | None = None  # in front of the next packet
         self._stamps_ns: deque[int] = deque(maxlen=REORDERED_PACKETS)
         self.pushed = 0  # packets so far
         self.closed = False
@@ -69,13 +78,13 @@ class Backlog:
         """Add a packet at the end."""
         with self._arrived:
             self.pushed += 1
-            packet = Waiting(ticket, self.pushed, data, format, self._gap, self._goes_on)
-            self._gap, self._goes_on = "", False
+            packet = Waiting(ticket, self.pushed, data, format, self._gap)
+            self._gap = None
             if self._goes_back(ticket.stamp_ns):
-                packet.gap, packet.goes_on = "the stamps went back", False
+                packet.gap = Gap("the stamps went back", Fate.JOINING)
             self._bytes += len(data)
             if self._packets and (full := self._overflow()):
-                packet.gap, packet.goes_on = full, False
+                packet.gap = Gap(f"{full} overflowed", Fate.BEHIND)
                 self._drop_all(packet)
             self._packets.append(packet)
             self._arrived.notify()
@@ -83,13 +92,12 @@ class Backlog:
     def interrupt(self, reason: str) -> None:
         """Have what comes next wait for a key frame: it does not go on with what came before."""
         with self._arrived:
-            self._gap, self._goes_on = reason, False
+            self._gap = Gap(reason, Fate.JOINING)
 
     def lose(self, reason: str) -> None:
         """Note that packets of the stream are missing in front of the next one."""
         with self._arrived:
-            if not self._gap:
-                self._gap, self._goes_on = reason, True
+            self._gap = self._gap or Gap(reason, Fate.WAITING)
 
     def pop(self) -> Waiting | None:
         """Wait for the oldest packet and take it; None once the queue is closed."""
@@ -111,15 +119,17 @@ class Backlog:
     def _overflow(self) -> str:
         """Say which bound the newest packet passes; '' for none."""
         if len(self._packets) >= self._size:
-            return f"the queue of {self._size} packets {OVERFLOWED}"
+            return f"the queue of {self._size} packets"
         if self._bytes > QUEUE_BYTES:
-            return f"the queue of {QUEUE_BYTES >> 20} MiB {OVERFLOWED}"
+            return f"the queue of {QUEUE_BYTES >> 20} MiB"
         return ""
 
     def _drop_all(self, packet: Waiting) -> None:
         """Drop what waits in favour of a packet, which takes over what is known of it."""
+        assert packet.gap is not None
+        reason = f"{packet.gap.reason}: packets come faster than they are segmented"
         for lost in self._packets:
-            lost.ticket.drop(f"{packet.gap}: {TOO_FAST}")
+            lost.ticket.wait(Fate.OVERFLOWED, reason)
             packet.lost += [*lost.lost, lost.ticket]
             packet.forgotten += lost.forgotten
             if lost.format == packet.format:

@@ -103,6 +103,12 @@ class Reports:
             self._timer.timer_period_ns = int(period_s * 1e9)
             self._timer.reset()  # it would wait for the end of the period before
 
+    def catch_up(self) -> None:
+        """Publish if it is time to: for who keeps the executor from it."""
+        if self._timer.is_ready():
+            self._timer.reset()
+            self._publish()
+
     def close(self) -> None:
         """Publish no more, and take timer and publisher back."""
         self._node.destroy_timer(self._timer)
@@ -157,6 +163,10 @@ class Diagnostics:
     def take(self, ticket: Ticket, status: FrameStatus) -> None:
         """Note what became of a packet: its ticket, and the status that was made of it now."""
         self._watch.take(ticket, status, time.monotonic())
+
+    def catch_up(self) -> None:
+        """Report if it is time to: for who keeps the executor from it."""
+        self._reports.catch_up()
 
     def close(self) -> None:
         """Report no more."""

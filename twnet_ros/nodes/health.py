@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from twnet_ros.nodes.pipeline import PENDING_LIMIT
-from twnet_ros.nodes.watch import LABELLED, Fate, Snapshot
+from twnet_ros.nodes.ticket import Fate
+from twnet_ros.nodes.watch import LABELLED, Snapshot
 
 WAITS = (Fate.JOINING, Fate.WAITING, Fate.BEHIND)  # for a key frame
 NO_LEAVES = "send no B-frames, which wait for later ones; or "

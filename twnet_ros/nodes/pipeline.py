@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from twnet_ros.codec import CodecError, CodedFrame, FrameKind, Limit, StreamDecoder
 from twnet_ros.codec.bitstream import inspect_packet
 from twnet_ros.codec.limit import NO_FURTHER_LIMIT
-from twnet_ros.nodes.backlog import Backlog
-from twnet_ros.nodes.ticket import Ticket
+from twnet_ros.nodes.backlog import Backlog, Gap
+from twnet_ros.nodes.ticket import Fate, Ticket
 from twnet_ros.segment import Segmentation, Segmenter, Wish
 
 # Decoded frames that wait for the network hold their pictures: few, the rest waits as packets.
@@ -36,7 +36,7 @@ _Result = TypeVar("_Result")
 class _Decoded:
     ticket: Ticket
     number: int
-    gap: str
+    gap: Gap | None
     lost: list[Ticket]  # to be handed back before this one
     forgotten: int  # lost without a ticket
     notice: str = ""  # what the packet told about those before it
@@ -79,6 +79,7 @@ class Pipeline:
         self._changes: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self._pending: dict[int, Ticket] = {}
         self._notice = ""  # what packets since the last I or P frame told about those before
+        self._waits = Fate.JOINING  # what a packet that waits for a key frame does
         self._behind = False  # newer frames have waited since one was late
         self._catch_up_to = 0  # the packet before whose frames all are skipped
         self._step_s = {True: 0.0, False: 0.0}  # what one takes, by whether it is for an I-frame
@@ -141,17 +142,17 @@ class Pipeline:
                 try:
                     if decoder is not None and packet.gap:  # whatever comes behind it
                         key_sent = False
-                        if packet.goes_on and decoder.keeps:
-                            decoder.miss(packet.gap)
-                            work.gap = ""
+                        if packet.gap.goes_on and decoder.keeps:
+                            decoder.miss(packet.gap.reason)
+                            work.gap = None
                         else:
-                            decoder.lose(packet.gap, packet.headers)
+                            decoder.lose(packet.gap.reason, packet.headers)
                     codec, data = packet.open()
                     if decoder is None or decoder.codec != codec:
                         decoder = StreamDecoder(codec, self._segmenter.label_broken, self._limit)
                         if packet.gap:
-                            decoder.lose(packet.gap, packet.headers)
-                        work.gap = packet.gap or f"the stream became {codec}"
+                            decoder.lose(packet.gap.reason, packet.headers)
+                        work.gap = packet.gap or Gap(f"the stream became {codec}", Fate.JOINING)
                         key_sent = False
                     started = time.perf_counter()
                     work.frames = decoder.decode(data, pts=packet.number)
@@ -163,15 +164,14 @@ class Pipeline:
                     # With a key frame sent, the decoder merely holds the pictures for reordering.
                     waits = decoder.fault and not (key_sent or decoder.recovers or decoder.keeps)
                     if not work.frames and waits:
-                        ticket.reason = decoder.fault
-                        ticket.waiting = True
+                        ticket.wait(Fate.WAITING, decoder.fault)
                     elif decoder.left_out:
                         ticket.reason = decoder.notice
                     else:
                         work.notice = decoder.notice
                 except Exception as error:
                     key_sent = False
-                    ticket.drop(_describe(error))
+                    ticket.wait(Fate.DAMAGED, _describe(error))
                     # A packet that does not decode breaks the chain in the decoder itself.
                     known = isinstance(error, CodecError)
                     if decoder is not None and not (known and decoder.fault):
@@ -197,7 +197,9 @@ class Pipeline:
 
     def _segment_work(self, work: _Decoded) -> None:
         if work.gap:
-            self._begin_anew(work.gap)
+            self._begin_anew(work.gap.reason)
+            if not work.gap.goes_on:
+                self._waits = work.gap.fate
         self._notice = work.notice or self._notice
         self._packets_dropped += work.forgotten
         for ticket in work.lost:
@@ -251,11 +253,12 @@ class Pipeline:
         if wish is None:
             # The state would go stale; the next frame that is wanted starts a new one.
             self._segmenter.reset()
-            self._finish_seen(NOBODY)
+            self._finish_seen(Fate.UNWANTED, NOBODY)
         elif labels and self._is_late(frame, work):
             self._hand_on(self._attempt(lambda: self._segmenter.skip(frame)))
             # B-frames before this one wait for the next anchor; an anchor takes them with it.
-            self._finish_seen(SKIPPED, number if frame.kind is FrameKind.B else None)
+            only = number if frame.kind is FrameKind.B else None
+            self._finish_seen(Fate.SKIPPED, SKIPPED, only)
         else:
             self._segmenter.wish = wish
             started = time.monotonic()
@@ -264,8 +267,8 @@ class Pipeline:
             took_s = time.monotonic() - started
             self._step_s[frame.key] = max(took_s, 0.9 * self._step_s[frame.key])
             if self._segmenter.waiting and number in self._pending:
-                ticket.waiting = True
-                self._finish(number, self._segmenter.waiting)
+                ticket.wait(Fate.WAITING, self._segmenter.waiting)
+                self._finish(number)
 
     def _is_late(self, frame: CodedFrame, work: _Decoded) -> bool:
         """Tell whether to skip a frame.
@@ -296,22 +299,23 @@ class Pipeline:
             return work()
         except Exception as error:  # out of memory, a device that is gone: the node stays up
             self._segmenter.reset()
-            for ticket in self._pending.values():
-                ticket.fault = ticket.kind is not None
-            self._finish_seen(f"the network failed: {_describe(error)}")
+            self._finish_seen(Fate.FAILED, f"the network failed: {_describe(error)}")
             return None
 
     def _hand_on(self, segmentations: list[Segmentation] | None) -> None:
         for segmentation in segmentations or ():
             if segmentation.pts in self._pending:
-                self._pending[segmentation.pts].segmentation = segmentation
+                ticket = self._pending[segmentation.pts]
+                ticket.segmentation = segmentation
+                ticket.fate = Fate.LABELLED if ticket.intact else Fate.BROKEN
                 self._finish(segmentation.pts)
 
-    def _finish_seen(self, reason: str, only: int | None = None) -> None:
+    def _finish_seen(self, fate: Fate, reason: str, only: int | None = None) -> None:
         """Finish packets whose frames came out, the B-frames before what they wait for."""
         seen = [n for n, ticket in self._pending.items() if ticket.kind is not None]
         for number in sorted(seen, key=lambda n: self._pending[n].kind is not FrameKind.B):
             if only in (None, number):
+                self._pending[number].fate = fate
                 self._finish(number, reason)
 
     def _finish(self, number: int, reason: str = "") -> None:
@@ -321,6 +325,10 @@ class Pipeline:
 
     def _hand_back(self, ticket: Ticket) -> None:
         ticket.caveat = "; ".join(filter(None, (ticket.caveat, self._segmenter.caveat)))
+        if ticket.intact:
+            self._waits = Fate.WAITING  # the stream is joined: who waits from here on has lost it
+        elif ticket.fate is Fate.WAITING:
+            ticket.fate = self._waits
         if ticket.dropped:
             self._packets_dropped += 1
         elif ticket.segmentation is None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
@@ -22,7 +22,7 @@ from std_msgs.msg import Header
 
 from twnet_ros.codec import Limit
 from twnet_ros.nodes.camera_info import CameraInfoIntake, Size
-from twnet_ros.nodes.context import is_up
+from twnet_ros.nodes.context import is_up, spin, wait_until_down
 from twnet_ros.nodes.conversion import status_message
 from twnet_ros.nodes.debug_time import DebugTimes
 from twnet_ros.nodes.diagnostic import Diagnostics, Reports, latency_bound_ms
@@ -30,9 +30,9 @@ from twnet_ros.nodes.health import DeviceState, Level, Status
 from twnet_ros.nodes.intake import TOPIC, Intake, accepted_types
 from twnet_ros.nodes.output import LOOK, Look, Outputs
 from twnet_ros.nodes.parameter import Parameters
-from twnet_ros.nodes.pipeline import SKIPPED, Pipeline
+from twnet_ros.nodes.pipeline import Pipeline
 from twnet_ros.nodes.setting import ENGINE, TABLE, load_segmenter, policy
-from twnet_ros.nodes.ticket import Ticket
+from twnet_ros.nodes.ticket import Fate, Ticket
 from twnet_ros.nodes.topic import check_topic
 from twnet_ros.segment import Segmenter, Wish
 from twnet_ros.segment.device import free_memory, memory_bytes
@@ -40,7 +40,6 @@ from twnet_ros.segment.device import free_memory, memory_bytes
 NAME = "segment"
 NAMES = {row.name for row in TABLE}  # of the parameters
 THROTTLE_S = 5.0
-LOOK_UP_S = 0.5  # how long a signal to end may go unseen
 TAKE_S = 0.005  # between looks for video while the executor waits for something else
 
 _Result = TypeVar("_Result")
@@ -228,10 +227,11 @@ class SegmentNode(LifecycleNode):
             return self._await(loader.submit(load_segmenter, values, self._segmenter.video))
 
     def _await(self, work: "Future[_Result]") -> _Result:
-        """Return what comes of it; until then the executor takes no video, so that this does."""
+        """Return what comes of it; until then this does what the executor is kept from."""
         while not wait([work], TAKE_S).done:
             if self._intake is not None:
                 self._intake.take_waiting()
+                self._diagnostics.catch_up()
         return work.result()
 
     def _use(self, values: dict[str, Any], segmenter: Segmenter, look: Look | None) -> None:
@@ -287,7 +287,7 @@ class SegmentNode(LifecycleNode):
             except Exception as error:  # its status still comes
                 if not is_up(self):
                     return  # the process is on its way out
-                ticket.fault = True
+                ticket.fate = Fate.FAILED
                 ticket.reason = f"not all was published: {type(error).__name__}: {error}"
         try:
             now_ns = self.get_clock().now().nanoseconds
@@ -302,18 +302,14 @@ class SegmentNode(LifecycleNode):
         if ticket.caveat not in ("", self._caveat):
             self._caveat = ticket.caveat
             self.get_logger().warning(f"{self._topic}: {ticket.caveat}")
+        warn = ticket.waiting or ticket.fate in (Fate.BROKEN, Fate.SKIPPED)
         if ticket.fault and self._is_news(ticket.reason):
             self.get_logger().error(f"{self._topic}: {ticket.reason}")
-        elif self._is_worth_a_warning(ticket) and self._is_news(ticket.reason):
+        elif warn and self._is_news(ticket.reason):
             self.get_logger().warning(
                 f"{self._topic}: {ticket.reason}, {ticket.packets_dropped} packets dropped and "
                 f"{ticket.frames_skipped} frames skipped so far"
             )
-
-    @staticmethod
-    def _is_worth_a_warning(ticket: Ticket) -> bool:
-        labelled_broken = ticket.segmentation is not None and not ticket.intact
-        return ticket.waiting or labelled_broken or ticket.reason == SKIPPED
 
     def _is_news(self, reason: str) -> bool:
         """Tell whether a reason was not logged lately; numbers in it make no other reason."""
@@ -344,7 +340,7 @@ def run(nodes: Sequence[SegmentNode]) -> None:
         for spun in as_completed([pool.submit(spin, executor, ending) for executor in executors]):
             spun.result()
     except KeyboardInterrupt:
-        pass
+        wait_until_down()
     finally:
         # The context last: it would destroy the nodes, which callbacks may be at work on.
         ending.set()
@@ -354,20 +350,6 @@ def run(nodes: Sequence[SegmentNode]) -> None:
         for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
-
-
-def spin(executor: SingleThreadedExecutor, ending: threading.Event) -> None:
-    """Run what waits until the process is asked to end, or the event set."""
-    try:
-        # rclpy wakes the executor before it shuts the context down, so that a node that nothing
-        # else wakes may sleep on through a signal to end.
-        while rclpy.ok() and not ending.is_set():
-            executor.spin_once(timeout_sec=LOOK_UP_S)
-    except ExternalShutdownException:
-        pass
-    except rclpy_implementation.RCLError:
-        if rclpy.ok():  # and not shut down between the two calls
-            raise
 
 
 def main() -> int:

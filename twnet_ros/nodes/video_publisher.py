@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """The video publisher: a file's packets, coded data unchanged, on a topic."""
 
-import contextlib
 import sys
 import threading
 import time
@@ -9,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import rclpy
 from rclpy.duration import Duration
-from rclpy.exceptions import NotInitializedException, ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.exceptions import ParameterException
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.logging import get_logger
 from rclpy.node import Node
@@ -22,10 +21,12 @@ from std_msgs.msg import Header
 
 from twnet_ros.codec import CodecError, Packet, read_packets
 from twnet_ros.msg import FrameStatus
+from twnet_ros.nodes.context import spin, wait_until_down
 from twnet_ros.nodes.parameter import Parameter, Parameters
 from twnet_ros.nodes.topic import STATUS_QOS, stamp_ns
 
 POLL_S = 0.05
+TICK_S = 0.005  # the same for simulated time, which may run fast
 ANSWER_S = 5.0  # how long a status may take before the log says that it is missing
 
 TABLE = (
@@ -82,16 +83,17 @@ class VideoPublisher(Node):
         """Publish the whole file, or for ever with ``loop``, and return the number of packets."""
         self._wait_for_others()
         self._wait_for_clock()
-        start = self.get_clock().now()
+        self._start_ns = self._read_ns = self._now_ns()
         count = 0
         for offset_ns, packet in self._timeline():
-            due = start + Duration(nanoseconds=offset_ns)
-            if not self._wait(due):
+            if not self._wait(offset_ns):
                 return count
+            due_ns = self._start_ns + offset_ns
             if self._values["pace"] == "status":
                 with self._answered:
-                    self._unanswered.add(due.nanoseconds)
-            header = Header(stamp=due.to_msg(), frame_id=self._values["frame_id"])
+                    self._unanswered.add(due_ns)
+            stamp = Time(nanoseconds=due_ns).to_msg()
+            header = Header(stamp=stamp, frame_id=self._values["frame_id"])
             message = CompressedImage(header=header, format=self._codec)
             message.data.frombytes(packet.data)
             self._publisher.publish(message)
@@ -138,20 +140,18 @@ class VideoPublisher(Node):
 
     def _wait_for_clock(self) -> None:
         """Wait for simulated time to begin: a stamp of 0 would be none."""
-        clock = self.get_clock()
-        if clock.ros_time_is_active and not clock.now().nanoseconds:
+        if self.get_clock().ros_time_is_active and not self._now_ns():
             self.get_logger().info("waiting for /clock, as use_sim_time asks for")
-            while self.context.ok() and not clock.now().nanoseconds:
+            while self.context.ok() and not self._now_ns():
                 time.sleep(POLL_S)
 
-    def _wait(self, due: Time) -> bool:
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _wait(self, offset_ns: int) -> bool:
         """Wait until a packet may go; False when the process is asked to end."""
         if self._values["pace"] == "clock":
-            try:
-                while self.context.ok() and not self.get_clock().sleep_until(due):
-                    pass  # the clock itself changed
-            except NotInitializedException:  # asked to end between the two calls
-                pass
+            self._wait_for_time(offset_ns)
         else:
             with self._answered:
                 since = time.monotonic()
@@ -162,17 +162,34 @@ class VideoPublisher(Node):
                         since = time.monotonic()
         return bool(self.context.ok())
 
+    def _wait_for_time(self, offset_ns: int) -> None:
+        """Wait for a time since the start.
+
+        rclpy's own sleep_until sleeps on through a signal to end, and where the clock goes back.
+        """
+        while self.context.ok() and (left_ns := offset_ns - self._elapsed_ns()) > 0:
+            simulated = self.get_clock().ros_time_is_active
+            time.sleep(TICK_S if simulated else min(left_ns / 1e9, POLL_S))
+
+    def _elapsed_ns(self) -> int:
+        """Return the time since the start, which goes back with the clock."""
+        now_ns = self._now_ns()
+        if now_ns < self._read_ns:  # a recording that begins again, or a clock that was set
+            back_ns = self._read_ns - now_ns
+            self._start_ns -= back_ns
+            self.get_logger().warning(
+                f"the clock went back by {back_ns / 1e9:.3f} s, and so do the stamps"
+            )
+        self._read_ns = now_ns
+        return now_ns - self._start_ns
+
     def _wait_for_the_last(self) -> None:
         if self._values["pace"] == "status":
             with self._answered:
                 self._answered.wait_for(lambda: not self._unanswered, ANSWER_S)
                 if self._unanswered:
                     self._warn_of_unanswered("at the end")
-        try:
-            self._publisher.wait_for_all_acked(Duration(seconds=ANSWER_S))
-        except rclpy_implementation.RCLError:
-            if self.context.ok():  # else it is asked to end
-                raise
+        self._publisher.wait_for_all_acked(Duration(seconds=ANSWER_S))
 
     def _warn_of_unanswered(self, when: str) -> None:
         self.get_logger().warning(
@@ -194,29 +211,29 @@ def main() -> int:
     except (ParameterException, CodecError) as error:
         get_logger("video_publisher").fatal(str(error))
         return 1
-    executor = SingleThreadedExecutor()
+    executor, ending = SingleThreadedExecutor(), threading.Event()
     executor.add_node(node)
-    spinner = threading.Thread(target=_spin, args=(executor,))
+    spinner = threading.Thread(target=spin, args=(executor, ending))
     spinner.start()
     try:
         count = node.play()
-        node.get_logger().info(f"published {count} packets")
+        if rclpy.ok():  # else there is nobody left to say it to
+            node.get_logger().info(f"published {count} packets")
     except CodecError as error:
         node.get_logger().fatal(str(error))
         return 1
+    except rclpy_implementation.RCLError:
+        if rclpy.ok():
+            raise  # else it was asked to end between two calls
     except KeyboardInterrupt:
-        pass
+        wait_until_down()
     finally:
-        executor.shutdown()
+        ending.set()
         spinner.join()
+        executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()
     return 0
-
-
-def _spin(executor: SingleThreadedExecutor) -> None:
-    with contextlib.suppress(ExternalShutdownException):
-        executor.spin()
 
 
 if __name__ == "__main__":

@@ -23,8 +23,9 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
+from twnet_ros.nodes.context import spin
 from twnet_ros.nodes.intake import INPUT_TYPES
-from twnet_ros.nodes.segment_node import SegmentNode, spin
+from twnet_ros.nodes.segment_node import SegmentNode
 from twnet_ros.nodes.topic import stamp_ns
 from twnet_ros.segment.contact import COLUMNS, four_panes
 from twnet_ros.segment.picture import Picture

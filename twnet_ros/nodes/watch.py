@@ -1,6 +1,5 @@
 """What became of the packets of the last seconds, counted and timed."""
 
-import enum
 import math
 import threading
 from collections import Counter, deque
@@ -10,26 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from twnet_ros.msg import FrameStatus
-from twnet_ros.nodes.backlog import OVERFLOWED, TOO_FAST
-from twnet_ros.nodes.pipeline import NOBODY, SKIPPED
-from twnet_ros.nodes.ticket import Ticket
-
-
-class Fate(enum.Enum):
-    """What becomes of a packet."""
-
-    LABELLED = enum.auto()
-    BROKEN = enum.auto()  # labelled, although the reference chain is broken
-    SKIPPED = enum.auto()  # for a newer frame
-    UNWANTED = enum.auto()
-    JOINING = enum.auto()  # waits for the first key frame there is
-    WAITING = enum.auto()  # for another key frame, after a loss
-    DAMAGED = enum.auto()
-    OVERFLOWED = enum.auto()
-    BEHIND = enum.auto()  # waits for a key frame, after a queue that overflowed
-    FAILED = enum.auto()  # in the network, or when it was published
-    EMPTY = enum.auto()  # no picture came out
-
+from twnet_ros.nodes.ticket import Fate, Ticket
 
 LABELLED = (Fate.LABELLED, Fate.BROKEN)
 
@@ -93,7 +73,6 @@ class Watch:
         self._newest: _Seen | None = None
         self._labelled: _Seen | None = None
         self._inside = self._arrived = self._segmented = 0
-        self._joined = False  # an intact frame has come since the stream began
         self._unlabelled_s: float | None = None  # since when
 
     def arrive(self, now_s: float) -> None:
@@ -101,7 +80,7 @@ class Watch:
         with self._lock:
             if not self._begun or now_s - self._arrived_s >= self.window_s:
                 self._began_s, self._begun = now_s, True
-                self._joined, self._unlabelled_s = False, None
+                self._unlabelled_s = None
             self._arrived_s = now_s
             self._arrivals.append(now_s)
             self._arrived += 1
@@ -111,8 +90,7 @@ class Watch:
     def take(self, ticket: Ticket, status: FrameStatus, now_s: float) -> None:
         """Note what became of a packet: its ticket, and the status that was made of it now."""
         with self._lock:
-            self._joined = self._joined or ticket.intact
-            seen = _Seen(now_s, _fate(ticket, self._joined), status)
+            seen = _Seen(now_s, ticket.fate, status)
             self._newest, self._handed_back_s = seen, now_s
             self._segmented += ticket.segmentation is not None
             # Of a flood that is dropped not every packet has a ticket, but every one is counted.
@@ -168,20 +146,6 @@ class Watch:
                 packets_dropped=newest.packets_dropped,
                 frames_skipped=newest.frames_skipped,
             )
-
-
-def _fate(ticket: Ticket, joined: bool) -> Fate:
-    if ticket.segmentation is not None and not ticket.fault:
-        return Fate.LABELLED if ticket.intact else Fate.BROKEN
-    if ticket.dropped:
-        return Fate.OVERFLOWED if ticket.reason.endswith(TOO_FAST) else Fate.DAMAGED
-    if ticket.fault:
-        return Fate.FAILED
-    if ticket.waiting and ticket.reason.endswith(OVERFLOWED):
-        return Fate.BEHIND
-    if ticket.waiting:
-        return Fate.WAITING if joined else Fate.JOINING
-    return {NOBODY: Fate.UNWANTED, SKIPPED: Fate.SKIPPED}.get(ticket.reason, Fate.EMPTY)
 
 
 def _has_picture(status: FrameStatus) -> bool:
