@@ -3,13 +3,11 @@
 import re
 import shlex
 import subprocess
-from fractions import Fraction
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 
+from coded import encode
 from twnet_ros.cli import COMMANDS, parser
 from twnet_ros.codec import StreamDecoder
 from twnet_ros.segment import read_remapping
@@ -122,21 +120,10 @@ def documented(encoder):
 def test_the_way_to_encode_is_exact(encoder, codec, pan_over):
     options = documented(encoder)
     gop, count = int(options["g"]), 30
-    context = av.CodecContext.create(options.pop("c:v"), "w")
-    context.width, context.height, context.pix_fmt = 128, 96, "yuv420p"
-    context.time_base = Fraction(1, 20)
-    context.options = options
-    packets = []
-    for number, rgb in enumerate(
-        pan_over(count, width=128, height=96, square=8, blur=4, dx=2, dy=1)
-    ):
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24")
-        frame = frame.reformat(format="yuv420p")
-        frame.pts = number
-        packets += context.encode(frame)
-    packets += context.encode(None)
+    pictures = pan_over(count, width=128, height=96, square=8, blur=4, dx=2, dy=1)
+    packets = encode(options.pop("c:v"), pictures, options, fps=20)
     decoder = StreamDecoder(codec)
-    frames = [one for packet in packets for one in decoder.decode(bytes(packet))]
+    frames = [one for packet in packets for one in decoder.decode(packet)]
     assert len(frames) == count and not decoder.caveat
     for number, frame in enumerate(frames):
         assert frame.key == (number % gop == 0)

@@ -3,9 +3,7 @@
 import contextlib
 import shutil
 import struct
-from fractions import Fraction
 
-import av
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +11,7 @@ from hypothesis import strategies as st
 from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import StoragePlugin, Writer
 
+from coded import encode
 from twnet_ros.bag import BagError, Shot, Stream, read_labels, read_packets, reader, write_bag
 from twnet_ros.bag.writer import TYPES
 from twnet_ros.codec import CodecError, Packet
@@ -109,13 +108,8 @@ def test_the_rate_is_one_that_videos_can_have(tmp_path, shots, step_ns, fps):
 
 
 def test_a_damaged_picture_that_comes_out_last_is_said_of_the_bag(tmp_path, pan):
-    encoder = av.CodecContext.create("libx264", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = 96, 64, "yuv420p"
-    encoder.framerate, encoder.time_base = 17, Fraction(1, 17)
-    encoder.options = {"x264-params": "slices=4:bframes=2"}  # the first picture is held back
-    picture = av.VideoFrame.from_ndarray(pan(1)[0], "rgb24")
-    (packet,) = encoder.encode(picture) + encoder.encode(None)
-    data = bytes(packet)
+    options = {"x264-params": "slices=4:bframes=2"}  # the first picture is held back
+    (data,) = encode("h264", pan(1), options)
     data = data[: data.rindex(b"\0\0\1")]  # the last slice is lost
     shot = Shot(Packet(data, 10**9, True))
     write_bag(tmp_path / "b", Stream("ffmpeg", "h264", 96, 64), [shot])

@@ -5,6 +5,7 @@ from functools import partial
 import av
 import pytest
 
+import coded
 from twnet_ros.codec import ClipEncoder, CodecError, StreamDecoder
 
 
@@ -50,17 +51,9 @@ def encode_reordered():
     """Encode RGB frames with two B-frames between anchors, a key frame every twelfth."""
 
     def run(codec, frames):
-        context = av.CodecContext.create({"h264": "libx264"}.get(codec, codec), "w")
-        context.height, context.width = frames[0].shape[:2]
-        context.pix_fmt, context.framerate, context.thread_count = "yuv420p", 17, 1
-        context.time_base = 1 / context.framerate
-        context.gop_size, context.max_b_frames = 12, 2
-        if codec == "h264":
-            context.options = {"x264-params": "open-gop=1:b-adapt=0:scenecut=0:bframes=2"}
-        packets = []
-        for frame in frames:
-            packets += context.encode(av.VideoFrame.from_ndarray(frame, format="rgb24"))
-        return [bytes(packet) for packet in packets + context.encode(None)]
+        parameters = "open-gop=1:b-adapt=0:scenecut=0:bframes=2"
+        options = {"x264-params": parameters} if codec == "h264" else {}
+        return coded.encode(codec, frames, options, gop_size=12, max_b_frames=2)
 
     return run
 
@@ -70,17 +63,8 @@ def encode_between():
     """Encode RGB frames in H.264 with two B-frames between anchors, one reference in each list."""
 
     def run(frames):
-        context = av.CodecContext.create("libx264", "w")
-        context.height, context.width = frames[0].shape[:2]
-        context.pix_fmt, context.framerate, context.thread_count = "yuv420p", 17, 1
-        context.time_base = 1 / context.framerate
-        context.options = {
-            "x264-params": "bframes=2:b-adapt=0:b-pyramid=none:ref=1:weightp=0:scenecut=0"
-        }
-        packets = []
-        for frame in frames:
-            packets += context.encode(av.VideoFrame.from_ndarray(frame, format="rgb24"))
-        return [bytes(packet) for packet in packets + context.encode(None)]
+        parameters = "bframes=2:b-adapt=0:b-pyramid=none:ref=1:weightp=0:scenecut=0"
+        return coded.encode("h264", frames, {"x264-params": parameters})
 
     return run
 

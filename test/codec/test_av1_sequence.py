@@ -1,13 +1,12 @@
 """AV1: what is lost, repeated or out of order shows in the order hints, and nothing else does."""
 
-from fractions import Fraction
-
-import av
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bits import Bits
+from coded import encode
 from twnet_ros.codec import CodecError, Limit, StreamDecoder
 from twnet_ros.codec.av1_header import read_frame_header, read_sequence_header
 from twnet_ros.codec.sequence import sequence_of
@@ -22,20 +21,7 @@ KEY, INTER, INTRA_ONLY, SWITCH = range(4)
 
 
 def encode_av1(frames, options, gop):
-    try:
-        encoder = av.CodecContext.create("libsvtav1", "w")
-    except av.codec.codec.UnknownCodecError:
-        pytest.skip("this PyAV has no libsvtav1")
-    encoder.height, encoder.width = frames[0].shape[:2]
-    encoder.pix_fmt, encoder.bit_rate = "yuv420p", 800_000
-    encoder.time_base, encoder.framerate, encoder.gop_size = Fraction(1, 17), 17, gop
-    encoder.options = options
-    packets = []
-    for number, rgb in enumerate(frames):
-        picture = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="yuv420p")
-        picture.pts = number
-        packets += [bytes(packet) for packet in encoder.encode(picture)]
-    return packets + [bytes(packet) for packet in encoder.encode(None)]
+    return encode("libsvtav1", frames, options, gop_size=gop, bit_rate=800_000)
 
 
 @pytest.fixture(scope="module", params=STRUCTURES)
@@ -170,22 +156,6 @@ def test_damage_gives_no_wrong_picture_after_it_and_ends(packets, sound):
         assert_sound(after, sound)
 
 
-class Bits:
-    """Writes what BitReader reads."""
-
-    def __init__(self):
-        self.text = ""
-
-    def u(self, count, value=0):
-        self.text += format(value, f"0{count}b") if count else ""
-        return self
-
-    def end(self):
-        return int((self.text + "1").ljust(-(-len(self.text) // 8) * 8 + 64, "0"), 2).to_bytes(
-            -(-len(self.text) // 8) + 8, "big"
-        )
-
-
 class Writer:
     """Writes packets of one hand-made stream."""
 
@@ -221,11 +191,11 @@ class Writer:
             bits.u(1, 0).u(1, 1)  # no choice of integer vectors
         if self.hint_bits:
             bits.u(3, self.hint_bits - 1)
-        return unit(1, bits.end())
+        return unit(1, bits.end() + bytes(8))
 
     def existing(self, slot):
         bits = Bits().u(1, 1).u(3, slot)
-        return unit(3, self._time(bits).u(self.ids).end())
+        return unit(3, self._time(bits).u(self.ids).end() + bytes(8))
 
     def frame(
         self, kind, hint, refresh=0, *, show=True, later=True, hints=None, size=None, removal=False
@@ -260,7 +230,7 @@ class Writer:
                 bits.u(self.hint_bits, one)
         if size is not None and kind in (KEY, INTRA_ONLY):
             bits.u(13, size[0] - 1).u(12, size[1] - 1)
-        return unit(6, bits.end())
+        return unit(6, bits.end() + bytes(8))
 
     def _time(self, bits):
         return bits.u(14, 5) if self.model and not self.equal else bits

@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 
+from coded import encode
 from twnet_ros.codec import CodecError, FrameKind, Limit, StreamDecoder, read_packets
 from twnet_ros.codec.bitstream import headers_of, units
 from twnet_ros.codec.completion import RawPacket, with_headers
@@ -504,15 +505,8 @@ def noisy(frames):
 
 
 def sliced(frames, parameters="bframes=0"):
-    context = av.CodecContext.create("libx264", "w")
-    context.height, context.width = frames[0].shape[:2]
-    context.pix_fmt, context.framerate, context.thread_count = "yuv420p", 17, 1
-    context.time_base = 1 / context.framerate
-    context.options = {"x264-params": f"slices=4:ref=1:keyint=12:scenecut=0:{parameters}"}
-    packets = []
-    for frame in frames:
-        packets += context.encode(av.VideoFrame.from_ndarray(frame, format="rgb24"))
-    return [bytes(packet) for packet in packets + context.encode(None)]
+    options = {"x264-params": f"slices=4:ref=1:keyint=12:scenecut=0:{parameters}"}
+    return encode("h264", frames, options)
 
 
 def test_frames_held_back_outlive_a_broken_packet(pan, encode_reordered, decode_all):
@@ -600,15 +594,8 @@ def test_a_frame_that_lost_a_slice_is_kept_as_broken(number, pan):
 
 
 def test_b_frames_of_an_anchor_that_lost_a_video_packet_are_not_taken_for_whole(pan, decode_all):
-    context = av.CodecContext.create("mpeg4", "w")
-    context.width, context.height, context.pix_fmt = 176, 144, "yuv420p"
-    context.framerate, context.gop_size, context.max_b_frames = 17, 12, 2
-    context.time_base, context.bit_rate = 1 / context.framerate, 2_000_000
-    context.options = {"ps": "300"}
-    packets = []
-    for frame in [*noisy(pan(24, dx=1)), None]:
-        picture = None if frame is None else av.VideoFrame.from_ndarray(frame, format="rgb24")
-        packets += [bytes(packet) for packet in context.encode(picture)]
+    settings = {"gop_size": 12, "max_b_frames": 2, "bit_rate": 2_000_000}
+    packets = encode("mpeg4", noisy(pan(24, dx=1)), {"ps": "300"}, **settings)
     whole = decode_all("mpeg4", list(enumerate(packets)))
     for lost in range(1, 20, 3):  # the anchors
         damaged = list(enumerate(packets))
@@ -637,14 +624,9 @@ def test_frames_before_one_that_is_damaged_at_the_end_come_with_the_next_flush(p
 
 def gray(codec, size, pixel_format, colorspace, color_range):
     """One I frame with the given signalling."""
-    context = av.CodecContext.create({"h264": "libx264"}.get(codec, codec), "w")
-    context.width, context.height = size
-    context.pix_fmt, context.framerate, context.thread_count = pixel_format, 17, 1
-    context.time_base = 1 / context.framerate
-    context.colorspace, context.color_range = colorspace, color_range
-    context.max_b_frames = 0
     picture = av.VideoFrame(*size, pixel_format)
     for plane in picture.planes:
         plane.update(bytes([128]) * plane.buffer_size)
-    (packet,) = context.encode(picture) + context.encode(None)
-    return bytes(packet)
+    colors = {"pix_fmt": pixel_format, "colorspace": colorspace, "color_range": color_range}
+    (data,) = encode(codec, [picture], max_b_frames=0, **colors)
+    return data

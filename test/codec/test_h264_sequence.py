@@ -4,45 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bits import Bits, escape
 from twnet_ros.codec import CodecError, FrameKind, h264, h264_parameter
 from twnet_ros.codec.bit import BitReader
 from twnet_ros.codec.sequence import sequence_of
 
 START = b"\x00\x00\x01"
-
-
-class Bits:
-    """Writes what BitReader reads."""
-
-    def __init__(self):
-        self.text = ""
-
-    def u(self, count, value):
-        self.text += format(value, f"0{count}b")
-        return self
-
-    def ue(self, *values):
-        for value in values:
-            code = format(value + 1, "b")
-            self.text += "0" * (len(code) - 1) + code
-        return self
-
-    def se(self, *values):
-        return self.ue(*(2 * value - 1 if value > 0 else -2 * value for value in values))
-
-    def end(self):
-        """Close with the stop bit."""
-        text = self.text + "1"
-        return int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8), "big")
-
-
-def escape(data):
-    out = b""
-    for byte in data:
-        if byte <= 3 and out.endswith(b"\x00\x00"):
-            out += b"\x03"
-        out += bytes([byte])
-    return out
 
 
 def sps(

@@ -4,6 +4,8 @@ import av
 import numpy as np
 import pytest
 
+import coded
+from bits import escape
 from twnet_ros.codec import CodecError, Limit, StreamDecoder, codec_of_format
 from twnet_ros.codec.h264_parameter import read_sps
 from twnet_ros.codec.payload import annexb_payload
@@ -74,16 +76,10 @@ def test_what_user_data_changes_ends_with_the_next_key_frame(alone, pan, encode)
 def test_a_key_frame_with_other_headers_brings_out_what_was_held_back(codec, pan):
     packets = []
     for seed in (1, 2):
-        context = av.CodecContext.create({"h264": "libx264"}.get(codec, codec), "w")
-        context.height, context.width = 144 // seed, 176
-        context.pix_fmt, context.framerate, context.thread_count = "yuv420p", 17, 1
-        context.time_base = 1 / context.framerate
-        context.gop_size, context.max_b_frames = 12, 2
-        for frame in pan(10, height=144 // seed):
-            packets += context.encode(av.VideoFrame.from_ndarray(frame, format="rgb24"))
-        packets += context.encode(None)
+        clip = pan(10, height=144 // seed)
+        packets += coded.encode(codec, clip, gop_size=12, max_b_frames=2)
     decoder = StreamDecoder(codec)
-    frames = [f for n, data in enumerate(packets) for f in decoder.decode(bytes(data), n)]
+    frames = [f for n, data in enumerate(packets) for f in decoder.decode(data, n)]
     frames += decoder.flush()
     assert [frame.height for frame in frames] == [144] * 10 + [72] * 10
     assert sorted(frame.pts for frame in frames) == list(range(20))
@@ -138,13 +134,8 @@ def test_a_parameter_set_has_no_more_entries_than_it_may(offsets):
 
 @pytest.mark.parametrize(("size", "most"), [((176, 144), None), ((4096, 4096), 96)])
 def test_no_more_slices_than_can_be_decoded_in_time(size, most):
-    context = av.CodecContext.create("libx264", "w")
-    context.width, context.height = size
-    context.pix_fmt, context.framerate, context.thread_count = "yuv420p", 17, 1
-    context.time_base = 1 / context.framerate
-    context.options = {"preset": "ultrafast", "tune": "zerolatency"}
-    picture = av.VideoFrame(*size, "yuv420p")
-    packets = [bytes(packet) for _ in range(2) for packet in context.encode(picture)]
+    pictures = [av.VideoFrame(*size, "yuv420p") for _ in range(2)]
+    packets = coded.encode("h264", pictures, {"preset": "ultrafast", "tune": "zerolatency"})
     slices = packets[1][packets[1].rindex(START) :]
     sequence = sequence_of("h264")
     sequence.follow(packets[0])
@@ -161,15 +152,6 @@ def test_a_long_format_is_cut():
     with pytest.raises(CodecError) as error:
         codec_of_format("x " * 10**6)
     assert len(str(error.value)) < 400
-
-
-def escape(data):
-    out = b""
-    for byte in data:
-        if byte <= 3 and out.endswith(b"\x00\x00"):
-            out += b"\x03"
-        out += bytes([byte])
-    return out
 
 
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])

@@ -5,27 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bits import Bits
 from twnet_ros.codec import CodecError, mpeg4
 from twnet_ros.codec.mpeg4_sequence import Cadence
 from twnet_ros.codec.sequence import sequence_of
 
 START = b"\x00\x00\x01"
-
-
-class Bits:
-    """Writes what BitReader reads."""
-
-    def __init__(self):
-        self.text = ""
-
-    def u(self, count, value):
-        self.text += format(value, f"0{count}b")
-        return self
-
-    def end(self):
-        """Close with a one and fill the last byte up."""
-        text = self.text + "1"
-        return int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8), "big")
 
 
 def layer(

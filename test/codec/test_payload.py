@@ -1,10 +1,10 @@
 """Length-prefixed packets become Annex B; byte streams become access units again."""
 
-import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coded import encode
 from twnet_ros.codec import StreamDecoder, payload
 from twnet_ros.codec.payload import Assembler, annexb_payload
 
@@ -148,14 +148,8 @@ def streams(request):
     frames = pan_over(8, width=96, height=64, square=4, blur=4)
     clips = {}
     for codec, encoder in (("h264", "libx264"), ("mpeg4", "mpeg4"), ("hevc", "libx265")):
-        context = av.CodecContext.create(encoder, "w")
-        context.width, context.height, context.pix_fmt = 96, 64, "yuv420p"
-        context.framerate, context.gop_size, context.max_b_frames = 10, 4, 0
-        if codec == "hevc":
-            context.options = {"x265-params": "bframes=0:log-level=none"}
-        pictures = [av.VideoFrame.from_ndarray(frame, "rgb24") for frame in frames]
-        packets = [p for f in pictures for p in context.encode(f.reformat(format="yuv420p"))]
-        clips[codec] = [bytes(packet) for packet in packets + context.encode(None)]
+        options = {"x265-params": "bframes=0:log-level=none"} if codec == "hevc" else {}
+        clips[codec] = encode(encoder, frames, options, gop_size=4, max_b_frames=0)
     return clips
 
 

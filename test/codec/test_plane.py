@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
 
+from coded import encode
 from twnet_ros.codec import CodecError, StreamDecoder
 from twnet_ros.codec.plane import color_matrix, read_planes
 
@@ -49,18 +50,14 @@ def encoded(planes, pixel_format, bits, matrix, full, encoder="libx264"):
         rows = np.zeros((plane.height, plane.line_size // kind().itemsize), kind)
         rows[:, : plane.width] = scaled
         plane.update(rows.tobytes())
-    context = av.CodecContext.create(encoder, "w")
-    context.width, context.height, context.pix_fmt = WIDTH, HEIGHT, pixel_format
-    context.framerate, context.thread_count, context.max_b_frames = 17, 1, 0
-    context.time_base = 1 / context.framerate
-    context.color_range = RANGES[full]
+    colors = {"pix_fmt": pixel_format, "color_range": RANGES[full]}
     if matrix is not None:
-        context.colorspace = COEFFICIENTS[matrix]
-    context.options = {"qp": "0", "preset": "ultrafast"}
+        colors["colorspace"] = COEFFICIENTS[matrix]
+    options = {"qp": "0", "preset": "ultrafast"}
     if encoder == "libx265":
-        context.options = {"x265-params": "lossless=1:log-level=none"}
-    (packet,) = context.encode(picture) + context.encode(None)
-    return bytes(packet)
+        options = {"x265-params": "lossless=1:log-level=none"}
+    (data,) = encode(encoder, [picture], options, max_b_frames=0, **colors)
+    return data
 
 
 def inner(plane, margin=2):
@@ -131,14 +128,11 @@ def test_gray_has_no_colour(codec, encoder, pixel_format, bits, full):
 
 def test_rgb_becomes_full_range_bt709():
     rgb = np.round(255 * scene())
-    context = av.CodecContext.create("libx264rgb", "w")
-    context.width, context.height, context.pix_fmt = WIDTH, HEIGHT, "rgb24"
-    context.framerate, context.thread_count, context.max_b_frames = 17, 1, 0
-    context.time_base = 1 / context.framerate
-    context.options = {"qp": "0", "preset": "ultrafast"}
-    picture = av.VideoFrame.from_ndarray(rgb.astype(np.uint8), format="rgb24")
-    (packet,) = context.encode(picture) + context.encode(None)
-    (frame,) = StreamDecoder("h264").decode(bytes(packet))
+    options = {"qp": "0", "preset": "ultrafast"}
+    (data,) = encode(
+        "libx264rgb", [rgb.astype(np.uint8)], options, pix_fmt="rgb24", max_b_frames=0
+    )
+    (frame,) = StreamDecoder("h264").decode(data)
     assert (frame.color_matrix, frame.full_range) == ("bt709", True)
     luma, cb, cr = to_ycc(rgb / 255, "bt709", full=True)
     expected = [luma, halved(cb, 2, 2), halved(cr, 2, 2)]

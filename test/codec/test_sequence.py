@@ -3,12 +3,12 @@
 from fractions import Fraction
 from functools import cache
 
-import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coded import encode
 from twnet_ros.codec import StreamDecoder, read_packets
 from twnet_ros.codec.sequence import sequence_of
 
@@ -30,18 +30,12 @@ def scene(count, width=96, height=64):
 
 
 @cache
-def encoded(codec, options, *, fps=Fraction(17), bf=0, gop=12, count=48):
-    context = av.CodecContext.create({"h264": "libx264"}.get(codec, codec), "w")
-    context.width, context.height, context.pix_fmt = 96, 64, "yuv420p"
-    context.framerate, context.time_base = fps, 1 / fps
-    context.thread_count, context.gop_size, context.max_b_frames = 1, gop, bf
-    context.options = dict(option.split("=", 1) for option in options.split(" ") if option)
+def encoded(codec, options, *, bf=0, gop=12, count=48, **settings):
+    settings |= {"gop_size": gop, "max_b_frames": bf}
     if codec == "mpeg4":
-        context.bit_rate, context.bit_rate_tolerance = 400_000, 4_000_000
-    packets = []
-    for frame in scene(count):
-        packets += context.encode(av.VideoFrame.from_ndarray(frame, format="rgb24"))
-    return [bytes(packet) for packet in packets + context.encode(None)]
+        settings |= {"bit_rate": 400_000, "bit_rate_tolerance": 4_000_000}
+    options = dict(option.split("=", 1) for option in options.split(" ") if option)
+    return encode(codec, scene(count), options, **settings)
 
 
 HEALTHY = [

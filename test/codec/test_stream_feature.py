@@ -5,13 +5,13 @@ Every stream here is an encoder's own, or one whose headers were changed.
 
 import re
 from contextlib import suppress
-from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
 from av.bitstream import BitStreamFilterContext
 
+from coded import encode
 from twnet_ros.codec import CodecError, FrameKind, StreamDecoder, h264, h264_parameter
 from twnet_ros.codec.bitstream import START_CODE, headers_of, units
 from twnet_ros.codec.encoder import ClipEncoder
@@ -33,27 +33,14 @@ def noisy_pan(pan):
     return make
 
 
-def encode(codec, frames, *, pixel_format="yuv420p", bf=0, gop=12, kind_of=None, **options):
-    context = av.CodecContext.create({"h264": "libx264"}.get(codec, codec), "w")
-    context.height, context.width = frames[0].shape[:2]
-    context.pix_fmt, context.framerate, context.thread_count = pixel_format, 17, 1
-    context.time_base = Fraction(1, 17)
-    context.gop_size, context.max_b_frames = gop, bf
-    if codec == "mpeg4":
-        context.bit_rate, context.bit_rate_tolerance = 2_000_000, 4_000_000
-    context.options = {name.replace("_", "-"): value for name, value in options.items()}
-    packets = []
-    for number, frame in enumerate(frames):
-        picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format=pixel_format)
-        picture.pts = number
-        if kind_of is not None:
-            picture.pict_type = kind_of(number)
-        packets += context.encode(picture)
-    return [bytes(packet) for packet in packets + context.encode(None)]
+def x264(frames, parameters, *, bf=0, gop=12):
+    options = {"x264-params": parameters}
+    return encode("h264", frames, options, gop_size=gop, max_b_frames=bf)
 
 
-def x264(frames, parameters, **settings):
-    return encode("h264", frames, x264_params=parameters, **settings)
+def mpeg4(frames, *, bf=0, gop=12, **options):
+    rate = {"bit_rate": 2_000_000, "bit_rate_tolerance": 4_000_000}
+    return encode("mpeg4", frames, options, gop_size=gop, max_b_frames=bf, **rate)
 
 
 def decode(codec, packets):
@@ -130,13 +117,14 @@ def test_the_drives_say_what_is_approximate(drive):
 @pytest.mark.parametrize(
     ("codec", "options"),
     [
-        ("h264", {"x264_params": PLAIN + ":interlaced=1"}),
-        ("h264", {"x264_params": PLAIN + ":bff=1"}),
+        ("h264", {"parameters": PLAIN + ":interlaced=1"}),
+        ("h264", {"parameters": PLAIN + ":bff=1"}),
         ("mpeg4", {"flags": "+ilme+ildct"}),
     ],
 )
 def test_interlaced_frames_come_without_motion(codec, options, noisy_pan, raw_decode):
-    packets = encode(codec, noisy_pan(14), **options)
+    make = {"h264": x264, "mpeg4": mpeg4}[codec]
+    packets = make(noisy_pan(14), **options)
     frames, caveat = decode(codec, packets)
     assert "".join(frame.kind.value for frame in frames) == "IPPPPPPPPPPPIP"
     assert with_motion(frames) == "-" * 14
@@ -585,7 +573,7 @@ def global_vop(increment):
 
 
 def test_global_motion_comes_without_motion(noisy_pan):
-    packets = [with_layer(data, layer(2)) for data in encode("mpeg4", noisy_pan(4))]
+    packets = [with_layer(data, layer(2)) for data in mpeg4(noisy_pan(4))]
     later = packets[2]
     still = [packets[0], packets[1], global_vop(2), later]
     later = bytearray(later)
@@ -613,7 +601,7 @@ def test_global_motion_comes_without_motion(noisy_pan):
     ],
 )
 def test_what_ffmpeg_would_decode_wrongly_of_mpeg4_is_refused(changed, expected, noisy_pan):
-    packets = encode("mpeg4", noisy_pan(3))
+    packets = mpeg4(noisy_pan(3))
     decoder = StreamDecoder("mpeg4")
     for data in packets:
         with pytest.raises(CodecError, match=expected):
@@ -625,7 +613,7 @@ def test_what_ffmpeg_would_decode_wrongly_of_mpeg4_is_refused(changed, expected,
 @pytest.mark.parametrize("options", [{}, {"flags": "+mv4"}])
 def test_b_pictures_of_mpeg4_come_without_motion(options, pan):
     # FFmpeg exports vectors of them, but zeros or what was left of another picture.
-    packets = encode("mpeg4", pan(14, dx=2), bf=2, gop=24, **options)
+    packets = mpeg4(pan(14, dx=2), bf=2, gop=24, **options)
     frames, caveat = decode("mpeg4", packets)
     assert "".join(frame.kind.value for frame in frames) == "IBBPBBPBBPBBPP"
     # The last one is held back to the end of the stream, and FFmpeg then exports none.
@@ -644,7 +632,7 @@ def test_quarter_pel_mpeg4_has_motion_in_quarters_of_a_pixel(bf, pan_over):
     small = [
         frame.reshape(144, 4, 176, 4, 3).mean((1, 3)).round().astype(np.uint8) for frame in large
     ]
-    frames, caveat = decode("mpeg4", encode("mpeg4", small, bf=bf, flags="+qpel"))
+    frames, caveat = decode("mpeg4", mpeg4(small, bf=bf, flags="+qpel"))
     assert caveat.startswith("B pictures") == bool(bf)
     (frame,) = [frame for frame in frames if frame.kind is FrameKind.P][:1]
     inner = frame.motion.displacement[2:-2, 2:-2]

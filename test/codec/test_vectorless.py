@@ -1,13 +1,13 @@
 """HEVC, VP9 and AV1: sound pictures or none, key pictures told apart, and no vectors."""
 
 import random
-from fractions import Fraction
 from itertools import pairwise
 
 import av
 import numpy as np
 import pytest
 
+from coded import encode
 from twnet_ros.codec import CodecError, FrameKind, Limit, StreamDecoder, read_packets
 from twnet_ros.codec.bitstream import headers_of, inspect_packet
 from twnet_ros.codec.payload import annexb_payload
@@ -42,19 +42,7 @@ DECODERS = {"hevc": "hevc", "vp9": "vp9", "av1": "libdav1d"}
 
 
 def encoded(name, options, frames):
-    try:
-        encoder = av.CodecContext.create(name, "w")
-    except av.codec.codec.UnknownCodecError:
-        pytest.skip(f"this PyAV has no {name}")
-    encoder.width, encoder.height, encoder.pix_fmt = 192, 160, "yuv420p"
-    encoder.time_base, encoder.framerate, encoder.gop_size = Fraction(1, 17), 17, GOP
-    encoder.bit_rate, encoder.options = 800_000, options
-    packets = []
-    for number, rgb in enumerate(frames):
-        picture = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="yuv420p")
-        picture.pts = number
-        packets += encoder.encode(picture)
-    return [bytes(packet) for packet in packets + encoder.encode(None)]
+    return encode(name, frames, options, gop_size=GOP, bit_rate=800_000)
 
 
 @pytest.fixture(scope="session", params=STREAMS)

@@ -8,10 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from fractions import Fraction
 from functools import partial
 
-import av
 import numpy as np
 import pytest
 import rclpy
@@ -25,6 +23,7 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from coded import encode_timed
 from twnet_ros.codec import ClipEncoder
 from twnet_ros.codec.bitstream import headers_of
 from twnet_ros.msg import ClassMasks, FrameStatus
@@ -213,18 +212,8 @@ def headers_once(request):
 
 def reorder(count, parameters):
     """Packets of H.264 with B-frames, in decoding order: (time, data)."""
-    encoder = av.CodecContext.create("libx264", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = 64, 48, "yuv420p"
-    encoder.time_base = Fraction(1, 10)
-    encoder.options = {"x264-params": parameters}
-    rng = np.random.default_rng(0)
-    frames = [av.VideoFrame.from_ndarray(rng.integers(0, 256, (72, 64), np.uint8), "yuv420p")]
-    frames *= count
-    packets = []
-    for i, frame in enumerate(frames):
-        frame.pts = i
-        packets += [(packet.pts, bytes(packet)) for packet in encoder.encode(frame)]
-    return packets + [(packet.pts, bytes(packet)) for packet in encoder.encode(None)]
+    plane = np.random.default_rng(0).integers(0, 256, (72, 64), np.uint8)
+    return encode_timed("h264", [plane] * count, {"x264-params": parameters})
 
 
 @pytest.fixture(scope="session")

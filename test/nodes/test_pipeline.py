@@ -1,14 +1,13 @@
 """Every packet comes back once; nothing wrong comes out of a broken one."""
 
 import threading
-from fractions import Fraction
 from time import perf_counter
 from types import SimpleNamespace
 
-import av
 import numpy as np
 import pytest
 
+from coded import encode
 from twnet_ros.codec import FrameKind, StreamDecoder
 from twnet_ros.codec.bitstream import headers_of
 from twnet_ros.nodes.backlog import MOST_TICKETS
@@ -77,21 +76,9 @@ def test_every_packet_is_labelled_in_order_under_its_own_header(codec, start, si
     ("codec", "encoder"), [("hevc", "libx265"), ("vp9", "libvpx-vp9"), ("av1", "libsvtav1")]
 )
 def test_codecs_without_vectors_are_labelled_too(codec, encoder, start, sink):
-    try:
-        context = av.CodecContext.create(encoder, "w")
-    except av.codec.codec.UnknownCodecError:
-        pytest.skip(f"this PyAV has no {encoder}")
-    context.width, context.height, context.pix_fmt = 64, 64, "yuv420p"
-    context.framerate, context.time_base, context.gop_size = 10, Fraction(1, 10), 6
-    if codec != "av1":
-        context.options = {"x265-params": "bframes=0:log-level=none", "lag-in-frames": "0"}
+    options = {"x265-params": "bframes=0:log-level=none", "lag-in-frames": "0"}
     planes = np.random.default_rng(0).integers(0, 256, (12, 96, 64), np.uint8)
-    packets = []
-    for number, plane in enumerate(planes):
-        frame = av.VideoFrame.from_ndarray(plane, "yuv420p")
-        frame.pts = number
-        packets += [bytes(packet) for packet in context.encode(frame)]
-    packets += [bytes(packet) for packet in context.encode(None)]
+    packets = encode(encoder, planes, {} if codec == "av1" else options, gop_size=6)
     pipeline = start()
     push_all(pipeline, packets, encoder)
     tickets = sink.take(12)
@@ -179,17 +166,10 @@ def test_a_loss_does_not_hide_that_the_stream_is_another(
 
 def intra_refresh(seed):
     """Packets of H.264 of one key frame, whose pictures are renewed column by column in ten."""
-    encoder = av.CodecContext.create("libx264", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = 64, 48, "yuv420p"
-    encoder.time_base = Fraction(1, 10)
-    encoder.options = {"x264-params": "intra-refresh=1:keyint=10:bframes=0:ref=1:scenecut=0"}
-    packets = []
     scene = np.random.default_rng(seed).integers(0, 256, (72, 110), np.uint8)
-    for number in range(40):
-        frame = av.VideoFrame.from_ndarray(scene[:, number : number + 64].copy(), "yuv420p")
-        frame.pts = number
-        packets += [bytes(packet) for packet in encoder.encode(frame)]
-    return packets + [bytes(packet) for packet in encoder.encode(None)]
+    planes = [scene[:, number : number + 64].copy() for number in range(40)]
+    parameters = "intra-refresh=1:keyint=10:bframes=0:ref=1:scenecut=0"
+    return encode("h264", planes, {"x264-params": parameters})
 
 
 @pytest.mark.parametrize("label_broken", [False, True])

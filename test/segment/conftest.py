@@ -1,14 +1,13 @@
 """Tiny models, clips with motion, and frames made by hand."""
 
-from fractions import Fraction
 from functools import partial
 
-import av
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from coded import encode
 from twnet_ros.codec import (
     BlockMotion,
     ClipEncoder,
@@ -109,17 +108,8 @@ def coded_with_b():
     """Encode RGB frames in H.264 with two B-frames between anchors, and decode them again."""
 
     def run(frames):
-        height, width = frames[0].shape[:2]
-        encoder = av.CodecContext.create("libx264", "w")
-        encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
-        encoder.framerate, encoder.time_base = Fraction(17), Fraction(1, 17)
-        encoder.options = {
-            "x264-params": "keyint=99:bframes=2:b-adapt=0:b-pyramid=0:scenecut=0:ref=1:weightp=0"
-        }
-        pictures = [av.VideoFrame.from_ndarray(rgb, "rgb24") for rgb in frames]
-        for number, picture in enumerate(pictures):
-            picture.pts = number
-        packets = [bytes(p) for one in (*pictures, None) for p in encoder.encode(one)]
+        parameters = "keyint=99:bframes=2:b-adapt=0:b-pyramid=0:scenecut=0:ref=1:weightp=0"
+        packets = encode("h264", frames, {"x264-params": parameters})
         decoder = StreamDecoder("h264")
         return [f for data in packets for f in decoder.decode(data)] + decoder.flush()
 
@@ -131,14 +121,8 @@ def intra_refresh():
     """Encode RGB frames in H.264 of one key frame, renewed column by column in 20 frames."""
 
     def run(frames):
-        encoder = av.CodecContext.create("libx264", "w")
-        encoder.height, encoder.width = frames[0].shape[:2]
-        encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", 17, Fraction(1, 17)
-        encoder.options = {
-            "x264-params": "intra-refresh=1:keyint=20:bframes=0:ref=1:weightp=0:scenecut=0"
-        }
-        pictures = [av.VideoFrame.from_ndarray(rgb, "rgb24") for rgb in frames]
-        return [bytes(p) for one in (*pictures, None) for p in encoder.encode(one)]
+        parameters = "intra-refresh=1:keyint=20:bframes=0:ref=1:weightp=0:scenecut=0"
+        return encode("h264", frames, {"x264-params": parameters})
 
     return run
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from fractions import Fraction
 from types import SimpleNamespace
 
 import av
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from coded import encode
 from twnet_ros.codec import CodecError, Packet, read_packets
 from twnet_ros.segment import Path, Segmenter, read_remapping, recording, to_rgb
 from twnet_ros.segment.recording import record
@@ -174,12 +174,8 @@ def test_nothing_is_written_when_something_is_wrong(recorded, tmp_path):
 
 
 def test_what_comes_before_a_damaged_end_is_decoded(pan, caplog):
-    encoder = av.CodecContext.create("libx264", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = 96, 64, "yuv420p"
-    encoder.framerate, encoder.time_base = 17, Fraction(1, 17)
-    encoder.options = {"x264-params": "slices=4:bframes=3:b-adapt=0:b-pyramid=normal:scenecut=0"}
-    pictures = [av.VideoFrame.from_ndarray(rgb, "rgb24") for rgb in pan(12)]
-    data = [bytes(packet) for one in (*pictures, None) for packet in encoder.encode(one)]
+    parameters = "slices=4:bframes=3:b-adapt=0:b-pyramid=normal:scenecut=0"
+    data = encode("h264", pan(12), {"x264-params": parameters})
     data[-1] = data[-1][: data[-1].rindex(b"\0\0\1")]  # the last slice is lost
     packets = [Packet(one, number, False) for number, one in enumerate(data)]
     frames = list(decode("clip", lambda path: (SimpleNamespace(codec="h264"), packets)))

@@ -2,15 +2,14 @@
 
 import json
 import os
-from fractions import Fraction
 from itertools import count
 
-import av
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from coded import encode
 from twnet_ros.codec import Packet, write_clip
 from twnet_ros.learn.speed import benchmark, stage
 from twnet_ros.learn.speed.benchmark import (
@@ -277,12 +276,8 @@ def test_a_last_gop_that_is_cut_short_is_left_out(tmp_path):
 
 
 def test_ffmpeg_is_timed_until_all_pictures_are_out(monkeypatch):
-    context = av.CodecContext.create("libx264", "w")
-    context.width, context.height, context.pix_fmt, context.framerate = 64, 48, "yuv420p", 10
-    context.time_base, context.options = Fraction(1, 10), {"x264-params": "bframes=2:b-adapt=0"}
     planes = np.random.default_rng(0).integers(0, 256, (12, 72, 64), np.uint8)
-    pictures = [av.VideoFrame.from_ndarray(plane, "yuv420p") for plane in planes]
-    coded = [bytes(one) for picture in [*pictures, None] for one in context.encode(picture)]
+    coded = encode("h264", planes, {"x264-params": "bframes=2:b-adapt=0"})
     config = Config("mobilenetv1", 1, ("a", "b"), ((0, 0, 0),) * 2, (64, 32))
     front = FrontStages("h264", (64, 48), (64, 32), TWNet(config), "cpu", "fp32")
     ticks = count()

@@ -1,11 +1,9 @@
 """Streams through the engine: the same labels either way, and errors that come out."""
 
-from fractions import Fraction
-
-import av
 import numpy as np
 import pytest
 
+from coded import encode_timed
 from twnet_ros.codec import ClipEncoder, CodecError, Packet
 from twnet_ros.learn.speed.pacing import DECODED_LIMIT, one_by_one, overlapped
 from twnet_ros.segment import Network, Segmenter
@@ -58,14 +56,8 @@ def test_both_ways_label_alike(packets, segmenter, period_s):
 
 def test_b_frames_at_the_end_are_labelled_too(panning, segmenter):
     pictures = [rgb for rgb, _ in panning().clip(np.random.default_rng(0), 7)]
-    encoder = av.CodecContext.create("libx264", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = 96, 64, "yuv420p"
-    encoder.time_base = Fraction(1, 17)
-    encoder.options = {"x264-params": "keyint=99:bframes=3:b-adapt=0:b-pyramid=0:scenecut=0"}
-    frames = [av.VideoFrame.from_ndarray(rgb, "rgb24") for rgb in pictures]
-    for number, frame in enumerate(frames):
-        frame.pts = number
-    coded = [Packet(bytes(p), p.pts, False) for f in (*frames, None) for p in encoder.encode(f)]
+    options = {"x264-params": "keyint=99:bframes=3:b-adapt=0:b-pyramid=0:scenecut=0"}
+    coded = [Packet(data, n, False) for n, data in encode_timed("h264", pictures, options)]
     results = []
     one_by_one(coded, "h264", segmenter, results.append)
     latencies, _ = overlapped(coded, "h264", segmenter)
