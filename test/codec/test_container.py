@@ -54,6 +54,18 @@ def test_info(clip):
     packets.close()
 
 
+def test_times_are_those_at_which_pictures_are_shown(reordered_clip):
+    info, packets = read_packets(reordered_clip)
+    times_ns = [packet.pts_ns for packet in packets]
+    assert info.reorders and times_ns != sorted(times_ns)
+    first = min(times_ns)
+    assert sorted(time - first for time in times_ns) == [n * 10**8 for n in range(13)]
+    decoder = StreamDecoder(info.codec)
+    _, packets = read_packets(reordered_clip)
+    frames = [one for packet in packets for one in decoder.decode(packet.data, packet.pts_ns)]
+    assert [frame.pts for frame in frames + decoder.flush()] == sorted(times_ns)
+
+
 @pytest.mark.parametrize("suffix", [".ts", ".mkv", ".mp4"])
 def test_the_rate_is_that_of_the_times(pan, tmp_path, suffix):
     """As network cameras have it: FFmpeg would take the clock of the container for the rate."""

@@ -77,7 +77,7 @@ def test_a_key_frame_with_other_headers_brings_out_what_was_held_back(codec, pan
     packets = []
     for seed in (1, 2):
         clip = pan(10, height=144 // seed)
-        packets += coded.encode(codec, clip, gop_size=12, max_b_frames=2)
+        packets += coded.encode(codec, clip, gop_size=6, max_b_frames=2)
     decoder = StreamDecoder(codec)
     frames = [f for n, data in enumerate(packets) for f in decoder.decode(data, n)]
     frames += decoder.flush()

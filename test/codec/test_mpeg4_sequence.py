@@ -197,6 +197,14 @@ def test_pictures_that_a_sender_leaves_out_in_turns_are_learnt():
     assert not any(found[16:])
 
 
+def test_intervals_of_which_none_prevails_are_no_cadence():
+    cadence = Cadence()
+    for interval in (3, 3, 4, 5, 7, 3, 3, 8, 9, 11):
+        cadence.missing_before(interval, key=False)
+        assert cadence.step in (None, 3)
+    assert cadence.step is None
+
+
 @pytest.mark.parametrize("steps", [(1, 2), (2, 1), (2, 3), (1001, 2002)])
 def test_a_change_of_rate_is_learnt(steps):
     cadence = Cadence()

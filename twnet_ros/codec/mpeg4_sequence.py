@@ -152,9 +152,9 @@ class Mpeg4Sequence:
             if self._held is not None:
                 gap = self._show(self._held, self._held_key)
             self._held, self._held_key = time, key
-        elif last is not None and not (back or reason):
+        elif last is not None and not back:
             gap = self._show(time, key)
-        if back or reason or last is None:
+        if back or last is None:
             # What precedes is no interval of the sender's, nor is what follows a late picture.
             self._shown = None if self._reorders or reason else time
             if key:
