@@ -61,7 +61,7 @@ def _start(context: LaunchContext) -> list[Node]:
         namespace=namespace,
         parameters=[LaunchConfiguration("cameras"), *clock],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
-        additional_env=dict.fromkeys(SET, LaunchConfiguration("fastdds_profiles")),
+        additional_env=_profiles(context),
         output="screen",
         emulate_tty=True,
     )
@@ -78,3 +78,9 @@ def _start(context: LaunchContext) -> list[Node]:
         parameters=clock,
     )
     return [cameras, rviz]
+
+
+def _profiles(context: LaunchContext) -> dict[str, str]:
+    """Return the variable that names the profiles; an empty one only takes another's place."""
+    file = LaunchConfiguration("fastdds_profiles").perform(context)
+    return dict.fromkeys(SET if file else SET & os.environ.keys(), file)

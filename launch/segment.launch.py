@@ -49,10 +49,7 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _start(context: LaunchContext) -> list[Node]:
-    argument = {
-        name: LaunchConfiguration(name)
-        for name in ("input", "params_file", "log_level", "fastdds_profiles")
-    }
+    argument = {name: LaunchConfiguration(name) for name in ("input", "params_file", "log_level")}
     # launch_ros would say of another that it is none, and start the node with its defaults.
     if not Path(file := argument["params_file"].perform(context)).is_file():
         raise RuntimeError(f"params_file: expected a file of ROS parameters, got {file!r}")
@@ -68,7 +65,7 @@ def _start(context: LaunchContext) -> list[Node]:
         parameters=[argument["params_file"], *_given(context, **types, **clock)],
         remappings=[("video", argument["input"])],
         ros_arguments=["--log-level", argument["log_level"]],
-        additional_env=dict.fromkeys(SET, argument["fastdds_profiles"]),
+        additional_env=_profiles(context),
         output="screen",
         emulate_tty=True,
     )
@@ -90,3 +87,9 @@ def _given(context: LaunchContext, **types: type) -> list[dict[str, ParameterVal
         name: ParameterValue(text, value_type=types[name]) for name, text in texts.items() if text
     }
     return [given] if given else []
+
+
+def _profiles(context: LaunchContext) -> dict[str, str]:
+    """Return the variable that names the profiles; an empty one only takes another's place."""
+    file = LaunchConfiguration("fastdds_profiles").perform(context)
+    return dict.fromkeys(SET if file else SET & os.environ.keys(), file)

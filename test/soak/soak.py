@@ -117,8 +117,8 @@ def main() -> int:
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # no robot's business
     # Label images of this size do not fit the middleware's own shared memory.
     profile = Path(get_package_prefix("twnet_ros")) / "share/twnet_ros/config/fastdds.xml"
-    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-        os.environ.setdefault(name, str(profile))
+    fast = "FASTRTPS" if os.environ.get("ROS_DISTRO") == "jazzy" else "FASTDDS"
+    os.environ.setdefault(f"{fast}_DEFAULT_PROFILES_FILE", str(profile))
     rclpy.init()
     soak = Soak(options.loss, options.seed)
     executor = SingleThreadedExecutor()
