@@ -113,3 +113,11 @@ def test_motion_that_is_no_position_reads_inside_the_picture(value):
     motion = torch.full((1, 2, 32, 32), value)
     _, magnitude = compensate(current, previous, Field.of_pixels(motion), 16)
     assert (magnitude >= 0).all() and (magnitude <= 255).all()
+
+
+@pytest.mark.parametrize("stride", [2, 4])
+def test_a_thinned_field_has_the_motion_at_the_centres(stride):
+    motion = torch.arange(2.0 * 16 * 24).reshape(1, 2, 16, 24)
+    thinned = Field.of_pixels(motion).thinned(stride)
+    centres = slice(stride // 2, None, stride)
+    assert torch.equal(thinned.dense(), motion[..., centres, centres] / stride)
