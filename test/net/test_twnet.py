@@ -344,7 +344,7 @@ def test_finetuning_starts_from_copies_and_freezes_the_key_frame_cnn(network, in
     model, new = network(), network()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.1)  # as trainings before would
+            parameter.add_(0.1 * torch.randn_like(parameter))  # as trainings before would
     model.start_finetuning()
     for part in ("cfr", "rga"):
         found, expected = (getattr(m, part).state_dict() for m in (model, new))
