@@ -266,13 +266,14 @@ def test_a_configuration_survives_json(config):
         ({"backbone": "vgg"}, "backbone: expected one of .*ddrnet.*resnet18.*, got 'vgg'"),
         ({"layer": 0}, "layer: expected 1, 2 or 3, got 0"),
         ({"classes": ("a",)}, "classes: expected 2 to 255 names, got 1"),
+        ({"classes": tuple(map(str, range(256)))}, "classes: expected 2 to 255 names, got 256"),
         ({"classes": ("a", "a", "b")}, "classes: expected distinct names"),
         ({"colors": ()}, r"colors: expected one a class \(3\), got 0"),
         ({"colors": ((0, 0, -1),) * 3}, "colors: expected three levels of 0 to 255"),
         ({"input_size": (31, 64)}, "input_size: expected .* of 32 to 8192, got"),
         ({"input_size": (64, 9000)}, "input_size: expected .* of 32 to 8192, got"),
         ({"std": (1.0, -1.0, 1.0)}, "std: expected three levels above 0"),
-        ({"mean": (1.0, 2.0, 300.0)}, "mean: expected three levels of 0 to 255"),
+        ({"mean": (0.0, 255.0, 256.0)}, "mean: expected three levels of 0 to 255"),
     ],
 )
 def test_a_configuration_says_what_it_expects(config, settings, expected):
