@@ -66,10 +66,10 @@ def _start(context: LaunchContext) -> list[Node]:
         emulate_tty=True,
     )
     camera = LaunchConfiguration("rviz").perform(context)
-    if camera in ("", "false"):
+    if camera.lower() in ("", "false", "0"):
         return [cameras]
-    if camera == "true":  # as segment.launch.py takes it
-        raise RuntimeError("rviz: expected the name of a camera, or nothing, got 'true'")
+    if camera.lower() in ("true", "1"):  # as segment.launch.py takes it
+        raise RuntimeError(f"rviz: expected the name of a camera, or nothing, got {camera!r}")
     rviz = Node(
         package="rviz2",
         executable="rviz2",

@@ -31,7 +31,11 @@ def generate_launch_description() -> LaunchDescription:
         ("params_file", PathJoinSubstitution([CONFIG, "segment.yaml"]), "the node's parameters"),
         ("namespace", "", "namespace of the node and of its topics"),
         ("autostart", "", "true, or false for a lifecycle manager; empty: as in params_file"),
-        ("use_sim_time", "", "true or false: take the time from /clock; empty: as in params_file"),
+        (
+            "use_sim_time",
+            "",
+            "take the time from /clock: true or false; empty: the node as in params_file",
+        ),
         ("log_level", "info", "least severe messages that are shown: debug, info, warn, error"),
         (
             "fastdds_profiles",

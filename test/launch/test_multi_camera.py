@@ -103,8 +103,9 @@ def test_rviz_shows_one_camera(launch, namespace, expected):
     assert Path(rviz.arguments[1]).name == "segment.rviz"
 
 
-def test_rviz_is_no_switch_here(launch):
-    (process,) = launch("multi_camera", rviz="false").started
+@pytest.mark.parametrize(("none", "some"), [("false", "true"), ("False", "True"), ("0", "1")])
+def test_rviz_is_no_switch_here(launch, none, some):
+    (process,) = launch("multi_camera", rviz=none).started
     assert process.executable == "segment_cameras"
-    with pytest.raises(RuntimeError, match="rviz: expected the name of a camera.*'true'"):
-        launch("multi_camera", rviz="true")
+    with pytest.raises(RuntimeError, match=f"rviz: expected the name of a camera.*'{some}'"):
+        launch("multi_camera", rviz=some)

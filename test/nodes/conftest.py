@@ -34,7 +34,6 @@ from twnet_ros.segment import CITYSCAPES, Evidence, KeyPolicy, Path, Segmentatio
 
 ARRIVES_S = 60  # far more than anything takes; only a test that fails waits for it
 QUIET_S = 2  # for nodes to be seen to have gone
-MOST_TRIES = 4  # for a publisher to be seen
 ENDS_S = 60  # the same for a process that is asked to end
 CONFIG = pathlib.Path(__file__).parents[2] / "config"
 
@@ -449,22 +448,14 @@ class Sender:
     """
 
     def __init__(self, contexts, ros, name, type, reliability):
-        self._contexts, self._taken = contexts, []
-        # A publisher that comes while two participants get to know each other may never be seen;
-        # within one process the word of it may get lost even later, and that of all others that
-        # the same participant has: only another participant is heard of then.
+        self._contexts, self._context = contexts, contexts.take()
+        self._node = Node(name, context=self._context, namespace=ros.namespace)
+        # A publisher that comes while two participants get to know each other may never be seen.
+        wait_while(lambda: not self._knows_others())
         qos = QoSProfile(depth=1000, reliability=reliability)
-        for _ in range(MOST_TRIES):
-            self._taken.append(contexts.take())
-            self._node = Node(name, context=self._taken[-1], namespace=ros.namespace)
-            wait_while(lambda: not self._knows_others())
-            publisher = self._node.create_publisher(type, "video", qos)
-            wait_while(lambda: not ros.sees(name, "video"), ARRIVES_S / MOST_TRIES)
-            if ros.sees(name, "video"):
-                break
-            self._node.destroy_node()
-        else:
-            pytest.fail("the test's nodes do not see the sender's publisher")
+        publisher = self._node.create_publisher(type, "video", qos)
+        wait_while(lambda: not ros.sees(name, "video"), ARRIVES_S)
+        assert ros.sees(name, "video"), "the test's nodes do not see the sender's publisher"
         self.send, self.has_subscriber = publisher.publish, publisher.get_subscription_count
         self.wait_until_received = partial(
             publisher.wait_for_all_acked, Duration(seconds=ARRIVES_S)
@@ -479,10 +470,10 @@ class Sender:
         )
 
     def leave(self):
-        if self._taken:
+        if self._context is not None:
             self._node.destroy_node()
-        while self._taken:
-            self._contexts.give_back(self._taken.pop())
+            self._contexts.give_back(self._context)
+            self._context = None
 
 
 @pytest.fixture

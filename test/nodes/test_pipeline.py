@@ -365,6 +365,52 @@ def test_after_an_overflow_a_key_frame_without_headers_will_do(start, sink, hold
     assert tickets[5].waiting and "overflowed" in tickets[5].reason
 
 
+@pytest.mark.parametrize("after", ["a key frame", "a damaged one", "a loss"])
+def test_what_waits_behind_an_overflow_does_so_until_something_else_is_lost(
+    after, start, sink, hold, mpeg4_packets
+):
+    data = [packet.data for packet in mpeg4_packets]
+    entered, gate = hold
+    pipeline = start(queue_size=4)
+    push_all(pipeline, data[:1])
+    entered.wait()
+    push_all(pipeline, data[1:6], first=1)  # 5 drops 1 to 4
+    gate.set()
+    tickets = sink.take(6)
+    if after == "a damaged one":
+        data[6] = data[6][:-30]
+    if after == "a loss":
+        pipeline.lose("one is missing")
+    else:
+        push_all(pipeline, data[6:7], first=6)
+        tickets += sink.take(1)
+    push_all(pipeline, data[7:8], first=7)
+    if after == "a key frame":
+        push_all(pipeline, [data[8][:-30], data[9]], first=8)
+    tickets += sink.take(3 if after == "a key frame" else 1)
+    ends = {
+        "a key frame": [Fate.LABELLED, Fate.LABELLED, Fate.DAMAGED, Fate.WAITING],
+        "a damaged one": [Fate.DAMAGED, Fate.WAITING],
+        "a loss": [Fate.WAITING],
+    }
+    expected = [Fate.LABELLED] + 4 * [Fate.OVERFLOWED] + [Fate.BEHIND] + ends[after]
+    assert [ticket.fate for ticket in tickets] == expected
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_another_codec_is_another_stream(lost, start, sink, mpeg4_packets, h264_packets):
+    pipeline = start()
+    if lost:
+        pipeline.lose("before the first")
+    push_all(pipeline, mpeg4_packets[1:2])
+    push_all(pipeline, mpeg4_packets[:2], first=2)
+    if lost:
+        pipeline.lose("between the two")
+    push_all(pipeline, h264_packets[1:2], "h264", first=4)
+    fates = [ticket.fate for ticket in sink.take(4)]
+    assert fates == [Fate.JOINING, Fate.LABELLED, Fate.LABELLED, Fate.JOINING]
+
+
 def test_of_a_flood_the_last_tickets_come_back_and_all_packets_count(
     start, sink, hold, mpeg4_packets
 ):

@@ -1,4 +1,4 @@
-"""The video publisher in this process: packets unchanged, stamps that only go forward."""
+"""The video publisher: packets unchanged, stamps that go forward, and back with their clock."""
 
 import re
 import signal
@@ -150,6 +150,32 @@ def test_stamps_go_back_with_the_clock(play, ros, capfd):
     back = [100_000 + 100 * n for n in range(11)] + [50_000 + 100 * n for n in range(1, 6)]
     assert stamps_ms == pytest.approx(back, abs=0.01)
     assert capfd.readouterr().err.count("the clock went back by 51.000 s") == 1
+
+
+def test_a_clock_that_goes_back_to_0_leaves_b_frames_a_stamp(play, ros, reordered_clip):
+    clock = ros.add(Node("clock")).create_publisher(Clock, "/clock", 1)
+    given = {"file": str(reordered_clip), "rate": 10.0, "loop": True}
+    received, thread = play.start(use_sim_time=True, **given)
+    for begin_s, wanted in ((100.0, 5), (0.001, 40)):
+        step = count()
+
+        def arrived(begin_s=begin_s, wanted=wanted, step=step):
+            sec, nanosec = divmod(round((begin_s + next(step) / 50) * 1e9), 10**9)
+            clock.publish(Clock(clock=Time(sec=sec, nanosec=nanosec)))
+            return len(received) >= wanted or not thread.is_alive()
+
+        ros.spin_until(arrived)
+    assert thread.is_alive() and all(stamp_ns(message.header) > 0 for message in received)
+
+
+def test_a_clock_that_jitters_hurries_nothing(ros, clip, monkeypatch):
+    publisher = ros.add(VideoPublisher([Parameter("file", value=str(clip))]))
+    times_s = [100.0, 100.5, 100.1, 100.6, 100.2, 101.0, 50.0, 50.4, 50.1, 50.5]
+    elapsed_s = [0.0, 0.5, 0.5, 0.6, 0.6, 1.0, 1.0, 1.4, 1.4, 1.5]
+    read = iter(times_s)
+    monkeypatch.setattr(publisher, "_now_ns", lambda: round(next(read) * 1e9))
+    publisher._start_ns = publisher._read_ns = 100 * 10**9
+    assert [publisher._elapsed_ns() / 1e9 for _ in times_s] == pytest.approx(elapsed_s)
 
 
 @pytest.mark.parametrize("signal", [signal.SIGINT, signal.SIGTERM])

@@ -26,7 +26,7 @@ class Gap:
 
     @property
     def goes_on(self) -> bool:
-        """Some of a stream's packets are missing, and it is the same stream."""
+        """Decoding may go on behind it: it is the same stream, with few packets missing."""
         return self.fate is Fate.WAITING
 
 

@@ -152,7 +152,8 @@ class Pipeline:
                         decoder = StreamDecoder(codec, self._segmenter.label_broken, self._limit)
                         if packet.gap:
                             decoder.lose(packet.gap.reason, packet.headers)
-                        work.gap = packet.gap or Gap(f"the stream became {codec}", Fate.JOINING)
+                        if packet.gap is None or packet.gap.goes_on:
+                            work.gap = Gap(f"the stream became {codec}", Fate.JOINING)
                         key_sent = False
                     started = time.perf_counter()
                     work.frames = decoder.decode(data, pts=packet.number)
@@ -198,7 +199,7 @@ class Pipeline:
     def _segment_work(self, work: _Decoded) -> None:
         if work.gap:
             self._begin_anew(work.gap.reason)
-            if not work.gap.goes_on:
+            if not work.gap.goes_on or self._waits is Fate.BEHIND:
                 self._waits = work.gap.fate
         self._notice = work.notice or self._notice
         self._packets_dropped += work.forgotten
@@ -325,8 +326,8 @@ class Pipeline:
 
     def _hand_back(self, ticket: Ticket) -> None:
         ticket.caveat = "; ".join(filter(None, (ticket.caveat, self._segmenter.caveat)))
-        if ticket.intact:
-            self._waits = Fate.WAITING  # the stream is joined: who waits from here on has lost it
+        if ticket.intact or ticket.fate is Fate.DAMAGED:
+            self._waits = Fate.WAITING  # what waits from here on does for what is lost
         elif ticket.fate is Fate.WAITING:
             ticket.fate = self._waits
         if ticket.dropped:

@@ -55,5 +55,8 @@ class Ticket:
         return self.dropped or self.fate is Fate.FAILED
 
     def wait(self, fate: Fate, reason: str) -> None:
-        """Note that there are no labels, nor any of what follows, up to the next key frame."""
+        """Note that there are no labels, nor any of what follows, up to the next key frame.
+
+        Where broken frames are labelled, too, ``waiting`` ends with the packet.
+        """
         self.fate, self.reason, self.waiting = fate, reason, True

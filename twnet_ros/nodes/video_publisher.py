@@ -27,6 +27,7 @@ from twnet_ros.nodes.topic import STATUS_QOS, stamp_ns
 
 POLL_S = 0.05
 TICK_S = 0.005  # the same for simulated time, which may run fast
+BACK_NS = 1_000_000_000  # a clock that goes back by no more jitters
 ANSWER_S = 5.0  # how long a status may take before the log says that it is missing
 
 TABLE = (
@@ -88,7 +89,8 @@ class VideoPublisher(Node):
         for offset_ns, packet in self._timeline():
             if not self._wait(offset_ns):
                 return count
-            due_ns = self._start_ns + offset_ns
+            # What was due before a clock went back to 0, as B-frames are, still needs a stamp.
+            due_ns = max(self._start_ns + offset_ns, 1)
             if self._values["pace"] == "status":
                 with self._answered:
                     self._unanswered.add(due_ns)
@@ -174,14 +176,15 @@ class VideoPublisher(Node):
     def _elapsed_ns(self) -> int:
         """Return the time since the start, which goes back with the clock."""
         now_ns = self._now_ns()
-        if now_ns < self._read_ns:  # a recording that begins again, or a clock that was set
-            back_ns = self._read_ns - now_ns
+        back_ns = self._read_ns - now_ns
+        if back_ns > BACK_NS:  # a recording that begins again, or a clock that was set
             self._start_ns -= back_ns
+            self._read_ns = now_ns
             self.get_logger().warning(
                 f"the clock went back by {back_ns / 1e9:.3f} s, and so do the stamps"
             )
-        self._read_ns = now_ns
-        return now_ns - self._start_ns
+        self._read_ns = max(self._read_ns, now_ns)
+        return self._read_ns - self._start_ns
 
     def _wait_for_the_last(self) -> None:
         if self._values["pace"] == "status":
