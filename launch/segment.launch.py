@@ -53,22 +53,22 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _start(context: LaunchContext) -> list[Node]:
-    argument = {name: LaunchConfiguration(name) for name in ("input", "params_file", "log_level")}
+    file = LaunchConfiguration("params_file").perform(context)
     # launch_ros would say of another that it is none, and start the node with its defaults.
-    if not Path(file := argument["params_file"].perform(context)).is_file():
+    if not Path(file).is_file():
         raise RuntimeError(f"params_file: expected a file of ROS parameters, got {file!r}")
+    clock = _given(context, use_sim_time=bool)
     # The node starts itself, by its own parameter. launch_ros can do so, too, from 2025 on: both
     # together would ask for each transition twice.
-    types = {"model": str, "device": str, "camera_info": str, "autostart": bool}
-    clock = {"use_sim_time": bool}
+    own = _given(context, model=str, device=str, camera_info=str, autostart=bool)
     node = LifecycleNode(
         package="twnet_ros",
         executable="segment_node",
         name="segment",
         namespace=LaunchConfiguration("namespace"),
-        parameters=[argument["params_file"], *_given(context, **types, **clock)],
-        remappings=[("video", argument["input"])],
-        ros_arguments=["--log-level", argument["log_level"]],
+        parameters=[one for one in (file, own | clock) if one],
+        remappings=[("video", LaunchConfiguration("input"))],
+        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
         additional_env=_profiles(context),
         output="screen",
         emulate_tty=True,
@@ -78,19 +78,18 @@ def _start(context: LaunchContext) -> list[Node]:
         executable="rviz2",
         namespace=LaunchConfiguration("namespace"),  # the topics in segment.rviz are relative
         arguments=["-d", PathJoinSubstitution([CONFIG, "segment.rviz"])],
-        parameters=_given(context, **clock),
+        parameters=[clock] if clock else [],
         condition=IfCondition(LaunchConfiguration("rviz")),
     )
     return [node, rviz]
 
 
-def _given(context: LaunchContext, **types: type) -> list[dict[str, ParameterValue]]:
-    """Return parameters of the arguments that are given; launch_ros wants no empty ones."""
+def _given(context: LaunchContext, **types: type) -> dict[str, ParameterValue]:
+    """Return the parameters for which an argument is given."""
     texts = {name: LaunchConfiguration(name).perform(context) for name in types}
-    given = {
+    return {
         name: ParameterValue(text, value_type=types[name]) for name, text in texts.items() if text
     }
-    return [given] if given else []
 
 
 def _profiles(context: LaunchContext) -> dict[str, str]:

@@ -14,7 +14,8 @@ settings.load_profile("untimed")
 
 # One for each run, so that nodes of runs at the same time do not meet; on every system up to 101.
 os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-FAST_DDS = "FASTRTPS" if os.environ.get("ROS_DISTRO") == "jazzy" else "FASTDDS"  # its own name
+# For several participants in this process; the file says why. Up to Jazzy the name is the older.
+FAST_DDS = "FASTRTPS" if os.environ.get("ROS_DISTRO") == "jazzy" else "FASTDDS"
 PROFILES = Path(__file__).parent / "support" / "fastdds.xml"
 os.environ.setdefault(f"{FAST_DDS}_DEFAULT_PROFILES_FILE", str(PROFILES))
 

@@ -365,9 +365,16 @@ def test_after_an_overflow_a_key_frame_without_headers_will_do(start, sink, hold
     assert tickets[5].waiting and "overflowed" in tickets[5].reason
 
 
-@pytest.mark.parametrize("after", ["a key frame", "a damaged one", "a loss"])
+@pytest.mark.parametrize(
+    ("lost", "damaged", "ends"),  # of the packets 6, which is a key frame, to 9
+    [
+        (None, 8, [Fate.LABELLED, Fate.LABELLED, Fate.DAMAGED, Fate.WAITING]),
+        (None, 6, [Fate.DAMAGED] + 3 * [Fate.WAITING]),
+        (6, None, 3 * [Fate.WAITING]),
+    ],
+)
 def test_what_waits_behind_an_overflow_does_so_until_something_else_is_lost(
-    after, start, sink, hold, mpeg4_packets
+    lost, damaged, ends, start, sink, hold, mpeg4_packets
 ):
     data = [packet.data for packet in mpeg4_packets]
     entered, gate = hold
@@ -377,24 +384,15 @@ def test_what_waits_behind_an_overflow_does_so_until_something_else_is_lost(
     push_all(pipeline, data[1:6], first=1)  # 5 drops 1 to 4
     gate.set()
     tickets = sink.take(6)
-    if after == "a damaged one":
-        data[6] = data[6][:-30]
-    if after == "a loss":
-        pipeline.lose("one is missing")
-    else:
-        push_all(pipeline, data[6:7], first=6)
-        tickets += sink.take(1)
-    push_all(pipeline, data[7:8], first=7)
-    if after == "a key frame":
-        push_all(pipeline, [data[8][:-30], data[9]], first=8)
-    tickets += sink.take(3 if after == "a key frame" else 1)
-    ends = {
-        "a key frame": [Fate.LABELLED, Fate.LABELLED, Fate.DAMAGED, Fate.WAITING],
-        "a damaged one": [Fate.DAMAGED, Fate.WAITING],
-        "a loss": [Fate.WAITING],
-    }
-    expected = [Fate.LABELLED] + 4 * [Fate.OVERFLOWED] + [Fate.BEHIND] + ends[after]
-    assert [ticket.fate for ticket in tickets] == expected
+    for number in range(6, 10):
+        if number == lost:
+            pipeline.lose("one is missing")
+            continue
+        whole = number != damaged
+        push_all(pipeline, [data[number] if whole else data[number][:-30]], first=number)
+    tickets += sink.take(len(ends))
+    behind = [Fate.LABELLED] + 4 * [Fate.OVERFLOWED] + [Fate.BEHIND]
+    assert [ticket.fate for ticket in tickets] == behind + ends
 
 
 @pytest.mark.parametrize("lost", [False, True])
