@@ -624,6 +624,8 @@ def test_evaluate_on_real_sequences(twnet, frames, model, tmp_path):
     report = (tmp_path / "report" / "report.md").read_text()
     assert "| tiny | twnet | " in report and "](strips.png)" in report
     assert len(list((tmp_path / "clips").rglob("*.avi"))) == 2
+    found = twnet("evaluate", model, *data, *device, *options, "--seed", 2)
+    fails(found, "--seed: expected no --distance, beside which nothing is drawn")
     found = twnet("evaluate", model, *data, *device, "--split", "test")
     fails(found, "expected split 'val' of a folder", "got 'test'")
 

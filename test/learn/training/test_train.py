@@ -13,6 +13,7 @@ from twnet_ros.segment.palette import ClassSet
 
 CLASSES = ClassSet(("road", "sky", "car"), ((40, 40, 40), (210, 210, 210), (120, 120, 120)))
 SCHEDULE = Schedule(1, batch=1, rate=1e-3)
+ROLLOUT = Rollout()
 
 
 @pytest.fixture
@@ -32,9 +33,9 @@ def given(monkeypatch):
     return lambda: seen["arguments"]
 
 
-def take_step_two(data, model, run):
-    settings = {"layer": None, "correction": None, "device": "cpu", "precision": "fp32"}
-    module.step_two(data, SCHEDULE, Rollout(), run, model=str(model), workers=1, **settings)
+def take_step_two(data, model, run, rollout=ROLLOUT, **changed):
+    settings = {"layer": None, "correction": None, "device": "cpu", "precision": "fp32"} | changed
+    module.step_two(data, SCHEDULE, rollout, run, model=str(model), workers=1, **settings)
 
 
 def test_step_one_scores_what_is_held_out(data, given, tmp_path):
@@ -62,3 +63,13 @@ def test_a_model_of_other_classes_is_refused_by_their_names(data, given, network
     other = Data(ClassSet(("road", "sky", "tree"), CLASSES.colors), data.size, data.split)
     with pytest.raises(DataError, match="classes road, sky, tree, got road, sky, car"):
         take_step_two(other, tmp_path / "key.safetensors", tmp_path)
+
+
+@pytest.mark.parametrize("uncorrected", [{"correction": "none"}, {"layer": 3}])
+def test_a_consistency_that_weighs_nothing_is_refused(data, given, network, tmp_path, uncorrected):
+    path = tmp_path / "key.safetensors"
+    save_checkpoint(path, network())
+    take_step_two(data, path, tmp_path, **uncorrected)
+    take_step_two(data, path, tmp_path, Rollout(consistency=10.0))
+    with pytest.raises(DataError, match="--consistency: expected a correction"):
+        take_step_two(data, path, tmp_path, Rollout(consistency=10.0), **uncorrected)

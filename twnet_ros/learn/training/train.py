@@ -102,6 +102,8 @@ def step_two(
     cut = layer or network.config.layer
     kept = network.config.correction if network.config.layer < 3 else "rga"
     network = network.recut(cut, correction or (kept if cut < 3 else "none"))
+    if not network.corrects and rollout.consistency != Rollout.consistency:
+        raise DataError("--consistency: expected a correction, whose loss it weighs, got none")
     source, held_out = data.training(), data.held_out()
     clips = {}
     if held_out and parallel.is_first():
