@@ -28,9 +28,6 @@ if TYPE_CHECKING:  # torch is not needed to describe the command
     from twnet_ros.learn.evaluation.trial import Trial
 
 
-SEED = 1  # of the draw that is scored
-
-
 def open_bag(options: argparse.Namespace) -> tuple[Data, Trial] | None:
     """Open what is named as data, if that is a bag: its classes, and the drive in it."""
     path = Path(options.data)
@@ -65,7 +62,8 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.out:
         require("--out", "matplotlib")
     if options.distance:
-        refuse_given(options, {"seed": SEED}, "no --distance, beside which nothing is drawn")
+        seed = {"seed": options.making_clips["seed"]}
+        refuse_given(options, seed, "no --distance, beside which nothing is drawn")
     opened = open_bag(options)
     if opened:
         data, trial = opened
@@ -149,9 +147,7 @@ def describe(commands: Commands) -> None:
         metavar="N",
         help="label one of N frames and skip the others, default: %(default)s",
     )
-    scored.add_argument(
-        "--seed", type=number, default=SEED, help="of the draw, default: %(default)s"
-    )
+    scored.add_argument("--seed", type=number, default=1, help="of the draw, default: %(default)s")
     making = ["clips", "frames", "gop", "bits_per_pixel", "clip_size", "seed"]
     making += ["distance", "cache", "split", "hold_out"]
     scored.set_defaults(making_clips={name: scored.get_default(name) for name in making})
