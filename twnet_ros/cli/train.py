@@ -78,6 +78,7 @@ def _train(options: argparse.Namespace, device: str, first: bool) -> None:
             device=device,
             precision=options.precision,
             workers=options.workers,
+            anew=options.start == "anew",
         )
 
 
@@ -125,7 +126,7 @@ def describe(commands: Commands) -> None:
     text = "Step 2: train the non-key-frame CNN along compressed clips."
     nonkey = command(kinds, train, example, "nonkey", text)
     _add_training(nonkey, iterations=3600, batch=4, rate=3e-4)
-    nonkey.add_argument("--model", required=True, help="checkpoint of step 1")
+    nonkey.add_argument("--model", required=True, help="checkpoint of step 1, or 2")
     text = "where to cut the key-frame CNN, default: the checkpoint's"
     nonkey.add_argument("--layer", type=int, choices=(1, 2, 3), help=text)
     nonkey.add_argument(
@@ -135,6 +136,8 @@ def describe(commands: Commands) -> None:
         "default: the checkpoint's",
     )
     nonkey.add_argument("--consistency", type=weight, default=1.0, help="lambda of equation 8")
+    text = "train the non-key step anew, or go on with that of --model; default: %(default)s"
+    nonkey.add_argument("--start", choices=("anew", "model"), default="anew", help=text)
 
 
 def _add_training(

@@ -111,11 +111,10 @@ class TWNet(nn.Module):
         self.head.load_state_dict(self.keyframe.head.state_dict())
         self.tail.load_state_dict(self.keyframe.tail.state_dict())
 
-    def start_finetuning(self) -> None:
-        """Begin the second training step: freeze the key-frame CNN, start the rest anew."""
+    def start_anew(self) -> None:
+        """Make the non-key step what the second training step begins with, uncorrected."""
         self.copy_key_parts()
         if self.corrects:
             self.cfr.reset()
         if self.attends:
             self.rga.reset()
-        self.keyframe.requires_grad_(False)

@@ -1,6 +1,7 @@
 """What both steps are given to train on, and to score on."""
 
 import pytest
+import torch
 
 from twnet_ros.learn.data.clip import Coding
 from twnet_ros.learn.data.dataset import Data
@@ -8,7 +9,7 @@ from twnet_ros.learn.data.still import DataError
 from twnet_ros.learn.training import train as module
 from twnet_ros.learn.training.loop import Schedule
 from twnet_ros.learn.training.rollout import Rollout
-from twnet_ros.net import save_checkpoint
+from twnet_ros.net import load_checkpoint, save_checkpoint
 from twnet_ros.segment.palette import ClassSet
 
 CLASSES = ClassSet(("road", "sky", "car"), ((40, 40, 40), (210, 210, 210), (120, 120, 120)))
@@ -73,3 +74,42 @@ def test_a_consistency_that_weighs_nothing_is_refused(data, given, network, tmp_
     take_step_two(data, path, tmp_path, Rollout(consistency=10.0))
     with pytest.raises(DataError, match="--consistency: expected a correction"):
         take_step_two(data, path, tmp_path, Rollout(consistency=10.0), **uncorrected)
+
+
+@pytest.fixture
+def second(network, tmp_path):
+    """A checkpoint of the second step."""
+    model = network()
+    with torch.no_grad():
+        for parameter in (*model.head.parameters(), *model.cfr.parameters()):
+            parameter.add_(0.25)
+    save_checkpoint(tmp_path / "second.safetensors", model)
+    return tmp_path / "second.safetensors"
+
+
+@pytest.mark.parametrize("correction", [None, "fusion"])
+def test_a_second_step_goes_on_with_the_models_own_or_begins_anew(
+    data, given, second, tmp_path, correction
+):
+    stored = load_checkpoint(second)
+    for anew in (False, True):
+        take_step_two(data, second, tmp_path, anew=anew, correction=correction)
+        model, *_, told = given()
+        assert told == anew
+        assert model.config.correction == (correction or stored.config.correction)
+        kept = {k: torch.equal(t, stored.state_dict()[k]) for k, t in model.state_dict().items()}
+        assert all(kept.values()) == (not anew)
+        assert all(same for name, same in kept.items() if name.startswith("keyframe."))
+
+
+@pytest.mark.parametrize("other", [{"layer": 2}, {"correction": "cfr"}])
+def test_a_second_step_of_another_kind_cannot_go_on(data, given, second, tmp_path, other):
+    expected = "expected the model's own layer 1 and correction rga, got layer"
+    with pytest.raises(DataError, match=expected):
+        take_step_two(data, second, tmp_path, anew=False, **other)
+
+
+def test_a_model_of_the_first_step_has_no_second_to_go_on_with(data, given, network, tmp_path):
+    save_checkpoint(tmp_path / "key.safetensors", network())
+    with pytest.raises(DataError, match="expected a model of the second step, got one of the fir"):
+        take_step_two(data, tmp_path / "key.safetensors", tmp_path, anew=False)

@@ -92,16 +92,20 @@ def step_two(
     device: str,
     precision: str,
     workers: int,
+    anew: bool = True,
 ) -> None:
     """Train the non-key-frame CNN beside the key-frame CNN of the checkpoint ``model``.
 
     ``layer`` cuts that elsewhere, ``correction`` is one of CORRECTIONS; None leaves them, but that
-    what was cut at layer 3, which has none, is corrected with attention elsewhere.
+    what was cut at layer 3, which has none, is corrected with attention elsewhere. Not ``anew``,
+    the checkpoint's own non-key step is trained on; DataError where that is another one.
     """
-    network = data.load_model(model)
-    cut = layer or network.config.layer
-    kept = network.config.correction if network.config.layer < 3 else "rga"
-    network = network.recut(cut, correction or (kept if cut < 3 else "none"))
+    given = data.load_model(model)
+    cut = layer or given.config.layer
+    kept = given.config.correction if given.config.layer < 3 else "rga"
+    network = given.recut(cut, correction or (kept if cut < 3 else "none"))
+    if not anew:
+        _take_over(network, given)
     if not network.corrects and rollout.consistency != Rollout.consistency:
         raise DataError("--consistency: expected a correction, whose loss it weighs, got none")
     source, held_out = data.training(), data.held_out()
@@ -115,7 +119,21 @@ def step_two(
     place = str(find_device(device))
     chosen = choose_precision(precision, network.config, place, run)
     schedule = replace(schedule, precision=chosen)
-    train_nonkey(network, source, clips, schedule, rollout, run, place, workers)
+    train_nonkey(network, source, clips, schedule, rollout, run, place, workers, anew)
+
+
+def _take_over(model: TWNet, trained: TWNet) -> None:
+    """Copy the non-key step that another network of this key-frame CNN was trained to."""
+    steps = [(m.config.layer, m.corrects, m.attends) for m in (trained, model)]
+    if steps[0] != steps[1]:
+        own, wanted = trained.config, model.config
+        raise DataError(
+            f"--start model: expected the model's own layer {own.layer} and correction "
+            f"{own.correction}, got layer {wanted.layer} and {wanted.correction}"
+        )
+    if trained.corrects and not trained.cfr.predict.weight.any():
+        raise DataError("--start model: expected a model of the second step, got one of the first")
+    model.load_state_dict(trained.state_dict())
 
 
 def _start_from(model: TWNet, donor: TWNet) -> None:
