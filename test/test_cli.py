@@ -19,6 +19,7 @@ from twnet_ros import cli
 from twnet_ros.cli import argument, parser
 from twnet_ros.codec import read_packets
 from twnet_ros.learn.data.still import DataError
+from twnet_ros.learn.evaluation.evaluate import make_clips
 from twnet_ros.net import Config, TWNet, load_checkpoint, publication, save_checkpoint
 from twnet_ros.segment import MOTION_SOURCES, Segmenter, key_policy, picture, to_rgb
 from twnet_ros.segment.palette import CAMVID
@@ -261,7 +262,7 @@ def test_a_request_to_end_leaves_nothing_half_written(
     twnet, frames, tmp_path, monkeypatch, number
 ):
     """As ``timeout``, systemd and a closed terminal send it; afterwards it is taken as before."""
-    before, read = signal.getsignal(number), picture.read_rgb
+    before, read = signal.signal(number, signal.SIG_DFL), picture.read_rgb  # nohup ignores it
 
     def end(path):
         if path.stem == "00003":
@@ -269,11 +270,15 @@ def test_a_request_to_end_leaves_nothing_half_written(
         return read(path)
 
     monkeypatch.setattr(picture, "read_rgb", end)
-    status, _, err = twnet("encode", frames, tmp_path / "drive.mp4")
+    try:
+        status, _, err = twnet("encode", frames, tmp_path / "drive.mp4")
+        after = signal.getsignal(number)
+    finally:
+        signal.signal(number, before)
     assert (status, err[-1]) == (128 + number, "twnet: interrupted; finished files are whole")
     assert not [line for line in err if "twnet:" in line[1:]]  # behind a bar
     assert list(tmp_path.iterdir()) == [frames]
-    assert signal.getsignal(number) is before
+    assert after is signal.SIG_DFL
 
 
 def test_what_a_closed_terminal_shall_not_end_goes_on(twnet, frames, tmp_path, monkeypatch):
@@ -469,7 +474,11 @@ def stills(tmp_path):
     return ("--data", data, "--classes", "camvid", "--clip-size", "96x64", "--hold-out", "b")
 
 
-def test_train_both_steps_on_stills(twnet, tmp_path, stills):
+def test_train_both_steps_on_stills(twnet, tmp_path, stills, monkeypatch):
+    def few(source, count, frames, coding, seed):
+        return make_clips(source, 1, 4, coding, seed)
+
+    monkeypatch.setattr("twnet_ros.learn.training.train.make_clips", few)
     common = stills
     short = ("--iterations", 2, "--batch", 2, "--precision", "fp32")
     key, nonkey = tmp_path / "key", tmp_path / "nonkey"
