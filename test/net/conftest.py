@@ -58,7 +58,7 @@ def correcting(network):
 
     def make(seed=0, **settings):
         made = network(seed, **settings)
-        made.start_anew()
+        made.copy_key_parts()
         with torch.no_grad():
             for part in (made.head, made.tail, *([made.cfr] if made.corrects else [])):
                 for parameter in part.parameters():

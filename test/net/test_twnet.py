@@ -189,7 +189,7 @@ def test_before_training_a_nonkey_step_without_motion_repeats_the_key_step(
     network, inputs, backbone, layer
 ):
     model = network(backbone=backbone, layer=layer)
-    model.start_anew()
+    model.copy_key_parts()
     image, motion, residual = inputs(SHAPES[backbone, layer][1])
     with torch.no_grad():
         logits, state = model.key(image)
@@ -340,12 +340,12 @@ def test_every_step_counts_the_distance(correcting, inputs):
         assert model.key(image)[1].distance == 0
 
 
-def test_a_start_anew_is_copies_of_the_key_frame_cnn_and_no_correction(network):
+def test_an_untrained_step_is_copies_of_the_key_frame_cnn_and_learns(network, inputs):
     model, new = network(), network()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))  # as trainings before would
-    model.start_anew()
+    model = model.recut(model.config.layer, model.config.correction).eval()
     for part in ("cfr", "rga"):
         found, expected = (getattr(m, part).state_dict() for m in (model, new))
         assert all(torch.equal(found[name], expected[name]) for name in expected)
@@ -354,6 +354,15 @@ def test_a_start_anew_is_copies_of_the_key_frame_cnn_and_no_correction(network):
         for a, b in zip(original.parameters(), copy.parameters(), strict=True):
             assert torch.equal(a, b)
             assert a.data_ptr() != b.data_ptr()
+    image, motion, residual = inputs()
+    with torch.no_grad():
+        _, state = model.key(image)
+    logits, _ = model.nonkey(image, motion, residual, state)
+    logits.sum().backward()
+    assert all(p.grad is None for p in model.keyframe.parameters())
+    assert model.cfr.predict.weight.grad.abs().sum() > 0
+    assert all(p.grad is not None for p in model.head.parameters())
+    assert all(p.grad is not None for p in model.tail.parameters())
 
 
 def test_two_streams_in_a_batch_do_not_mix(correcting, inputs):

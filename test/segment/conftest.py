@@ -41,7 +41,7 @@ def tiny_network(seed=0, **settings):
         spread = logits.std((0, 2, 3))  # no class shall win everywhere
         classifier.bias.sub_(logits.mean((0, 2, 3))).div_(spread)
         classifier.weight.div_(spread[:, None, None, None])
-        made.start_anew()
+        made.copy_key_parts()
         for part in (made.head, made.tail, *([made.cfr] if made.corrects else [])):
             for parameter in part.parameters():
                 parameter += 0.01 * torch.randn_like(parameter)

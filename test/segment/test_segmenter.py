@@ -210,7 +210,7 @@ def test_a_result_is_not_overwritten_by_the_next(engine, coded, pan):
 def test_a_static_clip_keeps_its_labels_in_layer_3(network, coded, pan):
     """Warp and classifier alone: nothing moves, so nothing changes."""
     model = network(layer=3)
-    model.start_anew()
+    model.copy_key_parts()
     frames = coded(pan(4, dx=0), bitrate=4e6)
     first, *rest = run(Segmenter(Network(model, "cpu", "fp32")), frames)
     for result, frame in zip(rest, frames[1:], strict=True):

@@ -13,10 +13,6 @@ class ContextFeatureRectification(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.predict = nn.Conv2d(2 * channels, channels, 3, padding=1)
-        self.reset()
-
-    def reset(self) -> None:
-        """Go back to the start."""
         for parameter in self.predict.parameters():
             nn.init.zeros_(parameter)
 
@@ -40,10 +36,6 @@ class ResidualGuidedAttention(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.attend = nn.Conv2d(3, 1, 3, padding=1)
-        self.reset()
-
-    def reset(self) -> None:
-        """Go back to the start."""
         for parameter, start in zip(self.attend.parameters(), (0.0, self.START), strict=True):
             nn.init.constant_(parameter, start)
 

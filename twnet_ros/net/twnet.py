@@ -110,11 +110,3 @@ class TWNet(nn.Module):
         """Make the non-key step's head and tail those of the key-frame CNN: NKFC without "FT"."""
         self.head.load_state_dict(self.keyframe.head.state_dict())
         self.tail.load_state_dict(self.keyframe.tail.state_dict())
-
-    def start_anew(self) -> None:
-        """Make the non-key step what the second training step begins with, uncorrected."""
-        self.copy_key_parts()
-        if self.corrects:
-            self.cfr.reset()
-        if self.attends:
-            self.rga.reset()

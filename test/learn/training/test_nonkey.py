@@ -51,7 +51,7 @@ def test_the_losses_are_those_of_whole_steps(stretch, network):
     weights, found = torch.tensor([1.0, 2.0, 3.0]), {}
     for name in ("rollout", "reference"):
         model = network()
-        model.start_anew()
+        model.copy_key_parts()
         torch.nn.init.normal_(model.cfr.predict.weight, std=0.05)
         context = model.key(stretch.key)[1].context.detach()
         if name == "rollout":
@@ -72,7 +72,7 @@ def test_the_losses_are_those_of_whole_steps(stretch, network):
 def test_head_and_tail_learn_in_half_precision_too(stretch, network):
     """Autocast must not keep weights that earlier frames have cast without gradient."""
     model = network()
-    model.start_anew()
+    model.copy_key_parts()
     context = model.key(stretch.key)[1].context.detach()
     with mixed_precision("cpu", "bf16"):
         losses, _ = rollout_losses(model, stretch, context, torch.ones(3), "cpu")
@@ -188,13 +188,13 @@ def test_a_finished_run_stays_as_it_is(source, network, tmp_path):
         assert torch.equal(again.state_dict()[name], tensor), name
 
 
-def test_not_anew_training_goes_on_with_what_the_model_has(source, network, tmp_path):
-    one, two = network(), network()
+def test_without_a_fit_training_goes_on_with_what_the_model_has(source, network, tmp_path):
+    one, two, unfitted = network(), network(), replace(ROLLOUT, fit=0)
     one.load_state_dict(trained(network(), source, tmp_path / "first").state_dict())
     two.load_state_dict(one.state_dict())
-    train_nonkey(two, source, {}, schedule(0), ROLLOUT, tmp_path / "kept", anew=False)
+    train_nonkey(two, source, {}, schedule(0), unfitted, tmp_path / "kept")
     assert all(torch.equal(two.state_dict()[name], t) for name, t in one.state_dict().items())
-    train_nonkey(two, source, {}, schedule(1), ROLLOUT, tmp_path / "second", anew=False)
+    train_nonkey(two, source, {}, schedule(1), unfitted, tmp_path / "second")
     assert not torch.equal(two.cfr.predict.weight, one.cfr.predict.weight)
 
 

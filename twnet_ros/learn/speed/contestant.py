@@ -110,7 +110,7 @@ def untrained(config: Config) -> TWNet:
                 module.momentum = 1.0
         with torch.no_grad():
             network.train().key(torch.randn(4, 3, 128, 256))
-        network.start_anew()
+        network.copy_key_parts()
     return network.eval()
 
 

@@ -44,7 +44,6 @@ def train_nonkey(
     run: Path,
     device: str = "cpu",
     workers: int = 1,
-    anew: bool = True,
 ) -> None:
     """Fine-tune head, tail, CFR and RGA with equation 8; the key-frame CNN stays as it is.
 
@@ -54,13 +53,11 @@ def train_nonkey(
     ``schedule.batch`` is the number of lanes, which so many ``workers`` share. After each
     validation they begin with new clips, so that a run which is resumed there goes on as if it had
     not stopped. Batch norms keep the key-frame CNN's statistics: neighbouring frames are no fair
-    sample to estimate them from. Head and tail start as the key-frame CNN's, CFR from its
-    least-squares solution, or without ``anew`` all as the model has them. ``held_out`` holds
-    sets of clips by name; each is scored over the last quarter of its frames.
+    sample to estimate them from. Training goes on from what the model has, but CFR starts from its
+    least-squares solution if the roll-out has a fit. ``held_out`` holds sets of clips by name;
+    each is scored over the last quarter of its frames.
     """
     torch.manual_seed(schedule.seed)
-    if anew:
-        model.start_anew()  # a resumed run's own state then replaces the copies
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = class_weights(histogram(source, len(model.config.classes))).to(device)
     context, own = torch.empty(0), parallel.share(schedule.batch)
@@ -108,7 +105,7 @@ def train_nonkey(
     groups = [(1.0, [*model.head.parameters(), *model.tail.parameters()])]
     if model.corrects:
         groups.append((1.0, list(model.cfr.parameters())))
-        if anew and not resumes(run):
+        if rollout.fit and not resumes(run):
             model.eval()
             fit_rectification(model, stretches(0), rollout.fit, device, schedule.precision)
     if model.attends:

@@ -31,7 +31,7 @@ class Rollout:
     shortest: int = 8  # P-frames of a clip at least
     longest: int = 60  # and at most
     consistency: float = 1.0  # lambda of equation 8
-    fit: int = 32  # stretches for each round of the least-squares start
+    fit: int = 32  # stretches for each round of the least-squares start; 0 goes without
 
 
 @dataclass

@@ -106,6 +106,7 @@ def step_two(
     network = given.recut(cut, correction or (kept if cut < 3 else "none"))
     if not anew:
         _take_over(network, given)
+        rollout = replace(rollout, fit=0)
     if not network.corrects and rollout.consistency != Rollout.consistency:
         raise DataError("--consistency: expected a correction, whose loss it weighs, got none")
     source, held_out = data.training(), data.held_out()
@@ -119,7 +120,7 @@ def step_two(
     place = str(find_device(device))
     chosen = choose_precision(precision, network.config, place, run)
     schedule = replace(schedule, precision=chosen)
-    train_nonkey(network, source, clips, schedule, rollout, run, place, workers, anew)
+    train_nonkey(network, source, clips, schedule, rollout, run, place, workers)
 
 
 def _take_over(model: TWNet, trained: TWNet) -> None:
