@@ -494,13 +494,14 @@ def test_train_both_steps_on_stills(twnet, tmp_path, stills, monkeypatch):
         if "num_batches" not in name:
             assert torch.equal(second.keyframe.state_dict()[name], tensor), name
     assert second.cfr.predict.weight.any()
-    kept = ("--start", "model", "--iterations", 0, "--out", tmp_path / "kept")
-    last = ("--model", nonkey / "last.safetensors")
-    assert twnet("train", "nonkey", *common, *short, *last, *kept)[0] == 0
+    kept = ("--iterations", 0, "--out", tmp_path / "kept")
+    last = ("--init", nonkey / "last.safetensors")
+    assert twnet("train", "nonkey", *common, *short, *model, *last, *kept)[0] == 0
     files = [folder / "last.safetensors" for folder in (nonkey, tmp_path / "kept")]
     assert files[0].read_bytes() == files[1].read_bytes()
-    found = twnet("train", "nonkey", *common, *short, *model, *kept, "--out", tmp_path / "new")
-    fails(found, "--start model: expected a model of the second step, got one of the first")
+    unfit = ("--init", key / "model.safetensors", "--out", tmp_path / "unfit")
+    found = twnet("train", "nonkey", *common, *short, *model, *unfit)
+    fails(found, "model.safetensors: expected a model of the second step, got one of the first")
     none = ("--layer", 2, "--correction", "none", "--iterations", 0, "--out", tmp_path / "cut")
     status, _, err = twnet("train", "nonkey", *common, *short, *model, *none)
     assert status == 0, err

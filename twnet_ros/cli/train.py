@@ -75,10 +75,10 @@ def _train(options: argparse.Namespace, device: str, first: bool) -> None:
             model=options.model,
             layer=options.layer,
             correction=options.correction,
+            init=options.init,
             device=device,
             precision=options.precision,
             workers=options.workers,
-            anew=options.start == "anew",
         )
 
 
@@ -127,17 +127,17 @@ def describe(commands: Commands) -> None:
     nonkey = command(kinds, train, example, "nonkey", text)
     _add_training(nonkey, iterations=3600, batch=4, rate=3e-4)
     nonkey.add_argument("--model", required=True, help="checkpoint of step 1, or 2")
-    text = "where to cut the key-frame CNN, default: the checkpoint's"
+    text = "where to cut the key-frame CNN, default: that of --init or --model"
     nonkey.add_argument("--layer", type=int, choices=(1, 2, 3), help=text)
     nonkey.add_argument(
         "--correction",
         choices=("none", "cfr", "rga", "fusion"),
         help="of the warped context: none, CFR alone, CFR with RGA, or that and fused logits; "
-        "default: the checkpoint's",
+        "default: that of --init or --model",
     )
     nonkey.add_argument("--consistency", type=weight, default=1.0, help="lambda of equation 8")
-    text = "train the non-key step anew, or go on with that of --model; default: %(default)s"
-    nonkey.add_argument("--start", choices=("anew", "model"), default="anew", help=text)
+    text = "go on with this model's non-key step, default: copies of the key-frame CNN's parts"
+    nonkey.add_argument("--init", metavar="MODEL", help=text)
 
 
 def _add_training(

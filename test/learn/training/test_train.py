@@ -1,5 +1,7 @@
 """What both steps are given to train on, and to score on."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -35,8 +37,9 @@ def given(monkeypatch):
 
 
 def take_step_two(data, model, run, rollout=ROLLOUT, **changed):
-    settings = {"layer": None, "correction": None, "device": "cpu", "precision": "fp32"} | changed
-    module.step_two(data, SCHEDULE, rollout, run, model=str(model), workers=1, **settings)
+    settings = {"layer": None, "correction": None, "init": None} | changed
+    settings |= {"device": "cpu", "precision": "fp32", "workers": 1}
+    module.step_two(data, SCHEDULE, rollout, run, model=str(model), **settings)
 
 
 def test_step_one_scores_what_is_held_out(data, given, tmp_path):
@@ -87,29 +90,56 @@ def second(network, tmp_path):
     return tmp_path / "second.safetensors"
 
 
+@pytest.fixture
+def first(network, tmp_path):
+    """A checkpoint of the first step, of another key-frame CNN than the second's."""
+    model = network(layer=2)
+    with torch.no_grad():
+        for parameter in model.keyframe.parameters():
+            parameter.mul_(1.5)
+    model.copy_key_parts()
+    save_checkpoint(tmp_path / "first.safetensors", model)
+    return tmp_path / "first.safetensors"
+
+
 @pytest.mark.parametrize("correction", [None, "fusion"])
-def test_a_second_step_goes_on_with_the_models_own_or_begins_anew(
-    data, given, second, tmp_path, correction
+def test_a_second_step_goes_on_with_a_models_beside_another_key_frame_cnn(
+    data, given, first, second, tmp_path, correction
 ):
-    stored = load_checkpoint(second)
-    for anew in (False, True):
-        take_step_two(data, second, tmp_path, anew=anew, correction=correction)
-        model, _, _, _, rollout, *_ = given()
-        assert rollout.fit == (ROLLOUT.fit if anew else 0)
-        assert model.config.correction == (correction or stored.config.correction)
-        kept = {k: torch.equal(t, stored.state_dict()[k]) for k, t in model.state_dict().items()}
-        assert all(kept.values()) == (not anew)
-        assert all(same for name, same in kept.items() if name.startswith("keyframe."))
+    trained = load_checkpoint(second)
+    take_step_two(data, first, tmp_path, init=str(second), correction=correction)
+    model, _, _, _, rollout, *_ = given()
+    assert rollout == replace(ROLLOUT, fit=0)
+    assert (model.config.layer, model.config.correction) == (1, correction or "rga")
+    wanted = load_checkpoint(first).keyframe.uncut()
+    for name, tensor in model.keyframe.uncut().items():
+        assert torch.equal(tensor, wanted[name]), name
+    for name, tensor in model.state_dict().items():
+        assert name.startswith("keyframe.") or torch.equal(tensor, trained.state_dict()[name])
 
 
-@pytest.mark.parametrize("other", [{"layer": 2}, {"correction": "cfr"}])
-def test_a_second_step_of_another_kind_cannot_go_on(data, given, second, tmp_path, other):
-    expected = "expected the model's own layer 1 and correction rga, got layer"
+def test_a_second_step_begins_with_copies_where_it_has_no_other(data, given, second, tmp_path):
+    take_step_two(data, second, tmp_path)
+    model, _, _, _, rollout, *_ = given()
+    assert rollout == ROLLOUT and not model.cfr.predict.weight.any()
+    for part in ("head", "tail"):
+        own = getattr(model, part).state_dict()
+        for name, tensor in getattr(model.keyframe, part).state_dict().items():
+            assert torch.equal(own[name], tensor), name
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [({"layer": 2}, "layer 2, rga"), ({"correction": "cfr"}, "layer 1, cfr")],
+)
+def test_a_second_step_of_another_kind_cannot_go_on(
+    data, given, second, tmp_path, other, expected
+):
+    expected = f"expected a non-key step of mobilenetv1, {expected}, got one of .*layer 1, rga"
     with pytest.raises(DataError, match=expected):
-        take_step_two(data, second, tmp_path, anew=False, **other)
+        take_step_two(data, second, tmp_path, init=str(second), **other)
 
 
-def test_a_model_of_the_first_step_has_no_second_to_go_on_with(data, given, network, tmp_path):
-    save_checkpoint(tmp_path / "key.safetensors", network())
+def test_a_model_of_the_first_step_has_no_second_to_go_on_with(data, given, first, tmp_path):
     with pytest.raises(DataError, match="expected a model of the second step, got one of the fir"):
-        take_step_two(data, tmp_path / "key.safetensors", tmp_path, anew=False)
+        take_step_two(data, first, tmp_path, init=str(first))

@@ -89,23 +89,27 @@ def step_two(
     model: str,
     layer: int | None,
     correction: str | None,
+    init: str | None,
     device: str,
     precision: str,
     workers: int,
-    anew: bool = True,
 ) -> None:
     """Train the non-key-frame CNN beside the key-frame CNN of the checkpoint ``model``.
 
-    ``layer`` cuts that elsewhere, ``correction`` is one of CORRECTIONS; None leaves them, but that
-    what was cut at layer 3, which has none, is corrected with attention elsewhere. Not ``anew``,
-    the checkpoint's own non-key step is trained on; DataError where that is another one.
+    It starts from copies of that and a least-squares correction, or without these from the
+    non-key step of the checkpoint ``init``; DataError where that is another one. ``layer`` cuts
+    the key-frame CNN elsewhere, ``correction`` is one of CORRECTIONS; None leaves them those of
+    ``init`` or ``model``, but that what was cut at layer 3, which has none, is corrected with
+    attention elsewhere.
     """
     given = data.load_model(model)
-    cut = layer or given.config.layer
-    kept = given.config.correction if given.config.layer < 3 else "rga"
+    donor = data.load_model(init) if init else None
+    own = (donor or given).config
+    cut = layer or own.layer
+    kept = own.correction if own.layer < 3 else "rga"
     network = given.recut(cut, correction or (kept if cut < 3 else "none"))
-    if not anew:
-        _take_over(network, given)
+    if init and donor:
+        _go_on(network, donor, init)
         rollout = replace(rollout, fit=0)
     if not network.corrects and rollout.consistency != Rollout.consistency:
         raise DataError("--consistency: expected a correction, whose loss it weighs, got none")
@@ -123,18 +127,18 @@ def step_two(
     train_nonkey(network, source, clips, schedule, rollout, run, place, workers)
 
 
-def _take_over(model: TWNet, trained: TWNet) -> None:
-    """Copy the non-key step that another network of this key-frame CNN was trained to."""
-    steps = [(m.config.layer, m.corrects, m.attends) for m in (trained, model)]
-    if steps[0] != steps[1]:
-        own, wanted = trained.config, model.config
-        raise DataError(
-            f"--start model: expected the model's own layer {own.layer} and correction "
-            f"{own.correction}, got layer {wanted.layer} and {wanted.correction}"
+def _go_on(model: TWNet, donor: TWNet, name: str) -> None:
+    """Copy a non-key step that has been trained, if it is of the model's kind."""
+    kinds = [(m.config.backbone, m.config.layer, m.corrects, m.attends) for m in (model, donor)]
+    if kinds[0] != kinds[1]:
+        wanted, own = (
+            f"{m.config.backbone}, layer {m.config.layer}, {m.config.correction}"
+            for m in (model, donor)
         )
-    if trained.corrects and not trained.cfr.predict.weight.any():
-        raise DataError("--start model: expected a model of the second step, got one of the first")
-    model.load_state_dict(trained.state_dict())
+        raise DataError(f"{name}: expected a non-key step of {wanted}, got one of {own}")
+    if donor.corrects and not donor.cfr.predict.weight.any():
+        raise DataError(f"{name}: expected a model of the second step, got one of the first")
+    model.load_state_dict(donor.state_dict() | model.keyframe.state_dict(prefix="keyframe."))
 
 
 def _start_from(model: TWNet, donor: TWNet) -> None:
