@@ -29,8 +29,9 @@ def test_a_class_set_of_ones_own(tmp_path):
         ([], [], "1 to 255 distinct names"),
         ([str(number) for number in range(256)], [[1, 2, 3]] * 256, "1 to 255 distinct names"),
         (["a", "b"], [[1, 2, 3]], "2 colors, one a name, got 1"),
-        (["a"], [[1, 2, 256]], r"from 0 to 255, got \(1, 2, 256\)"),
-        (["a"], [[-1, 2, 3]], r"from 0 to 255, got \(-1, 2, 3\)"),
+        (["a"], [[1, 2, 256]], r"from 0 to 255, got \[1, 2, 256\]"),
+        (["a"], [[-1, 2, 3]], r"from 0 to 255, got \[-1, 2, 3\]"),
+        (["a"], [[0.5, 0.2, 1.0]], r"from 0 to 255, got \[0.5, 0.2, 1.0\]"),
     ],
 )
 def test_names_and_colours_that_do_not_fit(tmp_path, names, colors, expected):

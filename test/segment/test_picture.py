@@ -39,18 +39,43 @@ def test_what_is_no_picture(tmp_path):
     (tmp_path / "x.png").write_bytes(b"nothing")
     with pytest.raises(PictureError, match=r"x\.png: expected a PNG or JPEG picture"):
         read_rgb(tmp_path / "x.png")
-    with pytest.raises(PictureError, match="expected one channel of 8-bit labels, got none"):
+    with pytest.raises(PictureError, match="expected a PNG file of 8-bit grey labels, got none"):
         read_labels(tmp_path / "x.png")
 
 
+GREY = np.zeros((4, 6), np.uint8)
+
+
 @pytest.mark.parametrize(
-    ("picture", "actual"),
+    ("ending", "picture", "how", "actual"),
     [
-        (np.zeros((4, 6, 3), np.uint8), r"\(4, 6, 3\) uint8"),
-        (np.zeros((4, 6), np.uint16), r"\(4, 6\) uint16"),
+        (".png", GREY[..., None].repeat(3, 2), (), "8-bit RGB"),
+        (".png", GREY[..., None].repeat(4, 2), (), "8-bit RGB with alpha"),
+        (".png", GREY.astype(np.uint16), (), "16-bit grey"),
+        (".png", GREY, (cv2.IMWRITE_PNG_BILEVEL, 1), "1-bit grey"),
+        (".jpg", GREY, (), "0-bit data that is no PNG"),
     ],
 )
-def test_labels_are_one_channel_of_bytes(tmp_path, picture, actual):
-    cv2.imwrite(str(tmp_path / "x.png"), picture)
-    with pytest.raises(PictureError, match=actual):
+def test_labels_are_one_channel_of_bytes(tmp_path, ending, picture, how, actual):
+    _, data = cv2.imencode(ending, picture, how)
+    (tmp_path / "x.png").write_bytes(data.tobytes())
+    with pytest.raises(PictureError, match=f"8-bit grey labels, got {actual}$"):
+        read_labels(tmp_path / "x.png")
+
+
+def test_a_palettes_indices_are_no_labels_as_opencv_reads_them(tmp_path):
+    """A palette PNG, as label tools save them: its pixels are indices, OpenCV's are colours."""
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 2, 1, 8, 3, 0, 0, 0)),
+        (b"PLTE", bytes(range(6))),
+        (b"IDAT", zlib.compress(b"\0\0\1")),
+        (b"IEND", b""),
+    ]
+    made = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    ]
+    (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(made))
+    assert read_rgb(tmp_path / "x.png").tolist() == [[[0, 1, 2], [3, 4, 5]]]
+    with pytest.raises(PictureError, match="8-bit grey labels, got 8-bit palette$"):
         read_labels(tmp_path / "x.png")

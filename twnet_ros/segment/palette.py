@@ -34,9 +34,9 @@ def read_class_set(path: Path) -> ClassSet:
         raise SegmentError(f"{path}: expected 1 to {UNLABELLED} distinct names, got {names}")
     if len(colors) != len(names):
         raise SegmentError(f"{path}: expected {len(names)} colors, one a name, got {len(colors)}")
-    for color in colors:
-        if not 0 <= min(color) <= max(color) <= 255:
-            raise SegmentError(f"{path}: expected colors of levels from 0 to 255, got {color}")
+    for color, given in zip(colors, content["colors"], strict=True):
+        if list(color) != given or not 0 <= min(color) <= max(color) <= 255:
+            raise SegmentError(f"{path}: expected colors of levels from 0 to 255, got {given}")
     return ClassSet(names, colors)
 
 

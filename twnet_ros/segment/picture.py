@@ -13,6 +13,7 @@ from twnet_ros.segment.file import whole
 
 Picture = NDArray[np.uint8]
 SUFFIXES = {".png", ".jpg", ".jpeg"}
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class PictureError(ValueError):
@@ -48,12 +49,26 @@ def read_rgb(path: Path) -> Picture:
 
 
 def read_labels(path: Path) -> Picture:
-    """Read a single-channel, 8-bit PNG file of train ids (H, W)."""
+    """Read a grey 8-bit PNG file of train ids (H, W).
+
+    PictureError for others: OpenCV makes 255 of the 1 in one-bit files, and colours of a palette's
+    indices.
+    """
     labels = _read(path, cv2.IMREAD_UNCHANGED)
-    if labels is None or labels.ndim != 2 or labels.dtype != np.uint8:
-        actual = "none" if labels is None else f"{labels.shape} {labels.dtype}"
-        raise PictureError(f"{path}: expected one channel of 8-bit labels, got {actual}")
+    depth, kind = _png_kind(path)
+    if labels is None or (depth, kind) != (8, "grey"):
+        actual = "none" if labels is None else f"{depth}-bit {kind}"
+        raise PictureError(f"{path}: expected a PNG file of 8-bit grey labels, got {actual}")
     return np.asarray(labels, np.uint8)
+
+
+def _png_kind(path: Path) -> tuple[int, str]:
+    """Return a file's bits per channel or index, and what they are of (PNG, clause 11.2.1)."""
+    header = path.open("rb").read(26) if path.is_file() else b""
+    if len(header) < 26 or not header.startswith(_PNG):
+        return 0, "data that is no PNG"
+    kinds = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
+    return header[24], kinds.get(header[25], "unknown")
 
 
 def _read(path: Path, flags: int) -> Picture | None:

@@ -62,8 +62,30 @@ class Nested(nn.Module):
 class Branching(Attributes):
     """The same, but what it does depends on the picture."""
 
+    class Doubled(nn.Module):
+        """A part of such a network."""
+
+        def forward(self, x):
+            return x if x.sum() > 0 else 2 * x
+
     def forward(self, image):
         return super().forward(image if image.sum() > 0 else -image)
+
+
+class Momentary(Attributes):
+    """The same, but normalised by the statistics of what it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(6, track_running_stats=False)
+
+
+class Sequence(nn.Sequential):
+    """The same, in a row, and what cannot be traced behind it."""
+
+    def __init__(self):
+        momentary = Momentary()
+        super().__init__(momentary.conv, momentary.norm, momentary.classify, Branching.Doubled())
 
 
 class Wrong(nn.Module):
@@ -94,7 +116,10 @@ def module(monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("kind, left", [(Attributes, 0), (Nested, 0), (Twice, 1), (Branching, 1)])
+@pytest.mark.parametrize(
+    ("kind", "left"),
+    [(Attributes, 0), (Nested, 0), (Twice, 1), (Branching, 1), (Momentary, 1), (Sequence, 1)],
+)
 def test_batch_norms_are_folded_where_the_graph_can_be_traced(module, config, kind, left):
     torch.manual_seed(0)
     given = kind().eval()

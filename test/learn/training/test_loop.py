@@ -69,6 +69,15 @@ def test_a_score_that_is_no_number_ends_a_training(network, tmp_path):
         loop.optimise(model, groups, *settings, tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"", b"nothing", b"PK\3\4"])
+def test_a_damaged_state_is_said_to_be_one(network, tmp_path, content):
+    model, schedule = network(), loop.Schedule(2, batch=1, rate=1e-3)
+    (tmp_path / loop.STATE).write_bytes(content)
+    settings = schedule, lambda start: iter(range(2)), dict, dict, tmp_path
+    with pytest.raises(ValueError, match=r"state\.pt: expected the state of a run to resume \("):
+        loop.optimise(model, [(1, list(model.parameters()))], *settings)
+
+
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_the_gain_is_measured_without_a_trace(monkeypatch, mode):
     """What is drawn at random afterwards must not depend on the processor."""

@@ -207,7 +207,7 @@ def _joined(network: nn.Module) -> nn.Module | None:
         if not isinstance(conv, nn.Conv2d) or calls[path] > 1:
             continue
         part = traced.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if isinstance(part, nn.BatchNorm2d):
+        if isinstance(part, nn.BatchNorm2d) and part.running_mean is not None:
             made: nn.Module = fuse_conv_bn_eval(conv, part)
         elif activation := ACTIVATIONS.get(type(part) if part is not None else node.target):
             made = nn.Sequential(conv, activation())

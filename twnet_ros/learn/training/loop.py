@@ -1,13 +1,14 @@
 """The training loop that both steps share."""
 
 import dataclasses
+import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +62,7 @@ def choose_precision(wanted: str, config: Config, device: str, run: Path) -> str
     if wanted != "auto":
         return wanted
     if resumes(run):
-        settings = torch.load(run / STATE, map_location="cpu", weights_only=True)["settings"]
+        settings = _load(run / STATE)["settings"]
         return str(settings.get("precision"))  # none in runs of old: they are refused
     place = torch.device(device)
     if not has_bf16(place):
@@ -206,8 +207,24 @@ def _store(
         "optimiser": optimiser.state_dict(),
         "rate": rate.state_dict(),
     }
+    buffer = io.BytesIO()  # torch says nothing of a full disk, the file system does
+    torch.save(state, buffer)
     with whole(path) as file:
-        torch.save(state, file)
+        file.write_bytes(buffer.getbuffer())
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """Return what ``_store`` wrote; ValueError where the file is something else."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # damage makes any step of the parser fail
+        kind = type(error).__name__  # its text advises to load the file unchecked
+        raise ValueError(
+            f"{path}: expected the state of a run to resume ({kind}); choose another run folder"
+        ) from error
+    return cast("dict[str, Any]", state)
 
 
 def _resume(
@@ -220,7 +237,7 @@ def _resume(
     """Load what ``_store`` wrote, if there is any; return its iteration and the best score."""
     if not path.is_file():
         return 0, -math.inf
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = _load(path)
     wanted = _settings(schedule, model) | {"peak rates": _peak_rates(optimiser.state_dict())}
     stored = state["settings"] | {"peak rates": _peak_rates(state["optimiser"])}
     for name, value in wanted.items():

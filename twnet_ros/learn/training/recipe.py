@@ -57,15 +57,16 @@ def read_recipe(parser: argparse.ArgumentParser, path: Path) -> dict[str, Any]:
     }
     values: dict[str, Any] = {}
     for key, node in root.value:
-        if key.value not in options:
-            raise ValueError(f"{path}: expected {', '.join(options)}, found {key.value!r}")
-        action = options[key.value]
+        name = key.value if key.id == "scalar" else f"a {key.id}"
+        if name not in options:
+            raise ValueError(f"{path}: expected {', '.join(options)}, found {name!r}")
+        action = options[name]
         if action.dest in values:
-            raise ValueError(f"{path}: {key.value}: expected one line, found two")
+            raise ValueError(f"{path}: {name}: expected one line, found two")
         try:
             values[action.dest] = _value(action, node)
         except (ValueError, argparse.ArgumentTypeError) as error:
-            raise ValueError(f"{path}: {key.value}: {error}") from error
+            raise ValueError(f"{path}: {name}: {error}") from error
     return values
 
 
