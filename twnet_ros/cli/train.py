@@ -136,7 +136,7 @@ def describe(commands: Commands) -> None:
         "default: that of --init or --model",
     )
     nonkey.add_argument("--consistency", type=weight, default=1.0, help="lambda of equation 8")
-    text = "go on with this model's non-key step, default: copies of the key-frame CNN's parts"
+    text = "go on with what this model's non-key step was trained to, default: begin anew"
     nonkey.add_argument("--init", metavar="MODEL", help=text)
 
 

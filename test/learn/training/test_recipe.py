@@ -94,6 +94,7 @@ def test_what_is_required_may_come_from_either(parsed, capsys):
         ("layer: one", "layer: expected a whole number, found 'one'"),
         ("scale: 0.5", r"scale: expected 2 values, found \['0.5'\]"),
         ("scale: [0.5, wide]", "scale: expected a number from 0 on, got 'wide'"),
+        ("? [rate]\n: 1", "found 'a sequence'"),
         ("rate: 1\nrate: 2", "rate: expected one line, found two"),
         ("- rate", "expected 'option: value' on each line"),
         ("", "expected 'option: value' on each line"),

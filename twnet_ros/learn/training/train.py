@@ -96,8 +96,8 @@ def step_two(
 ) -> None:
     """Train the non-key-frame CNN beside the key-frame CNN of the checkpoint ``model``.
 
-    It starts from copies of that and a least-squares correction, or without these from the
-    non-key step of the checkpoint ``init``; DataError where that is another one. ``layer`` cuts
+    It starts from copies of that and a least-squares correction, or from what the non-key step of
+    the checkpoint ``init`` was trained to; DataError where that is of another kind. ``layer`` cuts
     the key-frame CNN elsewhere, ``correction`` is one of CORRECTIONS; None leaves them those of
     ``init`` or ``model``, but that what was cut at layer 3, which has none, is corrected with
     attention elsewhere.
@@ -128,7 +128,12 @@ def step_two(
 
 
 def _go_on(model: TWNet, donor: TWNet, name: str) -> None:
-    """Copy a non-key step that has been trained, if it is of the model's kind."""
+    """Give a model's untrained non-key step what another one was trained to, if it is of its kind.
+
+    That is the correction, and in head and tail the difference from the donor's key-frame CNN: so
+    the whole step where both have the same one, and where the model's was trained on the best
+    start that we know of (docs/RESULTS.md).
+    """
     kinds = [(m.config.backbone, m.config.layer, m.corrects, m.attends) for m in (model, donor)]
     if kinds[0] != kinds[1]:
         wanted, own = (
@@ -138,7 +143,16 @@ def _go_on(model: TWNet, donor: TWNet, name: str) -> None:
         raise DataError(f"{name}: expected a non-key step of {wanted}, got one of {own}")
     if donor.corrects and not donor.cfr.predict.weight.any():
         raise DataError(f"{name}: expected a model of the second step, got one of the first")
-    model.load_state_dict(donor.state_dict() | model.keyframe.state_dict(prefix="keyframe."))
+    if model.corrects:
+        model.cfr.load_state_dict(donor.cfr.state_dict())
+    if model.attends:
+        model.rga.load_state_dict(donor.rga.state_dict())
+    for part in ("head", "tail"):
+        trained, copied = donor.get_submodule(part), donor.keyframe.get_submodule(part)
+        with torch.no_grad():
+            for key, tensor in model.get_submodule(part).named_parameters():
+                apart = tensor - copied.get_parameter(key)  # the two key-frame CNNs
+                tensor.copy_(trained.get_parameter(key) + apart)
 
 
 def _start_from(model: TWNet, donor: TWNet) -> None:
