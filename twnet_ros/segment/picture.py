@@ -55,20 +55,20 @@ def read_labels(path: Path) -> Picture:
     indices.
     """
     labels = _read(path, cv2.IMREAD_UNCHANGED)
-    depth, kind = _png_kind(path)
-    if labels is None or (depth, kind) != (8, "grey"):
-        actual = "none" if labels is None else f"{depth}-bit {kind}"
-        raise PictureError(f"{path}: expected a PNG file of 8-bit grey labels, got {actual}")
+    kind = "none" if labels is None else _png_kind(path)
+    if kind != "8-bit grey":
+        raise PictureError(f"{path}: expected a PNG file of 8-bit grey labels, got {kind}")
     return np.asarray(labels, np.uint8)
 
 
-def _png_kind(path: Path) -> tuple[int, str]:
-    """Return a file's bits per channel or index, and what they are of (PNG, clause 11.2.1)."""
-    header = path.open("rb").read(26) if path.is_file() else b""
-    if len(header) < 26 or not header.startswith(_PNG):
-        return 0, "data that is no PNG"
+def _png_kind(path: Path) -> str:
+    """Return what the pixels of a picture are in its file (PNG, clause 11.2.1)."""
+    with path.open("rb") as file:
+        header = file.read(26)
+    if not header.startswith(_PNG):
+        return "another format"
     kinds = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
-    return header[24], kinds.get(header[25], "unknown")
+    return f"{header[24]}-bit {kinds[header[25]]}"
 
 
 def _read(path: Path, flags: int) -> Picture | None:
