@@ -16,8 +16,10 @@ def fold(network: nn.Module) -> None:
             continue
         for index in range(len(part) - 1):
             first, second = part[index], part[index + 1]
-            if not (isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d)):
-                continue
-            if second.running_mean is not None:
+            if (
+                isinstance(first, nn.Conv2d)
+                and isinstance(second, nn.BatchNorm2d)
+                and second.running_mean is not None
+            ):
                 part[index] = fuse_conv_bn_eval(first, second)
                 part[index + 1] = nn.Identity()
