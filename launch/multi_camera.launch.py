@@ -4,6 +4,7 @@ The process is told of its cameras by a file of ROS parameters, as config/camera
 """
 
 import os
+from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -49,6 +50,10 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _start(context: LaunchContext) -> list[Node]:
+    file = LaunchConfiguration("cameras").perform(context)
+    # launch_ros would say of another that it is none, and start the process without a camera.
+    if not Path(file).is_file():
+        raise RuntimeError(f"cameras: expected a file of ROS parameters, got {file!r}")
     namespace = LaunchConfiguration("namespace")
     clock = []
     if given := LaunchConfiguration("use_sim_time").perform(context):
@@ -59,7 +64,7 @@ def _start(context: LaunchContext) -> list[Node]:
         package="twnet_ros",
         executable="segment_cameras",
         namespace=namespace,
-        parameters=[LaunchConfiguration("cameras"), *clock],
+        parameters=[file, *clock],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
         additional_env=_profiles(context),
         output="screen",

@@ -749,6 +749,7 @@ def test_a_bitrate_is_in_bits_a_second(text, bits):
         ),
         (["encode", "a", "b.mp4", "--fps", "0"], "expected a number from 0.000999001 to 65535"),
         (["train", "key", "--init", "a", "--pretrained", "b.pth"], "not allowed with argument"),
+        (["train", "key", "--scale", "0.001", "1"], "expected a number from 0.1 to 10"),
         (["fly"], "invalid choice"),
         ([], "COMMAND"),
     ],

@@ -94,7 +94,7 @@ DEEP = ("[" * 100_000, "deep.json")
 
 def test_no_calibration(write, tmp_path):
     for text, name in (("[1", "a.yaml"), ("1", "b.yaml"), ("{", "c.json"), ("[]", "d.json"), DEEP):
-        with pytest.raises(BagError, match=rf"{name}: expected a camera calibration, got"):
+        with pytest.raises(BagError, match=rf"{name}: expected a camera calibration, got .+$"):
             read_camera(write(text, name))
     with pytest.raises(BagError, match="expected numbers in intrinsic, got None"):
         read_camera(write("{}", "e.json"))

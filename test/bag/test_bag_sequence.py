@@ -70,6 +70,13 @@ def test_cityscapes_snippets_with_their_times_and_cameras(city):
     assert usual_fps([first, second]) == round(1e9 / 59e6, 3)
 
 
+def test_gaps_within_a_sequence_of_cityscapes_are_kept(city):
+    numbers = [(sequence, first, 3) for sequence in (0, 1) for first in (100, 300)]
+    runs = find_runs(city(*numbers, times=False))
+    frames = [round(run.times_ns[0] * 17e-9, 6) for run in runs]
+    assert frames == [100, 300, 303, 503]  # the second sequence begins a frame after the first's
+
+
 def test_one_sequence_or_snippet_of_cityscapes(city):
     found = city((0, 294, 3), (0, 500, 3), (1, 0, 2))
     assert [run.frames[0].name[4:17] for run in find_runs(found)] == [

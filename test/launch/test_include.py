@@ -40,7 +40,7 @@ GIVEN = {
         "rviz": "true",
     },
     "multi_camera": {
-        "cameras": "/mine.yaml",
+        "cameras": __file__,
         "namespace": "car",
         "use_sim_time": "true",
         "log_level": "debug",

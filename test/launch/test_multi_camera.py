@@ -96,6 +96,12 @@ def test_in_a_namespace_the_same_file_holds(launch, nodes, tmp_path):
         assert values["use_sim_time"] is True  # by the file: no argument is in its way
 
 
+@pytest.mark.parametrize("name", ["typo.yaml", "~/cameras.yaml", ""])
+def test_without_its_file_no_process_is_started(launch, name):
+    with pytest.raises(RuntimeError, match=f"cameras: expected a file .*, got '{name}'"):
+        launch("multi_camera", cameras=name)
+
+
 @pytest.mark.parametrize("namespace, expected", [("", "front"), ("car", "car/front")])
 def test_rviz_shows_one_camera(launch, namespace, expected):
     _, rviz = launch("multi_camera", rviz="front", namespace=namespace).started

@@ -41,7 +41,8 @@ def read_camera(path: Path) -> Camera:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise BagError(f"{path}: expected a camera calibration, got {error}") from error
+        told = " ".join(str(error).split())  # YAML tells in lines
+        raise BagError(f"{path}: expected a camera calibration, got {told}") from error
     if not isinstance(content, dict):
         raise BagError(f"{path}: expected a camera calibration, got no mapping of names")
     return _cityscapes(path, content) if path.suffix == ".json" else _ros(path, content)

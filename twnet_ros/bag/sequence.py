@@ -42,8 +42,8 @@ def find_runs(frames: Path, fps: float | None = None) -> list[Run]:
     In the place of a folder of Cityscapes, ``<city>_<sequence>`` in it, or that and the number of
     a frame, takes the snippets of that sequence, or the one that holds the frame. Times are those
     of the recording, else spaced by 17 Hz; with ``fps`` all are spaced by that. A run whose times
-    begin no later than the run before ends, as snippets of Cityscapes do, is put a frame's time
-    behind it. BagError says what is missing.
+    begin no later than the run before ends, as those of each sequence of Cityscapes do, is put a
+    frame's time behind it, and what follows is later by as much. BagError says what is missing.
     """
     if fps is not None and not 0 < fps < float("inf"):
         raise BagError(f"expected a positive frame rate, got {fps}")
@@ -155,9 +155,11 @@ def _even(numbers: Iterable[int], fps: float) -> tuple[int, ...]:
 
 def _one_after_the_other(runs: Sequence[Run], fps: float | None) -> Iterator[Run]:
     last_ns, period_ns = -1, round(1e9 / fps) if fps else _period_ns(runs)
+    late = 0  # stays what it is until times begin anew: the gaps within a sequence are kept
     for run in runs:
-        first_ns = run.times_ns[0]
-        late = last_ns + period_ns - first_ns if first_ns <= last_ns else 0
+        first_ns = run.times_ns[0] + late
+        if first_ns <= last_ns:
+            late += last_ns + period_ns - first_ns
         times_ns = tuple(time_ns + late for time_ns in run.times_ns)
         last_ns = times_ns[-1]
         yield Run(run.frames, times_ns, run.camera)

@@ -65,6 +65,11 @@ def frame_rate(text: str) -> float:
     return _between(text, LEAST_FPS, MOST_FPS)
 
 
+def zoom(text: str) -> float:
+    """Parse a factor on the size of pictures."""
+    return _between(text, 0.1, 10)
+
+
 def weight(text: str) -> float:
     """Parse a number of 0 or more."""
     return _between(text, 0, sys.float_info.max)
@@ -201,7 +206,7 @@ def add_data(made: argparse.ArgumentParser) -> None:
     text = "'streets', or the folder of Cityscapes, of CamVid, or with images/ and labels/; for "
     text += "evaluate also a rosbag2 with labels"
     add("--data", required=True, help=text)
-    text = "of a folder: camvid, cityscapes (default), or a JSON file"
+    text = "of a folder or a bag: camvid, cityscapes (default), or a JSON file"
     add("--classes", help=text)
     add("--clip-size", type=size, default=(512, 256), metavar="WxH", help="default: 512x256")
     add("--hold-out", nargs="*", default=[], metavar="PREFIX[:N]", help="files to score on only")

@@ -77,7 +77,7 @@ def describe(commands: Commands) -> None:
     )
     text = "most labelled frames from one key step to the next, unless codec, default: %(default)s"
     add("--key-interval", type=count, default=6, metavar="FRAMES", help=text)
-    text = "share of blocks without a vector, for adaptive, default: %(default)s"
+    text = "share of blocks without a vector, unless codec, default: %(default)s"
     add("--key-intra", type=probability, default=0.5, metavar="SHARE", help=text)
     text = "mean luma residual, for adaptive, default: %(default)s"
     add("--key-residual", type=levels, default=12.0, metavar="LEVELS", help=text)

@@ -14,6 +14,7 @@ from twnet_ros.cli.argument import (
     require,
     size,
     weight,
+    zoom,
 )
 from twnet_ros.learn.training.recipe import RecipeParser, record_recipe
 
@@ -107,7 +108,7 @@ def describe(commands: Commands) -> None:
     key.add_argument("--crop", type=size, default=(352, 288), metavar="WxH", help=text)
     key.add_argument(
         "--scale",
-        type=positive,
+        type=zoom,
         nargs=2,
         default=[0.7, 1.6],
         metavar=("LEAST", "GREATEST"),
