@@ -37,8 +37,8 @@ def generate_launch_description() -> LaunchDescription:
         (
             "fastdds_profiles",
             EnvironmentVariable(PROFILES, default_value=own),
-            "Fast DDS profiles of the process; by default the environment's, or else those that "
-            "make room for large images; empty: none",
+            "Fast DDS profiles of the process and of RViz; by default the environment's, or else "
+            "those that make room for large images; empty: none",
         ),
         ("rviz", "", "camera whose node RViz shows, as front; empty: none"),
     )
@@ -81,6 +81,7 @@ def _start(context: LaunchContext) -> list[Node]:
         namespace=PathJoinSubstitution([namespace, camera]),
         arguments=["-d", PathJoinSubstitution([CONFIG, "segment.rviz"])],
         parameters=clock,
+        additional_env=_profiles(context),
     )
     return [cameras, rviz]
 

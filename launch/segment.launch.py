@@ -40,8 +40,8 @@ def generate_launch_description() -> LaunchDescription:
         (
             "fastdds_profiles",
             EnvironmentVariable(PROFILES, default_value=own),
-            "Fast DDS profiles of the node; by default the environment's, or else those that make "
-            "room for large images; empty: none",
+            "Fast DDS profiles of the node and RViz; by default the environment's, or else those "
+            "that make room for large images; empty: none",
         ),
         ("rviz", "false", "show what the node publishes in RViz: true or false"),
     )
@@ -79,6 +79,7 @@ def _start(context: LaunchContext) -> list[Node]:
         namespace=LaunchConfiguration("namespace"),  # the topics in segment.rviz are relative
         arguments=["-d", PathJoinSubstitution([CONFIG, "segment.rviz"])],
         parameters=[clock] if clock else [],
+        additional_env=_profiles(context),
         condition=IfCondition(LaunchConfiguration("rviz")),
     )
     return [node, rviz]

@@ -104,7 +104,8 @@ def test_without_its_file_no_process_is_started(launch, name):
 
 @pytest.mark.parametrize("namespace, expected", [("", "front"), ("car", "car/front")])
 def test_rviz_shows_one_camera(launch, namespace, expected):
-    _, rviz = launch("multi_camera", rviz="front", namespace=namespace).started
+    process, rviz = launch("multi_camera", rviz="front", namespace=namespace).started
+    assert rviz.env == process.env  # it shows large images, too
     assert rviz.namespace == expected
     assert Path(rviz.arguments[1]).name == "segment.rviz"
 

@@ -74,7 +74,8 @@ def test_without_its_parameter_file_no_node_is_started(launch, name):
 
 def test_rviz_shows_the_same_namespace_on_the_same_clock(launch):
     given = {"rviz": "true", "namespace": "car", "use_sim_time": "true"}
-    _, rviz = launch("segment", **given).started
+    node, rviz = launch("segment", **given).started
+    assert rviz.env == node.env  # it shows large images, too
     assert (rviz.package, rviz.executable, rviz.namespace) == ("rviz2", "rviz2", "car")
     assert rviz.arguments == ["-d", f"{SHARE}/config/segment.rviz"]
     assert Path(rviz.arguments[1]).is_file()

@@ -209,5 +209,6 @@ def add_data(made: argparse.ArgumentParser) -> None:
     text = "of a folder or a bag: camvid, cityscapes (default), or a JSON file"
     add("--classes", help=text)
     add("--clip-size", type=size, default=(512, 256), metavar="WxH", help="default: 512x256")
-    add("--hold-out", nargs="*", default=[], metavar="PREFIX[:N]", help="files to score on only")
+    text = "files, or sequences, to score on only, by how their names begin; with :N the last N"
+    add("--hold-out", nargs="*", default=[], metavar="PREFIX[:N]", help=text)
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")

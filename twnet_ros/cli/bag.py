@@ -165,7 +165,7 @@ def describe(commands: Commands) -> None:
     add("--frame-id", default="camera", metavar="NAME", help="default: %(default)s")
     text = "calibration: YAML of ROS or JSON of Cityscapes; default: what lies beside Cityscapes"
     add("--camera-info", type=Path, metavar="FILE", help=text)
-    text = "label images under the frames' names, of a video 00000.png …"
+    text = "folder of label images, named as the frames are; of a video 00000.png, 00001.png …"
     add("--labels", type=Path, metavar="DIR", help=text)
     add("--codec", choices=("mpeg4", "h264"), help="of frames, default: h264")
     add("--gop", type=count, help="frames from one I-frame to the next, default: 12")

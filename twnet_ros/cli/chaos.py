@@ -50,7 +50,8 @@ def describe(commands: Commands) -> None:
         text = f"probability that a packet {done}, default: %(default)s"
         add(f"--{fault}", type=probability, default=0.0, metavar="P", help=text)
     add("--seed", type=number, required=True, metavar="N", help="which packets are hit, and where")
-    add("--labels", type=Path, metavar="DIR", help="label what is published: 00000.png … by frame")
+    text = "label what comes out intact, too: class ids as 00000.png …, by the frame's number"
+    add("--labels", type=Path, metavar="DIR", help=text)
     add_model(made)
     labelling = ("model", "device", "precision", "input_size")
     made.set_defaults(labelling={name: made.get_default(name) for name in labelling})

@@ -60,9 +60,8 @@ def describe(commands: Commands) -> None:
     add = made.add_argument
     add_clip(made)
     add("-o", "--output", type=Path, metavar="OVERLAY.mp4", help="write the overlay as a video")
-    add(
-        "--labels", type=Path, metavar="DIR", help="write class ids as 00000.png …, where none are"
-    )
+    text = "folder without PNG files to write class ids into, as 00000.png …"
+    add("--labels", type=Path, metavar="DIR", help=text)
     text = "label in other classes: driving, cityscapes_categories, mapillary or a JSON file"
     add("--class-map", metavar="CLASSES", help=text)
     add_model(made)

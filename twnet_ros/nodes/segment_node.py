@@ -87,6 +87,10 @@ class SegmentNode(LifecycleNode):
         try:
             values = self._settings.values()
             self._accepted = accepted_types(values["input_type"])
+            self.get_logger().info(
+                f"loading model {values['model']}; the first start of all takes seconds longer, "
+                "as loops are compiled"
+            )
             segmenter = load_segmenter(values)
             self._outputs = Outputs(self, Look.of(values, segmenter), self._calibrate)
         except Exception as error:  # rclpy would say nothing

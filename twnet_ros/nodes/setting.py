@@ -153,7 +153,7 @@ TABLE = (
         True,
         "Skip frames that cannot be labelled within max_latency_ms; every packet is decoded, and "
         "the next frame goes on from the last one labelled. False labels every frame, however "
-        "late.",
+        "late, as long as no more than queue_size packets wait.",
         live=True,
     ),
     Parameter(

@@ -30,7 +30,7 @@ class Inspection:
     residual: NDArray[np.float32]  # (H, W, 3), YCbCr in signed 8-bit levels, 0 for an I-frame
 
     def summary(self) -> dict[str, object]:
-        """Return figures of the frame: counts, pixels and mean absolute 8-bit levels."""
+        """Return figures of the frame: counts, pixels and mean absolute 8-bit levels of luma."""
         length = np.hypot(self.motion[..., 0], self.motion[..., 1])[self.coded]
         blocks = 0 if self.frame.motion is None else int(self.frame.motion.coded.sum())
         return {
@@ -40,7 +40,7 @@ class Inspection:
             "vector_blocks": blocks,
             "intra_share": round(1 - float(self.coded.mean()), 4),
             "mean_motion_px": round(float(length.mean()), 3) if length.size else 0.0,
-            "residual_level": round(float(np.abs(self.residual).mean()), 3),
+            "residual_level": round(float(np.abs(self.residual[..., 0]).mean()), 3),  # luma
         }
 
 
