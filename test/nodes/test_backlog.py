@@ -46,6 +46,30 @@ def test_what_has_been_dropped_no_longer_counts(queue):
     assert second.gap is None
 
 
+@pytest.mark.parametrize("rate_hz", [0.1, 1, 30])
+def test_stamps_of_b_frames_do_not_go_back_at_any_rate(rate_hz, queue):
+    for anchor in range(0, 28, 4):  # three between two others, the middle one coded first
+        for number in (anchor, anchor - 2, anchor - 3, anchor - 1) if anchor else (0,):
+            push(queue, stamp_ns=round((100 + number / rate_hz) * SECOND_NS))
+    assert not any(packet.gap for packet in take(queue))
+
+
+def test_an_overflow_does_not_hide_that_the_stream_is_another(queue):
+    push(queue, 600)
+    queue.interrupt("another publisher")
+    push(queue, 600)
+    push(queue, 600)
+    (packet,) = take(queue)
+    assert packet.gap == Gap("the queue of 0 MiB overflowed", Fate.BEHIND, another=True)
+
+
+def test_stamps_that_go_back_do_not_hide_that_the_stream_is_another(queue):
+    push(queue, stamp_ns=100 * SECOND_NS)
+    queue.interrupt("another publisher")
+    push(queue, stamp_ns=SECOND_NS)
+    assert take(queue)[1].gap == Gap("another publisher", Fate.JOINING, another=True)
+
+
 def test_a_stream_that_begins_again_is_told_once(queue):
     for stamp_s in (100.0, 100.1, 5.0, 5.1, 5.2):
         push(queue, stamp_ns=round(stamp_s * SECOND_NS))

@@ -4,12 +4,17 @@ import threading
 from time import perf_counter
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
+from av.video.frame import PictureType
 
+from bits import escape
 from coded import encode
 from twnet_ros.codec import FrameKind, StreamDecoder
+from twnet_ros.codec.bit import BitReader
 from twnet_ros.codec.bitstream import headers_of
+from twnet_ros.codec.h264_parameter import unescape
 from twnet_ros.nodes.backlog import MOST_TICKETS
 from twnet_ros.nodes.pipeline import BROKEN, NOBODY, SKIPPED, Pipeline
 from twnet_ros.nodes.ticket import Fate
@@ -201,11 +206,71 @@ def test_what_is_no_video_does_not_hide_that_the_stream_is_another(start, sink):
     push_all(pipeline, other[21:], "h264", first=21)
     tickets = sink.take(40)[21:]
     alone = StreamDecoder("h264")
-    alone.lose("another publisher", headers_of("h264", other[0]))
     frames = [f for n, data in enumerate(other[21:], 21) for f in alone.decode(data, n)]
     expected = [f"header {frame.pts}" for frame in frames if frame.intact]
     assert expected and [ticket.header for ticket in tickets if ticket.intact] == expected
     assert all(ticket.intact or "another publisher" in ticket.reason for ticket in tickets)
+
+
+def intra_only(seed, qp):
+    """Packets of H.264 whose headers, with every picture, say how coarse they are."""
+    planes = np.random.default_rng(seed).integers(0, 256, (8, 72, 64), np.uint8)
+    return encode("h264", planes, {"x264-params": f"keyint=1:qp={qp}"})
+
+
+def bare(packets):
+    return [data.replace(headers_of("h264", data), b"") for data in packets]
+
+
+def test_key_frames_of_another_publisher_wait_for_their_own_headers(start, sink):
+    """With those of the one before they would decode, to other pictures."""
+    one, other = intra_only(0, qp=20), intra_only(1, qp=34)
+    assert headers_of("h264", one[0]) != headers_of("h264", other[0])
+    pipeline = start()
+    push_all(pipeline, one, "h264")
+    pipeline.interrupt("another publisher")
+    push_all(pipeline, [*bare(other[:4]), *other[4:]], "h264", first=8)
+    tickets = sink.take(16)
+    labelled = [ticket.segmentation is not None for ticket in tickets]
+    assert labelled == [True] * 8 + [False] * 4 + [True] * 4
+    assert all(ticket.waiting and "headers" in ticket.reason for ticket in tickets[9:12])
+    decoder = StreamDecoder("h264")
+    for data, ticket in zip(other[4:], tickets[12:], strict=True):
+        assert (ticket.segmentation.labels == decoder.decode(data)[0].y >> 6).all()
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_an_overflow_hands_on_headers_of_its_own_stream_alone(own, start, sink, hold):
+    one, other = intra_only(0, qp=20), intra_only(1, qp=34)
+    entered, gate = hold
+    pipeline = start(queue_size=4)
+    push_all(pipeline, one[:1], "h264")
+    entered.wait()
+    push_all(pipeline, one[1:3], "h264", first=1)
+    pipeline.interrupt("another publisher")
+    first = other[:1] if own else bare(other[:1])
+    push_all(pipeline, [*first, *bare(other[1:6])], "h264", first=3)  # 5 drops 1 to 4
+    gate.set()
+    tickets = sink.take(9)
+    assert [ticket.dropped for ticket in tickets] == [False] + [True] * 4 + [False] * 4
+    assert [t.segmentation is not None for t in tickets[5:]] == [own] * 4
+
+
+@pytest.mark.parametrize(
+    ("codec", "encoder"), [("hevc", "libx265"), ("vp9", "libvpx-vp9"), ("av1", "libsvtav1")]
+)
+def test_what_waits_for_a_key_frame_is_no_damage_where_the_decoder_refuses_it(
+    codec, encoder, start, sink
+):
+    options = {"x265-params": "bframes=0:log-level=none", "lag-in-frames": "0"}
+    planes = np.random.default_rng(0).integers(0, 256, (18, 96, 64), np.uint8)
+    packets = encode(encoder, planes, {} if codec == "av1" else options, gop_size=6)
+    pipeline = start()
+    push_all(pipeline, packets[:2], codec)
+    pipeline.lose("one is missing")
+    push_all(pipeline, packets[3:], codec, first=3)
+    fates = [ticket.fate for ticket in sink.take(17)]
+    assert fates == [Fate.LABELLED] * 2 + [Fate.WAITING] * 3 + [Fate.LABELLED] * 12
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "h264"])
@@ -744,6 +809,25 @@ def test_what_the_last_step_of_its_kind_took_makes_a_frame_late(
     assert fake_segmenter.stepped == labelled
 
 
+def test_where_something_always_waits_skipping_ends_with_what_is_in_time(
+    start, sink, fake_segmenter, mpeg4_packets, monkeypatch
+):
+    """Behind each picture stands a message without one, and the second picture is late."""
+    now_s, here = 0.0, threading.Semaphore(0)
+    clock = SimpleNamespace(monotonic=lambda: now_s, perf_counter=perf_counter)
+    monkeypatch.setattr("twnet_ros.nodes.pipeline.time", clock)
+    pipeline = start(wanted=lambda: Wish() if here.acquire() else None, max_latency_ms=50)
+    headers = headers_of("mpeg4", mpeg4_packets[0].data)
+    for number, packet in enumerate(mpeg4_packets):
+        pipeline.push(packet.data, "mpeg4", number, 0)
+        pipeline.push(headers, "mpeg4", None, 0)
+        now_s += number == 1
+        here.release()
+        while sink.take(1)[0].header != number:
+            pass
+    assert fake_segmenter.skipped == [1]
+
+
 def test_a_lone_frame_is_labelled_however_late_it_is(start, sink, fake_segmenter, mpeg4_packets):
     pipeline = start(max_latency_ms=0)
     for number in range(8):
@@ -886,6 +970,39 @@ def test_a_ticket_that_is_not_taken_keeps_none_of_those_that_come_out_with_it(
     assert not failures and "nowhere to put it" in caplog.text
     assert {t.header for t in tickets} == {"last", *(time for time, _ in reordered_packets)}
     assert sum(t.segmentation is not None for t in tickets) >= len(reordered_packets) - 4
+
+
+def exchanged(count):
+    """Packets of H.264 of P pictures, of which each second is shown before the first."""
+    plane = np.random.default_rng(0).integers(0, 256, (72, 64), np.uint8)
+    pictures = [av.VideoFrame.from_ndarray(plane, "yuv420p") for _ in range(count)]
+    for picture in pictures[1:]:
+        picture.pict_type = PictureType.P
+    parameters = "bframes=1:b-adapt=0:scenecut=0:ref=1:weightp=0:slices=1"
+    return [
+        _shown_as(data, number + 1 if number % 2 else number - 1) if number else data
+        for number, data in enumerate(encode("h264", pictures, {"x264-params": parameters}))
+    ]
+
+
+def _shown_as(data, place):
+    """Change a slice's pic_order_cnt_lsb (H.264 7.3.3), of 4 bits behind 4 of frame_num."""
+    start = data.rindex(b"\0\0\1") + 4
+    bits = "".join(f"{byte:08b}" for byte in unescape(data[start:]))
+    reader = BitReader(data[start:])
+    sizes = [len(format(reader.unsigned() + 1, "b")) * 2 - 1 for _ in range(3)]
+    at = sum(sizes) + 4
+    bits = f"{bits[:at]}{2 * place % 16:04b}{bits[at + 4 :]}"
+    return data[:start] + escape(int(bits, 2).to_bytes(len(bits) // 8, "big"))
+
+
+def test_p_pictures_may_be_shown_before_those_that_they_refer_to(start, sink):
+    pipeline = start()
+    push_all(pipeline, exchanged(23), "h264")
+    tickets = sink.take(20)
+    assert all(t.segmentation is not None and t.kind is not FrameKind.B for t in tickets)
+    shown = [int(ticket.header.split()[1]) for ticket in tickets]
+    assert shown == [0, *(n + 1 if n % 2 else n - 1 for n in range(1, 20))]
 
 
 @pytest.mark.parametrize("structure", ["", "open-gop=1:min-keyint=12:"])

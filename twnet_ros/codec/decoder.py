@@ -27,7 +27,7 @@ from twnet_ros.codec.h264_sequence import H264Sequence
 from twnet_ros.codec.limit import NO_FURTHER_LIMIT, Limit
 from twnet_ros.codec.motion import read_motion
 from twnet_ros.codec.mpeg4_sequence import without_rest
-from twnet_ros.codec.picture import Picture, PictureDecoder
+from twnet_ros.codec.picture import CONCEALED, Picture, PictureDecoder
 from twnet_ros.codec.plane import color_matrix, is_full_range, read_planes
 from twnet_ros.codec.sequence import sequence_of
 
@@ -133,6 +133,14 @@ class StreamDecoder:
         return self._sequence.caveat
 
     @property
+    def held(self) -> list[int]:
+        """pts of packets whose pictures are held back, though later I and P pictures are out.
+
+        In the order shown an H.264 or HEVC P picture may stand before one that it refers to.
+        """
+        return self._pictures.held_pts() if self._codec in ("h264", "hevc") else []
+
+    @property
     def keeps(self) -> bool:
         """Whether pictures of a broken chain come out."""
         return self._keep_broken and self._begun
@@ -148,8 +156,9 @@ class StreamDecoder:
         CodecError for a packet that is empty, of another format, broken, truncated or not
         supported, or where a picture comes out that was; the chain is then broken until the next
         key frame. Packets before the first headers give nothing, nor do those that repeat another
-        (``notice``). When packets are missing before this one, or the last one was broken, the
-        frames held back from before come first.
+        (``notice``), nor what FFmpeg refuses for want of a key frame that is waited for. When
+        packets are missing before this one, or the last one was broken, the frames held back from
+        before come first.
         """
         started = time.perf_counter()
         self._notice, self._left_out = "", False
@@ -178,6 +187,8 @@ class StreamDecoder:
                 self._headers = parameter_sets(self._codec, data)[-HEADERS_KEPT_BYTES:]
                 return frames
             if not self._configured:
+                if content.key:
+                    self._fault = f"{WAITING} with headers: one came without, and none before it"
                 return frames
             if content.key and self._pictures.holds and self._begins_frame():
                 # All before it is shown before it, and what is damaged there is not to show later.
@@ -195,10 +206,14 @@ class StreamDecoder:
                     self._left_out = True
                     return frames
             frames += self._renew(content, started)
+            stranded = self._is_stranded(content)
             try:
                 self._collect(self._send(data, pts), started, frames)
                 return frames
             except CodecError as error:
+                if stranded:
+                    self._forget()
+                    return frames
                 if not (headers and goes_on):
                     raise
                 self._notice = str(error)
@@ -275,6 +290,12 @@ class StreamDecoder:
         frames = self._drain(started) if self._keep_broken else []
         self._forget()
         return frames
+
+    def _is_stranded(self, content: Content) -> bool:
+        """Tell whether a picture lacks what it is predicted from, and FFmpeg makes nothing up."""
+        if self._codec in CONCEALED or content.key or self.keeps:
+            return False
+        return bool(self._fault) and not self.recovers
 
     def _begins_frame(self) -> bool:
         """Tell whether the next key picture is one of H.264, and no second field."""

@@ -25,7 +25,7 @@ _KINDS = {
 # More than any decoder holds back (16 reference pictures), so no live entry is ever dropped.
 _SENT_KEPT = 64
 # Of these FFmpeg makes up what is missing of a picture.
-_CONCEALED = ("h264", "mpeg4")
+CONCEALED = ("h264", "mpeg4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,11 @@ class PictureDecoder:
         waiting = [*self._sent.values(), *(picture.sent for picture in self._held)]
         return any(sent.traits.whole for sent in waiting)
 
+    def held_pts(self) -> list[int]:
+        """Return the pts of all pictures that are held back, here or by FFmpeg."""
+        waiting = [*self._sent.values(), *(picture.sent for picture in self._held)]
+        return [sent.pts for sent in waiting if sent.pts is not None]
+
     def send(self, data: bytes, pts: int | None, traits: Traits) -> list[Picture]:
         """Decode a packet and return the pictures that are ready, in display order.
 
@@ -167,6 +172,6 @@ class PictureDecoder:
 
     def _is_early(self, picture: Picture) -> bool:
         """Tell whether it is a B picture, and one that was decoded before it is not yet out."""
-        if self._codec not in _CONCEALED or picture.kind is not FrameKind.B:
+        if self._codec not in CONCEALED or picture.kind is not FrameKind.B:
             return False
         return any(number < picture.number for number in self._sent)

@@ -2,7 +2,10 @@
 
 import threading
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median_low
 
 from twnet_ros.codec import CodecError, codec_of_format
 from twnet_ros.codec.bitstream import CodecName, headers_of
@@ -12,7 +15,8 @@ from twnet_ros.nodes.ticket import Fate, Ticket
 QUEUE_BYTES = 1 << 26  # of all that wait together
 # To hand each of a flood back would take longer than the flood, and starve what comes after it.
 MOST_TICKETS = 256  # of packets dropped in a row; the others are counted
-# Stamps of B-frames go back by a few frames; those of a recording that starts again by more.
+# Stamps of B-frames go back by a few frames; those of a recording that starts again by more: by
+# this time, or where frames are seldom, by as many as may be reordered.
 REORDERED_PACKETS = 16
 REORDERED_NS = 2_000_000_000
 
@@ -23,6 +27,7 @@ class Gap:
 
     reason: str
     fate: Fate  # of packets behind it that wait for a key frame
+    another: bool = False  # the stream behind it: headers from before are none of its own
 
     @property
     def goes_on(self) -> bool:
@@ -41,7 +46,7 @@ class Waiting:
     gap: Gap | None = None  # in front of it
     lost: list[Ticket] = field(default_factory=list)  # of those that are missing, the last ones
     forgotten: int = 0  # of those that are missing, the others
-    headers: bytes = b""  # the last ones found in them
+    headers: bytes = b""  # the last ones found in those of its own stream
 
     def open(self) -> tuple[CodecName, bytes]:
         """Return the codec, and the data with start codes; CodecError for what is no video."""
@@ -80,19 +85,19 @@ class Backlog:
             self.pushed += 1
             packet = Waiting(ticket, self.pushed, data, format, self._gap)
             self._gap = None
-            if self._goes_back(ticket.stamp_ns):
+            back = self._goes_back(ticket.stamp_ns)
+            if back and not _is_another(packet):
                 packet.gap = Gap("the stamps went back", Fate.JOINING)
             self._bytes += len(data)
             if self._packets and (full := self._overflow()):
-                packet.gap = Gap(f"{full} overflowed", Fate.BEHIND)
-                self._drop_all(packet)
+                self._drop_all(packet, f"{full} overflowed")
             self._packets.append(packet)
             self._arrived.notify()
 
     def interrupt(self, reason: str) -> None:
-        """Have what comes next wait for a key frame: it does not go on with what came before."""
+        """Have what comes next wait for a key frame, and its headers: it is another stream."""
         with self._arrived:
-            self._gap = Gap(reason, Fate.JOINING)
+            self._gap = Gap(reason, Fate.JOINING, another=True)
 
     def lose(self, reason: str) -> None:
         """Note that packets of the stream are missing in front of the next one."""
@@ -124,16 +129,22 @@ class Backlog:
             return f"the queue of {QUEUE_BYTES >> 20} MiB"
         return ""
 
-    def _drop_all(self, packet: Waiting) -> None:
+    def _drop_all(self, packet: Waiting, reason: str) -> None:
         """Drop what waits in favour of a packet, which takes over what is known of it."""
-        assert packet.gap is not None
-        reason = f"{packet.gap.reason}: packets come faster than they are segmented"
+        another = False
         for lost in self._packets:
-            lost.ticket.wait(Fate.OVERFLOWED, reason)
+            lost.ticket.wait(
+                Fate.OVERFLOWED, f"{reason}: packets come faster than they are segmented"
+            )
             packet.lost += [*lost.lost, lost.ticket]
             packet.forgotten += lost.forgotten
+            if _is_another(lost):
+                another, packet.headers = True, b""
             if lost.format == packet.format:
                 packet.headers = lost.own_headers() or lost.headers or packet.headers
+        if _is_another(packet):
+            another, packet.headers = True, b""
+        packet.gap = Gap(reason, Fate.BEHIND, another)
         excess = max(0, len(packet.lost) - MOST_TICKETS)
         packet.forgotten += excess
         del packet.lost[:excess]
@@ -146,10 +157,20 @@ class Backlog:
             return False
         stamps = self._stamps_ns
         back = bool(stamps) and (
-            stamp_ns < max(stamps) - REORDERED_NS
+            stamp_ns < max(stamps) - max(REORDERED_NS, (REORDERED_PACKETS + 1) * _step_ns(stamps))
             or (len(stamps) == REORDERED_PACKETS and stamp_ns < min(stamps))
         )
         if back:
             stamps.clear()
         stamps.append(stamp_ns)
         return back
+
+
+def _is_another(packet: Waiting) -> bool:
+    return packet.gap is not None and packet.gap.another
+
+
+def _step_ns(stamps_ns: Collection[int]) -> int:
+    """Return the usual time from one frame to the next, 0 for a single one."""
+    steps = [after - before for before, after in pairwise(sorted(stamps_ns))]
+    return median_low(steps) if steps else 0

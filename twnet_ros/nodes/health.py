@@ -11,6 +11,7 @@ from twnet_ros.nodes.watch import LABELLED, Snapshot
 
 WAITS = (Fate.JOINING, Fate.WAITING, Fate.BEHIND)  # for a key frame
 NO_LEAVES = "send no B-frames, which wait for later ones; or "
+MORE_KEY_FRAMES = "have key frames sent more often, and headers with each"
 RELIEF = "lower the video's rate or size, or take a smaller input_size or a cheaper model"
 
 
@@ -102,7 +103,7 @@ def _stream_findings(
     if seen.unlabelled_s is not None and (waits or seen.newest in (Fate.DAMAGED, Fate.EMPTY)):
         text = f"no labels for {seen.unlabelled_s:.1f} s: {seen.reason}"
         if seen.unlabelled_s >= limits.stale_s:
-            yield Level.ERROR, text + (": have key frames sent more often" if waits else "")
+            yield Level.ERROR, text + (f": {MORE_KEY_FRAMES}" if waits else "")
         elif waits:
             yield Level.WARN, text
     damaged, waited = seen.fates[Fate.DAMAGED], seen.fates[Fate.WAITING]

@@ -5,14 +5,14 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from twnet_ros.codec import CodecError, CodedFrame, FrameKind, Limit, StreamDecoder
-from twnet_ros.codec.bitstream import inspect_packet
+from twnet_ros.codec.bitstream import CodecName, inspect_packet
 from twnet_ros.codec.limit import NO_FURTHER_LIMIT
 from twnet_ros.nodes.backlog import Backlog, Gap
 from twnet_ros.nodes.ticket import Fate, Ticket
@@ -41,6 +41,7 @@ class _Decoded:
     forgotten: int  # lost without a ticket
     notice: str = ""  # what the packet told about those before it
     frames: list[CodedFrame] = field(default_factory=list)
+    held: Collection[int] = ()  # packets whose pictures may be shown after those of later ones
 
 
 class Pipeline:
@@ -97,7 +98,7 @@ class Pipeline:
         self._backlog.push(data, format, Ticket(header, stamp_ns, time.monotonic()))
 
     def interrupt(self, reason: str) -> None:
-        """Have what comes next wait for a key frame: it does not go on with what came before."""
+        """Have what comes next wait for a key frame, and its headers: it is another stream."""
         self._backlog.interrupt(reason)
 
     def lose(self, reason: str) -> None:
@@ -142,6 +143,8 @@ class Pipeline:
                 try:
                     if decoder is not None and packet.gap:  # whatever comes behind it
                         key_sent = False
+                        if packet.gap.another:
+                            decoder = self._make_decoder(decoder.codec)
                         if packet.gap.goes_on and decoder.keeps:
                             decoder.miss(packet.gap.reason)
                             work.gap = None
@@ -149,7 +152,7 @@ class Pipeline:
                             decoder.lose(packet.gap.reason, packet.headers)
                     codec, data = packet.open()
                     if decoder is None or decoder.codec != codec:
-                        decoder = StreamDecoder(codec, self._segmenter.label_broken, self._limit)
+                        decoder = self._make_decoder(codec)
                         if packet.gap:
                             decoder.lose(packet.gap.reason, packet.headers)
                         if packet.gap is None or packet.gap.goes_on:
@@ -157,6 +160,7 @@ class Pipeline:
                         key_sent = False
                     started = time.perf_counter()
                     work.frames = decoder.decode(data, pts=packet.number)
+                    work.held = decoder.held
                     ticket.decode_ms = (time.perf_counter() - started) * 1e3
                     ticket.intact = not decoder.fault
                     if decoder.notice and decoder.fault:
@@ -182,6 +186,9 @@ class Pipeline:
                 self._decoded.put(work)
         finally:
             self._decoded.put(None)
+
+    def _make_decoder(self, codec: CodecName) -> StreamDecoder:
+        return StreamDecoder(codec, self._segmenter.label_broken, self._limit)
 
     # The network's thread
 
@@ -211,7 +218,7 @@ class Pipeline:
             self._pending[work.number] = work.ticket
         for frame in work.frames:
             if frame.kind is not FrameKind.B:
-                self._give_up_before(frame)
+                self._give_up_before(frame, work)
             self._segment(frame, work)
         # B-frames that came out already wait for the anchor after them, which is still held back.
         held_back = [number for number, ticket in self._pending.items() if ticket.kind is None]
@@ -225,16 +232,19 @@ class Pipeline:
         for number in list(self._pending):
             self._finish(number, f"{NO_PICTURE}: {reason}")
 
-    def _give_up_before(self, frame: CodedFrame) -> None:
+    def _give_up_before(self, frame: CodedFrame, work: _Decoded) -> None:
         """Finish the packets whose picture would be out by now, if they had one.
 
-        Whatever is decoded before an I or P frame is also shown before it.
+        Whatever is decoded before an I or P frame is also shown before it, but for what the
+        decoder says.
         """
         seen = frame.pts or 0
         reason = f"{NO_PICTURE}: {self._notice}" if self._notice else NO_PICTURE
         self._notice = ""
+        yet_to_come = {*work.held, *(frame.pts for frame in work.frames)}
         for number in [n for n, t in self._pending.items() if n < seen and t.kind is None]:
-            self._finish(number, reason)
+            if number not in yet_to_come:
+                self._finish(number, reason)
 
     def _segment(self, frame: CodedFrame, work: _Decoded) -> None:
         """Label or skip a frame that came out of the decoder with the packet of ``work``."""
@@ -274,8 +284,9 @@ class Pipeline:
     def _is_late(self, frame: CodedFrame, work: _Decoded) -> bool:
         """Tell whether to skip a frame.
 
-        When one would be late, all up to the newest are skipped, and so on for as long as any
-        wait. The newest is labelled however late it is: a slow decoder shall not silence the node.
+        When one would be late, all up to the newest are skipped, and so on until that one is in
+        time, or none waits. It is labelled however late it is: a slow decoder shall not silence
+        the node.
         What counts is the packet that a frame came out with: the wait of a picture for its turn
         among B-frames is the stream's own and makes none late.
         """
@@ -285,11 +296,12 @@ class Pipeline:
         if work.number < self._catch_up_to:
             return True
         ready_s = time.monotonic() - work.ticket.arrival_s + self._step_s[frame.key]
-        newer = work.number < self._backlog.pushed
-        self._behind = newer and (self._behind or 1e3 * ready_s > self.max_latency_ms)
+        newer, late = work.number < self._backlog.pushed, 1e3 * ready_s > self.max_latency_ms
+        caught_up = self._catch_up_to > 0
+        self._behind = newer and (late or (self._behind and not caught_up))
         if frame.kind is FrameKind.B:
             return self._behind
-        caught_up, self._catch_up_to = self._catch_up_to > 0, 0
+        self._catch_up_to = 0
         if self._behind and not caught_up:
             self._catch_up_to = self._backlog.pushed
         return work.number < self._catch_up_to

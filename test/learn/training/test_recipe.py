@@ -93,7 +93,7 @@ def test_what_is_required_may_come_from_either(parsed, capsys):
         ("layer: 4", "layer: expected one of 1, 2, 3, found '4'"),
         ("layer: one", "layer: expected a whole number, found 'one'"),
         ("scale: 0.5", r"scale: expected 2 values, found \['0.5'\]"),
-        ("scale: [0.5, wide]", "scale: expected a number from 0 on, got 'wide'"),
+        ("scale: [0.5, wide]", "scale: expected a number from 0.1 to 10, got 'wide'"),
         ("? [rate]\n: 1", "found 'a sequence'"),
         ("rate: 1\nrate: 2", "rate: expected one line, found two"),
         ("- rate", "expected 'option: value' on each line"),
