@@ -1,11 +1,17 @@
 """Block motion: where it comes from, its sign, its scale, and what has none."""
 
+import av
 import numpy as np
 import pytest
+from av.video.frame import PictureType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import coded
+from bits import escape
 from twnet_ros.codec import BlockMotion, FrameKind, StreamDecoder, read_packets
+from twnet_ros.codec.bit import BitReader
+from twnet_ros.codec.h264_parameter import unescape
 from twnet_ros.codec.motion import compose, fill_blocks
 
 CODECS = ["mpeg4", "h264"]
@@ -179,6 +185,35 @@ def test_what_appears_from_nowhere_is_intra(codec, pan, encode):
     outside = motion.coded.copy()
     outside[6:14, 8:16] = True
     assert outside.mean() > 0.95
+
+
+def shown_as(data, place):
+    """Change a slice's pic_order_cnt_lsb (H.264 7.3.3), of 4 bits behind 4 of frame_num."""
+    start = data.rindex(b"\0\0\1") + 4
+    bits = "".join(f"{byte:08b}" for byte in unescape(data[start:]))
+    reader = BitReader(data[start:])
+    sizes = [len(format(reader.unsigned() + 1, "b")) * 2 - 1 for _ in range(3)]
+    at = sum(sizes) + 4
+    bits = f"{bits[:at]}{2 * place % 16:04b}{bits[at + 4 :]}"
+    return data[:start] + escape(int(bits, 2).to_bytes(len(bits) // 8, "big"))
+
+
+def test_a_p_picture_shown_after_one_that_was_coded_later_has_no_motion():
+    """Of each two P pictures the second is shown first; what follows refers past it."""
+    scene = np.random.default_rng(0).integers(0, 256, (72, 90), np.uint8)
+    planes = [np.ascontiguousarray(scene[:, number : number + 64]) for number in range(13)]
+    pictures = [av.VideoFrame.from_ndarray(plane, "yuv420p") for plane in planes]
+    for picture in pictures[1:]:
+        picture.pict_type = PictureType.P
+    parameters = "bframes=1:b-adapt=0:scenecut=0:ref=1:weightp=0:slices=1"
+    packets = coded.encode("h264", pictures, {"x264-params": parameters})
+    for number in range(1, 13):
+        packets[number] = shown_as(packets[number], number + 1 if number % 2 else number - 1)
+    decoder = StreamDecoder("h264")
+    frames = [frame for n, data in enumerate(packets) for frame in decoder.decode(data, n)]
+    assert [frame.pts for frame in frames[:7]] == [0, 2, 1, 4, 3, 6, 5]
+    assert {frame.kind for frame in frames[1:]} == {FrameKind.P}
+    assert all(frame.intact and frame.motion is None for frame in frames)
 
 
 def test_p_frame_without_vectors_is_all_intra():

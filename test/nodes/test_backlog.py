@@ -54,6 +54,15 @@ def test_stamps_of_b_frames_do_not_go_back_at_any_rate(rate_hz, queue):
     assert not any(packet.gap for packet in take(queue))
 
 
+@pytest.mark.parametrize("count", [10, 16, 17, 28])
+def test_a_short_recording_that_begins_again_is_told_at_any_rate(count, queue):
+    for turn in range(2):
+        for number in range(count):
+            push(queue, stamp_ns=(100 + number) * SECOND_NS)
+        packets = take(queue)
+        assert [bool(packet.gap) for packet in packets] == [turn > 0] + [False] * (count - 1)
+
+
 def test_an_overflow_does_not_hide_that_the_stream_is_another(queue):
     push(queue, 600)
     queue.interrupt("another publisher")

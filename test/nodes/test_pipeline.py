@@ -4,17 +4,12 @@ import threading
 from time import perf_counter
 from types import SimpleNamespace
 
-import av
 import numpy as np
 import pytest
-from av.video.frame import PictureType
 
-from bits import escape
 from coded import encode
 from twnet_ros.codec import FrameKind, StreamDecoder
-from twnet_ros.codec.bit import BitReader
 from twnet_ros.codec.bitstream import headers_of
-from twnet_ros.codec.h264_parameter import unescape
 from twnet_ros.nodes.backlog import MOST_TICKETS
 from twnet_ros.nodes.pipeline import BROKEN, NOBODY, SKIPPED, Pipeline
 from twnet_ros.nodes.ticket import Fate
@@ -233,7 +228,8 @@ def test_key_frames_of_another_publisher_wait_for_their_own_headers(start, sink)
     tickets = sink.take(16)
     labelled = [ticket.segmentation is not None for ticket in tickets]
     assert labelled == [True] * 8 + [False] * 4 + [True] * 4
-    assert all(ticket.waiting and "headers" in ticket.reason for ticket in tickets[9:12])
+    reason = "another publisher; its headers have not come"
+    assert all(ticket.waiting and ticket.reason.endswith(reason) for ticket in tickets[8:12])
     decoder = StreamDecoder("h264")
     for data, ticket in zip(other[4:], tickets[12:], strict=True):
         assert (ticket.segmentation.labels == decoder.decode(data)[0].y >> 6).all()
@@ -970,39 +966,6 @@ def test_a_ticket_that_is_not_taken_keeps_none_of_those_that_come_out_with_it(
     assert not failures and "nowhere to put it" in caplog.text
     assert {t.header for t in tickets} == {"last", *(time for time, _ in reordered_packets)}
     assert sum(t.segmentation is not None for t in tickets) >= len(reordered_packets) - 4
-
-
-def exchanged(count):
-    """Packets of H.264 of P pictures, of which each second is shown before the first."""
-    plane = np.random.default_rng(0).integers(0, 256, (72, 64), np.uint8)
-    pictures = [av.VideoFrame.from_ndarray(plane, "yuv420p") for _ in range(count)]
-    for picture in pictures[1:]:
-        picture.pict_type = PictureType.P
-    parameters = "bframes=1:b-adapt=0:scenecut=0:ref=1:weightp=0:slices=1"
-    return [
-        _shown_as(data, number + 1 if number % 2 else number - 1) if number else data
-        for number, data in enumerate(encode("h264", pictures, {"x264-params": parameters}))
-    ]
-
-
-def _shown_as(data, place):
-    """Change a slice's pic_order_cnt_lsb (H.264 7.3.3), of 4 bits behind 4 of frame_num."""
-    start = data.rindex(b"\0\0\1") + 4
-    bits = "".join(f"{byte:08b}" for byte in unescape(data[start:]))
-    reader = BitReader(data[start:])
-    sizes = [len(format(reader.unsigned() + 1, "b")) * 2 - 1 for _ in range(3)]
-    at = sum(sizes) + 4
-    bits = f"{bits[:at]}{2 * place % 16:04b}{bits[at + 4 :]}"
-    return data[:start] + escape(int(bits, 2).to_bytes(len(bits) // 8, "big"))
-
-
-def test_p_pictures_may_be_shown_before_those_that_they_refer_to(start, sink):
-    pipeline = start()
-    push_all(pipeline, exchanged(23), "h264")
-    tickets = sink.take(20)
-    assert all(t.segmentation is not None and t.kind is not FrameKind.B for t in tickets)
-    shown = [int(ticket.header.split()[1]) for ticket in tickets]
-    assert shown == [0, *(n + 1 if n % 2 else n - 1 for n in range(1, 20))]
 
 
 @pytest.mark.parametrize("structure", ["", "open-gop=1:min-keyint=12:"])

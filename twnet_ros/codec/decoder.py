@@ -79,6 +79,7 @@ class StreamDecoder:
         self._keep_broken = keep_broken
         self._limit = limit
         self._index = 0
+        self._newest = -1  # the packet of the I or P picture that came out last
         self._pictures = PictureDecoder(self._codec, self._limit)
         self._sequence = sequence_of(self._codec)
         self._fault = WAITING
@@ -133,14 +134,6 @@ class StreamDecoder:
         return self._sequence.caveat
 
     @property
-    def held(self) -> list[int]:
-        """pts of packets whose pictures are held back, though later I and P pictures are out.
-
-        In the order shown an H.264 or HEVC P picture may stand before one that it refers to.
-        """
-        return self._pictures.held_pts() if self._codec in ("h264", "hevc") else []
-
-    @property
     def keeps(self) -> bool:
         """Whether pictures of a broken chain come out."""
         return self._keep_broken and self._begun
@@ -187,8 +180,6 @@ class StreamDecoder:
                 self._headers = parameter_sets(self._codec, data)[-HEADERS_KEPT_BYTES:]
                 return frames
             if not self._configured:
-                if content.key:
-                    self._fault = f"{WAITING} with headers: one came without, and none before it"
                 return frames
             if content.key and self._pictures.holds and self._begins_frame():
                 # All before it is shown before it, and what is damaged there is not to show later.
@@ -292,7 +283,10 @@ class StreamDecoder:
         return frames
 
     def _is_stranded(self, content: Content) -> bool:
-        """Tell whether a picture lacks what it is predicted from, and FFmpeg makes nothing up."""
+        """Tell whether a picture lacks what it is predicted from, and FFmpeg makes nothing up.
+
+        Where broken pictures are kept, what it has goes on from those: one that fails is damaged.
+        """
         if self._codec in CONCEALED or content.key or self.keeps:
             return False
         return bool(self._fault) and not self.recovers
@@ -401,7 +395,12 @@ class StreamDecoder:
                 self._fault = ""
             self._check_size((y.shape[0], y.shape[1]), may_change=may_change)
             self._begun = self._begun or not self._fault
-            motion = read_motion(image, codec) if sent.traits.motion and not key else None
+            # A P picture shown after one that was coded later refers past that.
+            passed = kind is not FrameKind.B and picture.number < self._newest
+            if kind is not FrameKind.B:
+                self._newest = picture.number
+            has_motion = sent.traits.motion and not (key or passed)
+            motion = read_motion(image, codec) if has_motion else None
             now = time.perf_counter()
             frames.append(
                 CodedFrame(

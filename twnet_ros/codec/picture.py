@@ -117,11 +117,6 @@ class PictureDecoder:
         waiting = [*self._sent.values(), *(picture.sent for picture in self._held)]
         return any(sent.traits.whole for sent in waiting)
 
-    def held_pts(self) -> list[int]:
-        """Return the pts of all pictures that are held back, here or by FFmpeg."""
-        waiting = [*self._sent.values(), *(picture.sent for picture in self._held)]
-        return [sent.pts for sent in waiting if sent.pts is not None]
-
     def send(self, data: bytes, pts: int | None, traits: Traits) -> list[Picture]:
         """Decode a packet and return the pictures that are ready, in display order.
 

@@ -156,10 +156,17 @@ class Backlog:
         if not stamp_ns:
             return False
         stamps = self._stamps_ns
-        back = bool(stamps) and (
-            stamp_ns < max(stamps) - max(REORDERED_NS, (REORDERED_PACKETS + 1) * _step_ns(stamps))
-            or (len(stamps) == REORDERED_PACKETS and stamp_ns < min(stamps))
-        )
+        back = False
+        if stamps:
+            oldest, newest = min(stamps), max(stamps)
+            reach_ns = max(REORDERED_NS, (REORDERED_PACKETS + 1) * _step_ns(stamps))
+            # What is shown before all others comes right behind the first of them.
+            led = newest == stamps[0] or newest - stamp_ns <= REORDERED_NS
+            back = (
+                newest - stamp_ns > reach_ns
+                or (stamp_ns <= oldest and not led)
+                or (stamp_ns < oldest and len(stamps) == REORDERED_PACKETS)
+            )
         if back:
             stamps.clear()
         stamps.append(stamp_ns)

@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -41,7 +41,6 @@ class _Decoded:
     forgotten: int  # lost without a ticket
     notice: str = ""  # what the packet told about those before it
     frames: list[CodedFrame] = field(default_factory=list)
-    held: Collection[int] = ()  # packets whose pictures may be shown after those of later ones
 
 
 class Pipeline:
@@ -160,7 +159,6 @@ class Pipeline:
                         key_sent = False
                     started = time.perf_counter()
                     work.frames = decoder.decode(data, pts=packet.number)
-                    work.held = decoder.held
                     ticket.decode_ms = (time.perf_counter() - started) * 1e3
                     ticket.intact = not decoder.fault
                     if decoder.notice and decoder.fault:
@@ -168,8 +166,9 @@ class Pipeline:
                     key_sent = key_sent or _sends_key_picture(decoder, data)
                     # With a key frame sent, the decoder merely holds the pictures for reordering.
                     waits = decoder.fault and not (key_sent or decoder.recovers or decoder.keeps)
-                    if not work.frames and waits:
-                        ticket.wait(Fate.WAITING, decoder.fault)
+                    if waits and all(frame.pts != packet.number for frame in work.frames):
+                        headers = "" if decoder.configured else "; its headers have not come"
+                        ticket.wait(Fate.WAITING, decoder.fault + headers)
                     elif decoder.left_out:
                         ticket.reason = decoder.notice
                     else:
@@ -218,7 +217,7 @@ class Pipeline:
             self._pending[work.number] = work.ticket
         for frame in work.frames:
             if frame.kind is not FrameKind.B:
-                self._give_up_before(frame, work)
+                self._give_up_before(frame)
             self._segment(frame, work)
         # B-frames that came out already wait for the anchor after them, which is still held back.
         held_back = [number for number, ticket in self._pending.items() if ticket.kind is None]
@@ -232,19 +231,16 @@ class Pipeline:
         for number in list(self._pending):
             self._finish(number, f"{NO_PICTURE}: {reason}")
 
-    def _give_up_before(self, frame: CodedFrame, work: _Decoded) -> None:
+    def _give_up_before(self, frame: CodedFrame) -> None:
         """Finish the packets whose picture would be out by now, if they had one.
 
-        Whatever is decoded before an I or P frame is also shown before it, but for what the
-        decoder says.
+        Whatever is decoded before an I or P frame is also shown before it.
         """
         seen = frame.pts or 0
         reason = f"{NO_PICTURE}: {self._notice}" if self._notice else NO_PICTURE
         self._notice = ""
-        yet_to_come = {*work.held, *(frame.pts for frame in work.frames)}
         for number in [n for n, t in self._pending.items() if n < seen and t.kind is None]:
-            if number not in yet_to_come:
-                self._finish(number, reason)
+            self._finish(number, reason)
 
     def _segment(self, frame: CodedFrame, work: _Decoded) -> None:
         """Label or skip a frame that came out of the decoder with the packet of ``work``."""
