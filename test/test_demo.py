@@ -77,6 +77,30 @@ def test_of_a_video_with_b_frames_enough_packets_are_sent_ahead(
     assert len(list((tmp_path / "out" / "labels").iterdir())) == 13
 
 
+def test_labels_that_do_not_arrive_are_said_to_be_lost(reordered_clip, tmp_path, monkeypatch):
+    def labelled(clip, model, window, take_labels):
+        collection = Collection(first_s=1.0, last_s=2.0)
+        for number in range(4):
+            status = FrameStatus(frame_type=FrameStatus.FRAME_P, path=FrameStatus.PATH_NONKEY)
+            status.header.stamp.sec = number + 1
+            collection.statuses.append(status)
+        collection.labelled.append(2 * 10**9)
+        take_labels(0, np.zeros((48, 64), np.uint8))
+        return collection
+
+    monkeypatch.setattr(demo, "stream", labelled)
+    table = demo.demonstrate(reordered_clip, tmp_path / "out").splitlines()
+    assert "labelled           4 (0 key, 4 non-key)" in table
+    assert "skipped            9" in table
+    assert "labels lost        3 on their way here" in table
+
+
+def test_without_any_labels_that_is_said(reordered_clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "stream", lambda *_: Collection())
+    with pytest.raises(ValueError, match="expected labels, got none"):
+        demo.demonstrate(reordered_clip, tmp_path / "out")
+
+
 def test_labels_are_scored_and_shown_with_the_pictures_that_they_are_of(small, tmp_path):
     table = demo.demonstrate(None, tmp_path).splitlines()
     assert {line[:18].strip(): line[19:] for line in table} == {

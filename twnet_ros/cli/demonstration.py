@@ -56,6 +56,8 @@ def demonstrate(video: Path | None, out: Path) -> str:
         lambda number, ids: write_png(labels / f"{number:05d}.png", ids),
     )
     published = _labels_of_pictures(labels, collection)
+    if not published:
+        raise ValueError(f"{clip}: expected labels, got none; what the node said stands above")
     _render(clip, info.fps, model, published, out)
     sent = sum(1 for _ in packets)
     table = _table(sent, collection, _miou(published, truth) if truth else None)
@@ -107,12 +109,13 @@ def _render(clip: Path, fps: float, model: str, published: dict[int, Path], out:
     """Write the overlay and the contact sheet of the labelled frames."""
     config = load_checkpoint(find_model(model)).config
     colors = np.array(config.colors, np.uint8)
-    last = max(published, default=0)
-    chosen = set(np.linspace(0, max(last - 1, 0), SHEET_ROWS).astype(int))
+    numbers = sorted(published)
+    rows_of = np.linspace(0, max(len(numbers) - 2, 0), SHEET_ROWS).astype(int)
+    chosen = {numbers[row] for row in rows_of}
     rows: list[tuple[Inspection, Picture]] = []
 
     def overlays() -> Iterator[Picture]:
-        for found in tqdm(inspect(clip), total=last + 1):
+        for found in tqdm(inspect(clip), total=numbers[-1] + 1):
             number = found.frame.index
             if number not in published:
                 continue
@@ -142,12 +145,14 @@ def _table(sent: int, collection: Collection, miou: float | None) -> str:
     seconds = collection.last_s - collection.first_s
     rows = {
         "frames sent": f"{sent}",
-        "labelled": f"{len(collection.labelled)} ({keys} key, {others} non-key)",
-        "skipped": f"{sent - len(collection.labelled)}",
+        "labelled": f"{keys + others} ({keys} key, {others} non-key)",
+        "skipped": f"{sent - keys - others}",
         "mIoU": "unknown (no ground truth)" if miou is None else f"{miou:.1f} %",
         "frames per second": f"{(len(statuses) - 1) / seconds:.1f}" if seconds else "unknown",
         "latency p50 / p95": "unknown",
     }
+    if lost := keys + others - len(collection.labelled):
+        rows["labels lost"] = f"{lost} on their way here"
     if latency:
         middle, late = np.percentile(latency, [50, 95])
         rows["latency p50 / p95"] = f"{middle:.0f} / {late:.0f} ms"

@@ -22,6 +22,7 @@ from twnet_ros.msg import FrameStatus
 from twnet_ros.nodes.conversion import Labels
 from twnet_ros.nodes.topic import STATUS_QOS, stamp_ns
 
+LABELS_DEPTH = 100  # images that writing the results may be behind
 START_S = 180.0  # how long the node may take to load its model
 LAST_LABELS_S = 10.0  # how long labels may come after their status
 STOP_S = 10.0  # how long a node may take to end
@@ -45,7 +46,7 @@ class Collector(Node):
         super().__init__("collector")
         self.collection = Collection()
         self._take_labels, self._bridge = take_labels, CvBridge()
-        self.create_subscription(Image, f"{segment}/labels", self._labels, 100)
+        self.create_subscription(Image, f"{segment}/labels", self._labels, LABELS_DEPTH)
         self.create_subscription(FrameStatus, f"{segment}/status", self._status, STATUS_QOS)
 
     def _labels(self, message: Image) -> None:
@@ -83,6 +84,7 @@ def stream(
     """
     namespace = f"/twnet_demo_{uuid.uuid4().hex}"  # another one on this machine is another stream
     segment = f"{namespace}/segment"
+    depth = {f"qos_overrides.{segment}/labels.publisher.depth": LABELS_DEPTH}
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # no robot's business
     rclpy.init()
     with ExitStack() as stack:
@@ -95,7 +97,13 @@ def stream(
         segmenting = stack.enter_context(
             # Sent as fast as it is answered: nothing is late, and every frame is wanted.
             _running(
-                namespace, "segment_node", "segment.yaml", model=model, skip=False, **settings
+                namespace,
+                "segment_node",
+                "segment.yaml",
+                model=model,
+                skip=False,
+                **depth,
+                **settings,
             )
         )
         until = time.monotonic() + START_S
