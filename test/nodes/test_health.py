@@ -9,7 +9,6 @@ import pytest
 from twnet_ros.codec import FrameKind
 from twnet_ros.nodes.conversion import status_message
 from twnet_ros.nodes.health import (
-    MORE_KEY_FRAMES,
     DeviceState,
     Level,
     Limits,
@@ -250,7 +249,9 @@ def test_a_stream_that_is_joined_midway_is_an_error_only_if_no_key_frame_comes(d
     assert stream.values["reference chain"] == "broken"
     drive.go(10, 2, labelled=False, **joining)
     assert drive.levels() == [ERROR, OK, OK]
-    assert drive.stream().message.endswith(f": {MORE_KEY_FRAMES}")
+    assert drive.stream().message.endswith(
+        ": have key frames sent more often, and headers with each"
+    )
     drive.go(10, 1)
     assert drive.levels() == [OK, OK, OK]  # nothing was lost
     assert drive.stream().values["frames since the last key step"] == "0"
@@ -343,7 +344,8 @@ def test_the_worst_comes_first(drive):
     stream = drive.stream()
     assert stream.level is ERROR
     assert stream.message.split("; ") == [
-        f"no labels for 2.4 s: {WAITING['reason']}: {MORE_KEY_FRAMES}",
+        f"no labels for 2.4 s: {WAITING['reason']}: have key frames sent more often, "
+        "and headers with each",
         "10 of 20 packets without labels: 10 waited for a key frame after a loss (waiting for a "
         "key frame: lost packets), 0 did not decode: see to the sender and the link",
         "1 frames labelled although their reference chain is broken",

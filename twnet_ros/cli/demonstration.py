@@ -145,13 +145,13 @@ def _table(sent: int, collection: Collection, miou: float | None) -> str:
     seconds = collection.last_s - collection.first_s
     rows = {
         "frames sent": f"{sent}",
-        "labelled": f"{keys + others} ({keys} key, {others} non-key)",
-        "skipped": f"{sent - keys - others}",
+        "labelled": f"{collection.announced} ({keys} key, {others} non-key)",
+        "skipped": f"{sent - collection.announced}",
         "mIoU": "unknown (no ground truth)" if miou is None else f"{miou:.1f} %",
         "frames per second": f"{(len(statuses) - 1) / seconds:.1f}" if seconds else "unknown",
         "latency p50 / p95": "unknown",
     }
-    if lost := keys + others - len(collection.labelled):
+    if lost := collection.announced - len(collection.labelled):
         rows["labels lost"] = f"{lost} on their way here"
     if latency:
         middle, late = np.percentile(latency, [50, 95])

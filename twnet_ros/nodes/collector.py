@@ -37,6 +37,11 @@ class Collection:
     first_s: float = 0.0  # time.monotonic() of the first status
     last_s: float = 0.0  # and of the last
 
+    @property
+    def announced(self) -> int:
+        """How many frames were labelled, by their statuses."""
+        return sum(status.path != FrameStatus.PATH_NONE for status in self.statuses)
+
 
 class Collector(Node):
     """Subscribes to labels and status."""
@@ -63,8 +68,7 @@ class Collector(Node):
     @property
     def complete(self) -> bool:
         """Whether every status that announces labels has them."""
-        announced = sum(s.path != FrameStatus.PATH_NONE for s in self.collection.statuses)
-        return len(self.collection.labelled) >= announced
+        return len(self.collection.labelled) >= self.collection.announced
 
 
 def stream(
