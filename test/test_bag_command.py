@@ -172,6 +172,24 @@ def test_labels_of_a_video_are_numbered_as_segment_has_them(
     assert [set(bytes(m.data)) for m in found["/camera/labels"]] == [{n} for n in numbers]
 
 
+def test_labels_of_a_video_that_lacks_frames_are_refused(twnet, write, tmp_path):
+    """By their numbers they would be those of other frames."""
+    whole, cut, bag = tmp_path / "whole.mp4", tmp_path / "cut.mkv", tmp_path / "bag"
+    frames = write([f"{n:05d}" for n in range(8)])
+    assert twnet("encode", frames, whole, "--codec", "h264", "--gop", 4, "--fps", 10)[0] == 0
+    with av.open(str(whole)) as source, av.open(str(cut), "w") as sink:
+        copied = sink.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux()):
+            if packet.size and number != 1:
+                packet.stream = copied
+                sink.mux(packet)
+    status, _, error = twnet("bag", cut, bag, "--labels", tmp_path / "labels")
+    assert status == 1
+    assert "got none of 2 packets, the first of them at 0.20 s" in error[-1]
+    assert not bag.exists()
+    assert twnet("bag", cut, bag)[0] == 0
+
+
 def test_labels_of_a_video_are_numbered_as_its_frames_are_shown(twnet, write, messages, tmp_path):
     clip, bag = tmp_path / "clip.mp4", tmp_path / "bag"
     write_reordered(clip, write([f"{n:05d}" for n in range(7)]))

@@ -26,7 +26,7 @@ def frames_of_video(path: Path) -> Iterator[CodedFrame]:
     for packet in packets:
         try:
             yield from decoder.decode(packet.data, packet.pts_ns)
-        except CodecError as error:  # what refers to it comes marked, and is not labelled
+        except CodecError as error:  # none is labelled then up to the next key frame
             print(f"a packet was left out: {error}", file=sys.stderr)
     try:
         rest = decoder.flush()

@@ -51,7 +51,36 @@ def test_info(clip):
     assert (info.codec, info.width, info.height, info.fps) == (codec, 176, 144, 20.0)
     assert info.frames in (11, None)
     assert not info.reorders
+    assert info.pixel_aspect == 1
     packets.close()
+
+
+@pytest.mark.parametrize("degrees", [90, 180])
+def test_pictures_that_are_to_be_turned_are_refused(pan, tmp_path, degrees):
+    path = tmp_path / "phone.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 10)
+        stream.width, stream.height, stream.pix_fmt = 176, 144, "yuv420p"
+        stream.set_display_rotation(degrees)
+        for rgb in pan(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")))
+        container.mux(stream.encode(None))
+    with pytest.raises(
+        CodecError, match=rf"upright, got .* by -?{degrees} degrees in .*phone.mp4"
+    ):
+        read_packets(path)
+
+
+def test_the_shape_of_pixels(pan, tmp_path):
+    path = tmp_path / "wide.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 10)
+        stream.width, stream.height, stream.pix_fmt = 176, 144, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        for rgb in pan(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")))
+        container.mux(stream.encode(None))
+    assert read_packets(path)[0].pixel_aspect == pytest.approx(4 / 3)
 
 
 def test_times_are_those_at_which_pictures_are_shown(reordered_clip):

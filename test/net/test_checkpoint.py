@@ -96,6 +96,15 @@ def test_what_is_no_finite_number_is_not_loaded(saved, rewrite):
         load_checkpoint(rewrite(tensors, config=model.config.to_json()))
 
 
+def test_what_is_no_variance_is_not_loaded(saved, rewrite):
+    path, model = saved
+    tensors = load_file(path)
+    name = next(name for name in tensors if name.endswith("running_var"))
+    tensors[name][0] = -1
+    with pytest.raises(CheckpointError, match=f"{name}: expected variances, got negative ones"):
+        load_checkpoint(rewrite(tensors, config=model.config.to_json()))
+
+
 def test_the_same_model_gives_the_same_bytes(saved):
     path, model = saved
     contents = {path.read_bytes()}
@@ -272,7 +281,8 @@ def test_a_configuration_survives_json(config):
         ({"colors": ((0, 0, -1),) * 3}, "colors: expected three levels of 0 to 255"),
         ({"input_size": (31, 64)}, "input_size: expected .* of 32 to 8192, got"),
         ({"input_size": (64, 9000)}, "input_size: expected .* of 32 to 8192, got"),
-        ({"std": (1.0, -1.0, 1.0)}, "std: expected three levels above 0"),
+        ({"std": (1.0, -1.0, 1.0)}, "std: expected three levels of 1 to 255"),
+        ({"std": (0.229, 0.224, 0.225)}, "std: expected .*, of pictures of 0 to 255, got"),
         ({"mean": (0.0, 255.0, 256.0)}, "mean: expected three levels of 0 to 255"),
     ],
 )

@@ -2,10 +2,23 @@
 
 import logging
 import math
+import subprocess
+import sys
 
 from numba.core import caching
 
 from twnet_ros.segment.compiled import _say_not_kept, compiled
+
+# Prints how many variants of loops there are after loading a model, and after two frames.
+COUNT = """
+from twnet_ros.segment import Segmenter, compensation, confidence, fusion, output, resampling
+rooms = compensation, confidence, fusion, output, resampling
+loops = {one for room in rooms for one in vars(room).values() if hasattr(one, "signatures")}
+segmenter = Segmenter.load("streets-mobilenetv1-layer1", "cpu", "fp32", (96, 64))
+print(sum(len(one.signatures) for one in loops))
+segmenter.warm_up((192, 128))
+print(sum(len(one.signatures) for one in loops))
+"""
 
 
 def doubled(x):
@@ -29,3 +42,10 @@ def test_where_nothing_can_be_kept_loops_are_compiled_all_the_same(monkeypatch, 
 def test_where_it_can_nothing_is_said(caplog):
     assert compiled(doubled)(4) == 8
     assert not caplog.records
+
+
+def test_nothing_is_left_to_be_compiled_with_the_first_frames():
+    done = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded, used = map(int, done.stdout.split())
+    assert loaded == used > 5

@@ -2,6 +2,8 @@
 
 import json
 import re
+from dataclasses import replace
+from itertools import chain
 from types import SimpleNamespace
 
 import av
@@ -10,10 +12,12 @@ import numpy as np
 import pytest
 
 from coded import encode
-from twnet_ros.codec import CodecError, Packet, read_packets
-from twnet_ros.segment import Path, Segmenter, read_remapping, recording, to_rgb
+from twnet_ros.codec import CodecError, Packet, VideoInfo, read_packets
+from twnet_ros.segment import Path, Segmenter, SegmentError, read_remapping, recording, to_rgb
 from twnet_ros.segment.recording import record
 from twnet_ros.segment.replay import decode, replay
+
+INFO = VideoInfo("h264", 96, 64, 17.0, None, True)
 
 
 @pytest.fixture
@@ -149,8 +153,9 @@ def test_packets_that_are_missing_are_told_once(clip, caplog, kept, numbers, sai
     some = [all_packets[number] for number in kept]
     frames = [frame for frame in decode("clip", lambda _: (info, some)) if frame.intact]
     assert [frame.index for frame in frames] == numbers
-    (message,) = caplog.messages
+    message, count = caplog.messages
     assert re.match(f"clip: {said}", message)
+    assert re.match(rf"clip: {7 - len(numbers)} of 7 packets gave no frame", count)
 
 
 def test_of_a_sound_video_whose_pictures_are_held_back_nothing_is_said(pan, tmp_path, caplog):
@@ -167,6 +172,33 @@ def test_of_a_sound_video_whose_pictures_are_held_back_nothing_is_said(pan, tmp_
     assert not [message for message in caplog.messages if "packet" in message]
 
 
+def test_pixels_that_are_not_square_are_told(clip, caplog):
+    info, packets = read_packets(clip(2))
+    packets = list(packets)
+    assert len(list(decode("clip", lambda _: (info, packets)))) == 2
+    assert not caplog.messages
+    wide = replace(info, pixel_aspect=4 / 3)
+    assert len(list(decode("clip", lambda _: (wide, packets)))) == 2
+    (message,) = caplog.messages
+    assert "expected square pixels, got some 1.333 times as wide as high" in message
+
+
+def test_an_overlay_is_of_one_size(clip, recorded, tmp_path):
+    """The labels of what comes before another size are there, and the error names both."""
+    small, large = (clip(2, name=f"{width}.avi", width=width, height=80) for width in (144, 160))
+
+    def both(file):
+        info, packets = read_packets(small)
+        return info, chain(packets, read_packets(large)[1])
+
+    told = "small: expected pictures of one size .*, got 144x80 and, in frame 2, 160x80"
+    outputs = {"overlay": tmp_path / "overlay.mp4", "labels": tmp_path / "labels"}
+    with pytest.raises(SegmentError, match=told):
+        recorded("small", read=both, **outputs)
+    assert not outputs["overlay"].exists()
+    assert recorded("small", read=both)["frames"] == 4
+
+
 def test_nothing_is_written_when_something_is_wrong(recorded, tmp_path):
     with pytest.raises(CodecError, match="expected a video file"):
         recorded(tmp_path / "none.avi", overlay=tmp_path / "o.mp4", labels=tmp_path / "labels")
@@ -178,6 +210,6 @@ def test_what_comes_before_a_damaged_end_is_decoded(pan, caplog):
     data = encode("h264", pan(12), {"x264-params": parameters})
     data[-1] = data[-1][: data[-1].rindex(b"\0\0\1")]  # the last slice is lost
     packets = [Packet(one, number, False) for number, one in enumerate(data)]
-    frames = list(decode("clip", lambda path: (SimpleNamespace(codec="h264"), packets)))
+    frames = list(decode("clip", lambda path: (INFO, packets)))
     assert len(frames) == 10  # all but that one and the one shown after it
     assert "clip: at its end: decode error" in caplog.text

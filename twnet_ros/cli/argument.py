@@ -149,6 +149,8 @@ def refuse_clip(options: argparse.Namespace) -> None:
 
 def refuse_filled(option: str, folder: Path | None, files: str) -> None:
     """Raise CodecError if an option's folder holds such files: older ones would mix with new."""
+    if folder and folder.exists() and not folder.is_dir():
+        raise CodecError(f"{option}: expected a folder, got a file, {folder}")
     if folder and any(folder.glob(files)):
         raise CodecError(f"{option}: expected a folder without {files}, got {folder}")
 

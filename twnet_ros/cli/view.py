@@ -50,6 +50,8 @@ def view(options: argparse.Namespace) -> None:
         with closing(pictures(lambda: True)) as source:
             _write(options.output, islice(source, options.frames))
         return
+    if not is_name:
+        opener(options)(options.clip)  # what is wrong with it is said before a window opens
     with (
         _window(hold=not is_name) as window,
         closing(pictures(lambda: window.poll() is None)) as source,

@@ -42,6 +42,7 @@ class VideoInfo:
     fps: float  # as the times of its first packets have it
     frames: int | None  # None where the container does not count them
     reorders: bool  # B-frames may make a picture wait for later packets
+    pixel_aspect: float = 1.0  # a pixel's width over its height, where the container says so
 
 
 # Opens a video by its path: ``read_packets``, or what reads another kind of file as that does.
@@ -60,10 +61,15 @@ def read_packets(
     counted from 0 at the file's frame rate. The file is closed when the iterator is exhausted or
     closed.
 
-    CodecError for a missing file, no video stream, or another codec; the iterator raises it for
-    a file that cannot be read on.
+    CodecError for a missing file, no video stream, another codec, or pictures that are to be
+    turned to be shown; the iterator raises it for a file that cannot be read on.
     """
     path = Path(path)
+    if degrees := _rotation(path):
+        raise CodecError(
+            f"expected a video that is stored upright, got one to be turned by {degrees} degrees "
+            f"in {path}: ffmpeg -i turns it"
+        )
     container, stream, codec = _open(path)
     with container:
         rate = Fraction(stream.guessed_rate or stream.average_rate or 0)
@@ -81,8 +87,19 @@ def read_packets(
             usual_rate(times_ns, float(rate)),
             stream.frames or None,
             stream.codec_context.has_b_frames,
+            float(stream.sample_aspect_ratio or 1),
         )
     return info, _read(path, rate)
+
+
+def _rotation(path: Path) -> int:
+    """Return by how many degrees a player turns the pictures, as of the first one; 0 without."""
+    container, stream, _ = _open(path)
+    with container, suppress(av.FFmpegError):
+        for packet in islice(container.demux(stream), _LOOKED_AT):
+            for picture in packet.decode():
+                return picture.rotation
+    return 0
 
 
 def _read(path: Path, rate: Fraction) -> Generator[Packet, None, None]:

@@ -91,9 +91,10 @@ class StreamDecoder:
         self._size: tuple[int, int] | None = None
         self._reformatter = VideoReformatter()
         self._stale = False  # FFmpeg holds pictures from before a fault
-        # An intact frame came since the stream began, or was lost from outside.
+        # An intact frame has come since the stream began, or since ``lose`` or ``flush``.
         self._begun = False
         self._rescued: list[CodedFrame] = []  # from before a packet that could not be decoded
+        self._since = 0.0  # time.perf_counter(), when the next frame's share of the time began
         self._damaged: int | None = None  # the first packet whose picture FFmpeg had to conceal
 
     @property
@@ -153,70 +154,16 @@ class StreamDecoder:
         packets are missing before this one, or the last one was broken, the frames held back from
         before come first.
         """
-        started = time.perf_counter()
-        self._notice, self._left_out = "", False
-        self._damaged = None
+        self._since = time.perf_counter()
+        self._notice, self._left_out, self._damaged = "", False, None
         sent = self._pictures.count
         frames, self._rescued = self._rescued, []
         try:
-            content = inspect_packet(self._codec, data, self._limit.packet_bytes)
-            if self._codec == "mpeg4" and content.picture >= 0:
-                data = without_rest(data)
-            own = self._own_headers(data, content)
-            if own and content.picture >= 0:
-                self._headers = b""  # kept from packets without a picture, maybe damaged ones
-            headers = own if content.key else b""
-            goes_on = headers == self._known_headers
-            if headers and not goes_on:
-                frames += self._drain(started)
-                data = self._begin(headers) + data
-            if self._headers:
-                data, self._headers = self._headers + data, b""
-            if not headers and (content.header or mpeg4.USER_DATA in data):
-                self._known_headers = b""  # FFmpeg takes over what others say, too
-            self._configured = self._configured or content.header
-            if content.picture < 0:
-                # A recovery point among them may be of a picture that was cut off behind it.
-                self._headers = parameter_sets(self._codec, data)[-HEADERS_KEPT_BYTES:]
-                return frames
-            if not self._configured:
-                return frames
-            if content.key and self._pictures.holds and self._begins_frame():
-                # All before it is shown before it, and what is damaged there is not to show later.
-                frames += self._drain(started)
-                self._forget()
-            gap = self._sequence.follow(data)
-            if self._sequence.pixels > self._limit.pixels:
-                raise CodecError(
-                    f"expected pictures of at most {self._limit.pixels} px, "
-                    f"got {self._sequence.pixels} px"
-                )
-            if gap is not None:
-                self._heed(gap, started, frames)
-                if gap.superfluous:
-                    self._left_out = True
-                    return frames
-            frames += self._renew(content, started)
-            stranded = self._is_stranded(content)
-            try:
-                self._collect(self._send(data, pts), started, frames)
-                return frames
-            except CodecError as error:
-                if stranded:
-                    self._forget()
-                    return frames
-                if not (headers and goes_on):
-                    raise
-                self._notice = str(error)
-            # It needs nothing from before, so that what is left of it in FFmpeg was the reason.
-            frames += self._rescue(sent, started)
-            data = self._begin(headers) + data
-            self._sequence.follow(data)
-            self._collect(self._send(data, pts), started, frames)
-            return frames
+            self._decode(data, pts, sent, frames)
         except CodecError as error:
-            self._fail(str(error), frames, sent, started)
+            self._fail(str(error), frames, sent)
             raise
+        return frames
 
     def flush(self) -> list[CodedFrame]:
         """Return the frames still held back; the next packet must be a key frame's.
@@ -224,7 +171,8 @@ class StreamDecoder:
         CodecError where one of them cannot be decoded; those before it come with the next call.
         """
         try:
-            self._collect(self._pictures.rest(), time.perf_counter(), self._rescued)
+            self._since = time.perf_counter()
+            self._collect(self._pictures.rest(), self._rescued)
         except CodecError as error:
             self._lose(str(error))
             raise
@@ -248,12 +196,70 @@ class StreamDecoder:
         Other than with ``lose``, pictures of the broken chain come out where they are kept.
         """
         self._damaged = None
-        self._fail(reason, self._rescued, self._pictures.count, time.perf_counter())
+        self._since = time.perf_counter()
+        self._fail(reason, self._rescued, self._pictures.count)
 
-    def _fail(self, reason: str, frames: list[CodedFrame], sent: int, started: float) -> None:
+    def _decode(self, data: bytes, pts: int | None, sent: int, frames: list[CodedFrame]) -> None:
+        """Decode a packet, the one after ``sent`` others; add the frames that are ready."""
+        content = inspect_packet(self._codec, data, self._limit.packet_bytes)
+        if self._codec == "mpeg4" and content.picture >= 0:
+            data = without_rest(data)
+        own = self._own_headers(data, content)
+        if own and content.picture >= 0:
+            self._headers = b""  # kept from packets without a picture, maybe damaged ones
+        headers = own if content.key else b""
+        goes_on = headers == self._known_headers
+        if headers and not goes_on:
+            self._drain(frames)
+            data = self._begin(headers) + data
+        if self._headers:
+            data, self._headers = self._headers + data, b""
+        if not headers and (content.header or mpeg4.USER_DATA in data):
+            self._known_headers = b""  # FFmpeg takes over what others say, too
+        self._configured = self._configured or content.header
+        if content.picture < 0:
+            # A recovery point among them may be of a picture that was cut off behind it.
+            self._headers = parameter_sets(self._codec, data)[-HEADERS_KEPT_BYTES:]
+            return
+        if not self._configured:
+            return
+        if content.key and self._pictures.holds and self._begins_frame():
+            # All before it is shown before it, and what is damaged there is not to show later.
+            self._drain(frames)
+            self._forget()
+        gap = self._sequence.follow(data)
+        if self._sequence.pixels > self._limit.pixels:
+            raise CodecError(
+                f"expected pictures of at most {self._limit.pixels} px, "
+                f"got {self._sequence.pixels} px"
+            )
+        if gap is not None:
+            self._heed(gap, frames)
+            if gap.superfluous:
+                self._left_out = True
+                return
+        self._renew(content, frames)
+        stranded = self._is_stranded(content)
+        try:
+            self._collect(self._send(data, pts), frames)
+            return
+        except CodecError as error:
+            if stranded:
+                self._forget()
+                return
+            if not (headers and goes_on):
+                raise
+            self._notice = str(error)
+        # It needs nothing from before, so that what is left of it in FFmpeg was the reason.
+        frames += self._rescue(sent)
+        data = self._begin(headers) + data
+        self._sequence.follow(data)
+        self._collect(self._send(data, pts), frames)
+
+    def _fail(self, reason: str, frames: list[CodedFrame], sent: int) -> None:
         """Break the chain; ``frames``, and what FFmpeg had of ``sent`` packets, come out next."""
         fault = f"{WAITING}: {reason}"
-        if self._is_recovering() and not self._pictures.drained:
+        if self._codec == "h264" and self._hopeless and not self._pictures.drained:
             # FFmpeg keeps its references: a recovery point does without I pictures, not
             # without the pictures after it.
             self._rescued = frames
@@ -262,7 +268,7 @@ class StreamDecoder:
             self._stale = True
             self._known_headers = b""
         else:
-            self._rescued = frames + self._rescue(sent, started)
+            self._rescued = frames + self._rescue(sent)
             self._break(fault)
 
     def _own_headers(self, data: bytes, content: Content) -> bytes:
@@ -272,15 +278,14 @@ class StreamDecoder:
         headers = headers_of(self._codec, data) if content.header else b""
         return headers if is_complete(self._codec, headers) else b""
 
-    def _renew(self, content: Content, started: float) -> list[CodedFrame]:
-        """Begin anew with an I picture that ends a fault; return the broken frames to be kept."""
+    def _renew(self, content: Content, frames: list[CodedFrame]) -> None:
+        """Begin anew with an I picture that ends a fault; add the broken frames to be kept."""
         traits = self._sequence.traits
         ends = content.key or (traits.whole and traits.kind is FrameKind.I)
-        if not (self._stale and ends):
-            return []
-        frames = self._drain(started) if self._keep_broken else []
-        self._forget()
-        return frames
+        if self._stale and ends:
+            if self._keep_broken:
+                self._drain(frames)
+            self._forget()
 
     def _is_stranded(self, content: Content) -> bool:
         """Tell whether a picture lacks what it is predicted from, and FFmpeg makes nothing up.
@@ -289,15 +294,16 @@ class StreamDecoder:
         """
         if self._codec in CONCEALED or content.key or self.keeps:
             return False
-        return bool(self._fault) and not self.recovers
+        return self._hopeless
 
     def _begins_frame(self) -> bool:
         """Tell whether the next key picture is one of H.264, and no second field."""
         return isinstance(self._sequence, H264Sequence) and not self._sequence.half
 
-    def _is_recovering(self) -> bool:
-        """Tell whether no frame is to come that is intact; never so of MPEG-4."""
-        return self._codec == "h264" and bool(self._fault) and not self.recovers
+    @property
+    def _hopeless(self) -> bool:
+        """Whether nothing that is held back ends the fault."""
+        return bool(self._fault) and not self.recovers
 
     def _begin(self, headers: bytes) -> bytes:
         """Have the key picture with these headers decoded as if it were the first.
@@ -317,14 +323,12 @@ class StreamDecoder:
             return self._sequence.sets_beside(headers)
         return b""
 
-    def _drain(self, started: float) -> list[CodedFrame]:
-        """Return the frames held back; broken ones are no reason to refuse the next picture."""
-        frames: list[CodedFrame] = []
+    def _drain(self, frames: list[CodedFrame]) -> None:
+        """Add the frames held back; broken ones are no reason to refuse the next picture."""
         with suppress(CodecError):
-            self._collect(self._pictures.rest(), started, frames)
-        return frames
+            self._collect(self._pictures.rest(), frames)
 
-    def _rescue(self, sent: int, started: float) -> list[CodedFrame]:
+    def _rescue(self, sent: int) -> list[CodedFrame]:
         """Return frames held back of the first ``sent`` packets; MPEG-4's are not told apart."""
         if self._codec == "mpeg4" or self.keeps:
             return []
@@ -340,10 +344,10 @@ class StreamDecoder:
                 doubtful.append(self._damaged)
             end = min([sent, *doubtful])
             whole = [one for one in pictures if 0 <= one.number < end]
-            self._collect(whole, started, frames)
+            self._collect(whole, frames)
         return frames
 
-    def _heed(self, gap: Discontinuity, started: float, frames: list[CodedFrame]) -> None:
+    def _heed(self, gap: Discontinuity, frames: list[CodedFrame]) -> None:
         """Break the chain where the gap does; add the frames from before it."""
         self._notice = gap.reason
         if not gap.breaks:
@@ -352,7 +356,7 @@ class StreamDecoder:
         # In AV1 it holds none; the others have no gap that breaks the chain. And what is kept of a
         # broken chain goes on from what FFmpeg has, which is not to be drained then.
         if self._codec == "h264" and not self.keeps:
-            self._collect(self._pictures.rest(), started, frames)
+            self._collect(self._pictures.rest(), frames)
         self._interrupt(self._fault or f"{WAITING}: {gap.reason}")
 
     def _send(self, data: bytes, pts: int | None) -> list[Picture]:
@@ -361,7 +365,7 @@ class StreamDecoder:
             data = completed_at_once(data)
         return self._pictures.send(data, pts, traits)
 
-    def _collect(self, pictures: list[Picture], started: float, frames: list[CodedFrame]) -> None:
+    def _collect(self, pictures: list[Picture], frames: list[CodedFrame]) -> None:
         """Add the pictures' frames up to one that is refused, for which there is a CodecError."""
         concealed = _concealed(pictures)
         self._damaged = min(concealed, default=self._damaged)
@@ -389,9 +393,9 @@ class StreamDecoder:
             image, codec = picture.image, self._codec
             matrix, full_range = color_matrix(image, codec), is_full_range(image)
             y, u, v = read_planes(image, matrix, full_range, self._reformatter)
-            key, whole = kind is FrameKind.I, sent.traits.whole
+            key = kind is FrameKind.I
             may_change = key or bool(self._fault) or codec in _RESIZING
-            if not spoiled and (key if whole is None else whole):
+            if not spoiled and sent.traits.whole:
                 self._fault = ""
             self._check_size((y.shape[0], y.shape[1]), may_change=may_change)
             self._begun = self._begun or not self._fault
@@ -415,12 +419,12 @@ class StreamDecoder:
                     motion=motion,
                     fault=self._fault,
                     follows=follows,
-                    decode_ms=(now - started) * 1e3,
+                    decode_ms=(now - self._since) * 1e3,
                 )
             )
             self._index += 1
             self._follows = True
-            started = now
+            self._since = now
 
     def _check_size(self, size: tuple[int, int], *, may_change: bool) -> None:
         """Break the chain where the size (height, width) changes and may not."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from twnet_ros.codec.bitstream import START_CODE, units
+from twnet_ros.codec.bitstream import START_CODE, inspect_packet, units
 from twnet_ros.codec.discontinuity import Discontinuity, worst
 from twnet_ros.codec.error import CodecError
 from twnet_ros.codec.mpeg4 import (
@@ -49,7 +49,7 @@ class Mpeg4Sequence:
     """
 
     def __init__(self) -> None:
-        self.traits = Traits()  # of any picture: FFmpeg knows all
+        self.traits = Traits()  # of the last packet's picture
         self.pixels = 0  # of the last packet's largest picture, by its layer
         self._data = b""
         self._layer: Layer | None = None
@@ -95,6 +95,7 @@ class Mpeg4Sequence:
         self._data = data
         found: list[Discontinuity] = []
         self.pixels = pictures = 0
+        self.traits = Traits(whole=inspect_packet("mpeg4", data).key)
         for offset, unit in units(data):
             start = offset + 4
             if unit in LAYERS:

@@ -13,8 +13,8 @@ class Traits:
 
     # P for a B picture that no picture shown later was decoded before; None: as FFmpeg says.
     kind: FrameKind | None = None
-    # Nothing that it needs is missing; None: so it is from I pictures on.
-    whole: bool | None = None
+    # Nothing that it needs is missing.
+    whole: bool = False
     # FFmpeg's vectors point to the pictures that they are taken to point to.
     motion: bool = True
     # A recovery point came with it.

@@ -41,7 +41,7 @@ def save_checkpoint(path: str | os.PathLike[str], model: TWNet) -> None:
         for name, tensor in _tensors(model).items()
     }
     for name, tensor in tensors.items():
-        _finite(target, name, tensor)
+        _sound(target, name, tensor)
     metadata = {"format": FORMAT, "config": model.config.to_json()}
     try:
         data = save({k: t.contiguous() for k, t in tensors.items()}, metadata)
@@ -81,7 +81,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> TWNet:
                             f"{source}: {name}: expected {', '.join(map(str, STORED))}, "
                             f"got {stored.dtype}"
                         )
-                    tensor.copy_(_finite(source, name, stored))
+                    tensor.copy_(_sound(source, name, stored))
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{source}: expected a safetensors file ({error})") from error
     return model.eval()
@@ -110,9 +110,12 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
     return {k: t for k, t in state.items() if not k.endswith("num_batches_tracked")}
 
 
-def _finite(file: Path, name: str, tensor: Tensor) -> Tensor:
+def _sound(file: Path, name: str, tensor: Tensor) -> Tensor:
     if not tensor.isfinite().all():
         raise CheckpointError(f"{file}: {name}: expected finite numbers, got infinite ones or NaN")
+    if name.endswith("running_var") and (tensor < 0).any():
+        # Its root is no number, and oneDNN's activations make a number of that again.
+        raise CheckpointError(f"{file}: {name}: expected variances, got negative ones")
     return tensor
 
 

@@ -69,8 +69,10 @@ class Config:
             raise ValueError(wrong)
         if len(self.mean) != 3 or not all(0 <= level <= 255 for level in self.mean):
             raise ValueError(f"mean: expected three levels of 0 to 255, got {self.mean}")
-        if len(self.std) != 3 or not all(0 < level <= 255 for level in self.std):
-            raise ValueError(f"std: expected three levels above 0, up to 255, got {self.std}")
+        if len(self.std) != 3 or not all(1 <= level <= 255 for level in self.std):
+            raise ValueError(
+                f"std: expected three levels of 1 to 255, of pictures of 0 to 255, got {self.std}"
+            )
 
     @property
     def fuses(self) -> bool:

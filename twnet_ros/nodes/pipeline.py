@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from twnet_ros.codec import CodecError, CodedFrame, FrameKind, Limit, StreamDecoder
-from twnet_ros.codec.bitstream import CodecName, inspect_packet
+from twnet_ros.codec.bitstream import CodecName
 from twnet_ros.codec.limit import NO_FURTHER_LIMIT
 from twnet_ros.nodes.backlog import Backlog, Gap
 from twnet_ros.nodes.ticket import Fate, Ticket
@@ -134,14 +134,12 @@ class Pipeline:
 
     def _decode_all(self) -> None:
         decoder: StreamDecoder | None = None
-        key_sent = False  # since the stream began or broke
         try:
             while (packet := self._backlog.pop()) is not None:
                 ticket = packet.ticket
                 work = _Decoded(ticket, packet.number, packet.gap, packet.lost, packet.forgotten)
                 try:
                     if decoder is not None and packet.gap:  # whatever comes behind it
-                        key_sent = False
                         if packet.gap.another:
                             decoder = self._make_decoder(decoder.codec)
                         if packet.gap.goes_on and decoder.keeps:
@@ -156,16 +154,11 @@ class Pipeline:
                             decoder.lose(packet.gap.reason, packet.headers)
                         if packet.gap is None or packet.gap.goes_on:
                             work.gap = Gap(f"the stream became {codec}", Fate.JOINING)
-                        key_sent = False
                     started = time.perf_counter()
                     work.frames = decoder.decode(data, pts=packet.number)
                     ticket.decode_ms = (time.perf_counter() - started) * 1e3
                     ticket.intact = not decoder.fault
-                    if decoder.notice and decoder.fault:
-                        key_sent = False
-                    key_sent = key_sent or _sends_key_picture(decoder, data)
-                    # With a key frame sent, the decoder merely holds the pictures for reordering.
-                    waits = decoder.fault and not (key_sent or decoder.recovers or decoder.keeps)
+                    waits = decoder.fault and not (decoder.recovers or decoder.keeps)
                     if waits and all(frame.pts != packet.number for frame in work.frames):
                         headers = "" if decoder.configured else "; its headers have not come"
                         ticket.wait(Fate.WAITING, decoder.fault + headers)
@@ -174,7 +167,6 @@ class Pipeline:
                     else:
                         work.notice = decoder.notice
                 except Exception as error:
-                    key_sent = False
                     ticket.wait(Fate.DAMAGED, _describe(error))
                     # A packet that does not decode breaks the chain in the decoder itself.
                     known = isinstance(error, CodecError)
@@ -356,10 +348,6 @@ def _make(change: Callable[[], None], done: "Future[None]") -> None:
         done.set_result(None)
     except Exception as error:
         done.set_exception(error)
-
-
-def _sends_key_picture(decoder: StreamDecoder, data: bytes) -> bool:
-    return decoder.configured and inspect_packet(decoder.codec, data).key
 
 
 def _describe(error: Exception) -> str:

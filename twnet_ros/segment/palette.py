@@ -24,12 +24,14 @@ def read_class_set(path: Path) -> ClassSet:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        names = tuple(str(name) for name in content["names"])
+        names = tuple(content["names"])
         colors = tuple((int(r), int(g), int(b)) for r, g, b in content["colors"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise SegmentError(
             f'{path}: expected JSON with "names" and "colors" (RGB): {error}'
         ) from error
+    if not isinstance(content["names"], list) or not all(isinstance(one, str) for one in names):
+        raise SegmentError(f"{path}: expected a list of names, got {content['names']!r}")
     if not 1 <= len(set(names)) == len(names) <= UNLABELLED:
         raise SegmentError(f"{path}: expected 1 to {UNLABELLED} distinct names, got {names}")
     if len(colors) != len(names):

@@ -11,7 +11,7 @@ from twnet_ros.segment.picture import Picture, write_png
 from twnet_ros.segment.remapping import Remapping
 from twnet_ros.segment.render import crop_even, render_overlay, to_rgb
 from twnet_ros.segment.replay import replay
-from twnet_ros.segment.segmentation import Path, Segmentation
+from twnet_ros.segment.segmentation import Path, Segmentation, SegmentError
 from twnet_ros.segment.segmenter import Segmenter
 
 Labelled = tuple[CodedFrame, Segmentation]
@@ -42,8 +42,10 @@ def record(
     if remapping is not None:
         colors = np.array(remapping.class_set.colors, np.uint8)
     times: dict[Path, list[float]] = {Path.KEY: [], Path.NONKEY: []}
+    size: tuple[int, ...] | None = None
 
     def pictures() -> Iterator[Picture]:
+        nonlocal size
         results = progress(replay(clip, segmenter, read), info.frames)
         for frame, result in results:
             times[result.path].append(result.times_ms["total"])
@@ -52,6 +54,12 @@ def record(
                 write_png(labels / f"{frame.index:05d}.png", shown)
             if overlay is not None:
                 rgb = to_rgb(frame)
+                size = size or rgb.shape
+                if rgb.shape != size:
+                    raise SegmentError(
+                        f"{clip}: expected pictures of one size for {overlay}, got {size[1]}x"
+                        f"{size[0]} and, in frame {frame.index}, {rgb.shape[1]}x{rgb.shape[0]}"
+                    )
                 yield crop_even(render_overlay(rgb, shown, colors))
 
     if overlay is not None:

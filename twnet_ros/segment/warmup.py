@@ -19,11 +19,12 @@ def compile_passes(classes: int, dtype: torch.dtype) -> None:
     """Compile the passes in and out, which takes seconds when they were never used before."""
     for wish in (Wish(), Wish(confidence=True)):
         classify(torch.zeros(1, classes, 1, 1), Geometry.of((32, 32), (32, 32)), wish)
-    whole, half = taps(32, 32, 32), taps(16, 32, 32)
-    planes = tuple(np.zeros((side, side), np.uint8) for side in (32, 16, 16))
+    # Two cells a side: the strides of one alone would be those of other variants.
+    whole, half = taps(64, 64, 64), taps(32, 64, 64)
+    planes = tuple(np.zeros((side, side), np.uint8) for side in (64, 32, 32))
     narrow = dtype == torch.bfloat16
     picture, _ = resample(planes, (whole, whole), (half, half), torch.zeros(3, 4), narrow)
-    field, logits = Field.of_pixels(picture[:, :2]), torch.zeros(1, classes, 1, 1)
+    field, logits = Field.of_pixels(picture[:, :2]), torch.zeros(1, classes, 2, 2)
     _, error = compensate(picture, picture, field, 32)
     fuse(logits, logits, field, error)
 
