@@ -55,32 +55,37 @@ def test_info(clip):
     packets.close()
 
 
+@pytest.fixture
+def write_h264(pan, tmp_path):
+    """Write an H.264 file whose stream is changed before it begins."""
+
+    def write(name, change):
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream("libx264", 10)
+            stream.width, stream.height, stream.pix_fmt = 176, 144, "yuv420p"
+            change(stream)
+            for rgb in pan(3):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")))
+            container.mux(stream.encode(None))
+        return tmp_path / name
+
+    return write
+
+
 @pytest.mark.parametrize("degrees", [90, 180])
-def test_pictures_that_are_to_be_turned_are_refused(pan, tmp_path, degrees):
-    path = tmp_path / "phone.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", 10)
-        stream.width, stream.height, stream.pix_fmt = 176, 144, "yuv420p"
-        stream.set_display_rotation(degrees)
-        for rgb in pan(3):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")))
-        container.mux(stream.encode(None))
+def test_pictures_that_are_to_be_turned_are_refused(write_h264, degrees):
+    path = write_h264("phone.mp4", lambda stream: stream.set_display_rotation(degrees))
     with pytest.raises(
         CodecError, match=rf"upright, got .* by -?{degrees} degrees in .*phone.mp4"
     ):
         read_packets(path)
 
 
-def test_the_shape_of_pixels(pan, tmp_path):
-    path = tmp_path / "wide.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", 10)
-        stream.width, stream.height, stream.pix_fmt = 176, 144, "yuv420p"
+def test_the_shape_of_pixels(write_h264):
+    def widen(stream):
         stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
-        for rgb in pan(3):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")))
-        container.mux(stream.encode(None))
-    assert read_packets(path)[0].pixel_aspect == pytest.approx(4 / 3)
+
+    assert read_packets(write_h264("wide.mp4", widen))[0].pixel_aspect == pytest.approx(4 / 3)
 
 
 def test_times_are_those_at_which_pictures_are_shown(reordered_clip):

@@ -148,7 +148,7 @@ def refuse_clip(options: argparse.Namespace) -> None:
 
 
 def refuse_filled(option: str, folder: Path | None, files: str) -> None:
-    """Raise CodecError if an option's folder holds such files: older ones would mix with new."""
+    """Raise CodecError if an option names no folder, or one with such files, which would mix."""
     if folder and folder.exists() and not folder.is_dir():
         raise CodecError(f"{option}: expected a folder, got a file, {folder}")
     if folder and any(folder.glob(files)):

@@ -58,15 +58,16 @@ def _copy(options: argparse.Namespace) -> tuple[Stream, Iterator[Shot]]:
                     ".mkv have them, got B-frames without"
                 )
             number[frame.pts] = frame.index
-    shown = [time for time in times if time in number]
-    if options.labels and (
-        lost := [t for t in times if min(shown) < t < max(shown) and t not in number]
-    ):
-        raise BagError(
-            f"{options.frames}: expected all frames between the first and the last, by whose "
-            f"number labels are found, got none of {len(lost)} packets, the first of them at "
-            f"{(min(lost) - first_ns) / 1e9:.2f} s"
-        )
+    if options.labels:
+        shown = [time for time in times if time in number]
+        begin, end = min(shown), max(shown)
+        lost = [time for time in times if begin < time < end and time not in number]
+        if lost:
+            raise BagError(
+                f"{options.frames}: expected all frames between the first and the last, by whose "
+                f"number labels are found, got none of {len(lost)} packets, the first of them at "
+                f"{(min(lost) - first_ns) / 1e9:.2f} s"
+            )
     labels = _find_labels(options.labels, [f"{index:05d}" for index in range(len(number))])
     stream = Stream(
         options.kind, info.codec, info.width, info.height, options.topic, options.frame_id

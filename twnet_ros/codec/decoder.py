@@ -170,8 +170,8 @@ class StreamDecoder:
 
         CodecError where one of them cannot be decoded; those before it come with the next call.
         """
+        self._since = time.perf_counter()
         try:
-            self._since = time.perf_counter()
             self._collect(self._pictures.rest(), self._rescued)
         except CodecError as error:
             self._lose(str(error))

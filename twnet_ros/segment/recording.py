@@ -42,10 +42,9 @@ def record(
     if remapping is not None:
         colors = np.array(remapping.class_set.colors, np.uint8)
     times: dict[Path, list[float]] = {Path.KEY: [], Path.NONKEY: []}
-    size: tuple[int, ...] | None = None
 
     def pictures() -> Iterator[Picture]:
-        nonlocal size
+        size: tuple[int, ...] | None = None
         results = progress(replay(clip, segmenter, read), info.frames)
         for frame, result in results:
             times[result.path].append(result.times_ms["total"])
