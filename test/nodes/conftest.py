@@ -34,6 +34,7 @@ from twnet_ros.segment import CITYSCAPES, Evidence, KeyPolicy, Path, Segmentatio
 
 ARRIVES_S = 60  # far more than anything takes; only a test that fails waits for it
 QUIET_S = 2  # for nodes to be seen to have gone
+HEARD_S = 10  # for a new participant's publisher to be seen, before another one tries
 ENDS_S = 60  # the same for a process that is asked to end
 CONFIG = pathlib.Path(__file__).parents[2] / "config"
 
@@ -448,14 +449,21 @@ class Sender:
     """
 
     def __init__(self, contexts, ros, name, type, reliability):
-        self._contexts, self._context = contexts, contexts.take()
-        self._node = Node(name, context=self._context, namespace=ros.namespace)
-        # A publisher that comes while two participants get to know each other may never be seen.
-        wait_while(lambda: not self._knows_others())
+        self._contexts = contexts
         qos = QoSProfile(depth=1000, reliability=reliability)
-        publisher = self._node.create_publisher(type, "video", qos)
-        wait_while(lambda: not ros.sees(name, "video"), ARRIVES_S)
-        assert ros.sees(name, "video"), "the test's nodes do not see the sender's publisher"
+        deadline = time.monotonic() + ARRIVES_S
+        while True:
+            self._context = contexts.take()
+            self._node = Node(name, context=self._context, namespace=ros.namespace)
+            # What is told while two participants get to know each other may be lost for good.
+            wait_while(lambda: not self._knows_others())
+            publisher = self._node.create_publisher(type, "video", qos)
+            wait_while(lambda: not ros.sees(name, "video"), HEARD_S)
+            if ros.sees(name, "video"):
+                break
+            # That participant is left alone, and another one tried.
+            self._node.destroy_node()
+            assert time.monotonic() < deadline, "the test's nodes do not see the publisher"
         self.send, self.has_subscriber = publisher.publish, publisher.get_subscription_count
         self.wait_until_received = partial(
             publisher.wait_for_all_acked, Duration(seconds=ARRIVES_S)
