@@ -725,6 +725,26 @@ def test_a_bad_training_file(twnet, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "message", ["DataLoader worker (pid 7) is killed by signal: Killed. ", ""]
+)
+def test_a_process_of_a_training_that_is_killed(twnet, tmp_path, stills, monkeypatch, message):
+    """As where memory is short: torch has a RuntimeError for it, as for all that goes wrong."""
+
+    def step_one(*arguments, **settings):
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("twnet_ros.learn.training.train.step_one", step_one)
+    train = ("train", "key", *stills, "--out", tmp_path / "run")
+    if message:
+        fails(
+            twnet(*train), "ended, perhaps for want of memory (DataLoader", f"{tmp_path / 'run'}"
+        )
+    else:
+        with pytest.raises(RuntimeError):
+            twnet(*train)
+
+
+@pytest.mark.parametrize(
     "text, bits", [("800k", 800_000), ("1.5M", 1_500_000), ("64000", 64_000), ("1e6", 1_000_000)]
 )
 def test_a_bitrate_is_in_bits_a_second(text, bits):
@@ -750,6 +770,8 @@ def test_a_bitrate_is_in_bits_a_second(text, bits):
         (["encode", "a", "b.mp4", "--fps", "0"], "expected a number from 0.000999001 to 65535"),
         (["train", "key", "--init", "a", "--pretrained", "b.pth"], "not allowed with argument"),
         (["train", "key", "--scale", "0.001", "1"], "expected a number from 0.1 to 10"),
+        (["train", "key", "--seed", str(2**70)], "--seed: expected a number below 2^32"),
+        (["train", "key", "--clip-size", "97x64"], "--clip-size: expected even sides, as in 512"),
         (["fly"], "invalid choice"),
         ([], "COMMAND"),
     ],

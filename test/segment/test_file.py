@@ -1,5 +1,7 @@
 """Files that appear whole or not at all."""
 
+from pathlib import Path
+
 import pytest
 
 from twnet_ros.segment.file import whole
@@ -23,3 +25,10 @@ def test_a_failure_leaves_what_was_there(tmp_path):
         raise KeyboardInterrupt
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_error_of_a_full_disk_names_the_file(tmp_path):
+    """Python's own does not: it is that of a file which is open."""
+    expected = r"No space left on device: '.*report\.json'"
+    with pytest.raises(OSError, match=expected), whole(tmp_path / "report.json"):
+        Path("/dev/full").write_text("x")

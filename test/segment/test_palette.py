@@ -35,6 +35,7 @@ def test_a_class_set_of_ones_own(tmp_path):
         (["a"], [[1, 2, 256]], r"from 0 to 255, got \[1, 2, 256\]"),
         (["a"], [[-1, 2, 3]], r"from 0 to 255, got \[-1, 2, 3\]"),
         (["a"], [[0.5, 0.2, 1.0]], r"from 0 to 255, got \[0.5, 0.2, 1.0\]"),
+        (["a"], [[1, 2, float("inf")]], "cannot convert float infinity to integer"),
     ],
 )
 def test_names_and_colours_that_do_not_fit(tmp_path, names, colors, expected):

@@ -43,6 +43,24 @@ def test_what_is_no_picture(tmp_path):
         read_labels(tmp_path / "x.png")
 
 
+@pytest.mark.parametrize("how", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)])
+def test_a_jpeg_file_that_was_copied_in_part(tmp_path, how):
+    """Grey rows are no part of the picture."""
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    thumbnail, whole = (cv2.imencode(".jpg", x, how)[1].tobytes() for x in (noise[:8, :8], noise))
+    # A thumbnail, a picture of its own with its own end, stands before it; a phone's note after.
+    exif = b"\xff\xe1" + struct.pack(">H", 2 + 6 + len(thumbnail)) + b"Exif\0\0" + thumbnail
+    whole = whole[:2] + exif + whole[2:]
+    path = tmp_path / "x.jpg"
+    for ending in (b"", b"SEFT", bytes(1000)):
+        path.write_bytes(whole + ending)
+        assert read_rgb(path).shape == (48, 64, 3)
+    for length in (len(whole) // 2, len(whole) - 2):
+        path.write_bytes(whole[:length])
+        with pytest.raises(PictureError, match=r"x\.jpg: expected a whole JPEG file, found its"):
+            read_rgb(path)
+
+
 GREY = np.zeros((4, 6), np.uint8)
 
 

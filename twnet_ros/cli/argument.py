@@ -24,6 +24,14 @@ def size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def even_size(text: str) -> tuple[int, int]:
+    """Parse ``WIDTHxHEIGHT`` of a picture whose colours are coded at half its size."""
+    width, height = size(text)
+    if width % 2 or height % 2:
+        raise argparse.ArgumentTypeError(f"expected even sides, as in 512x256, got {text!r}")
+    return width, height
+
+
 def bitrate(text: str) -> int:
     """Parse bits per second, ``6M``, ``800k`` or a plain number."""
     scale = {"k": 1e3, "M": 1e6}.get(text[-1:], 1)
@@ -48,6 +56,14 @@ def number(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text!r}")
     return int(text)
+
+
+def seed(text: str) -> int:
+    """Parse a number that random ones begin from."""
+    found = number(text)
+    if found >= 2**32:
+        raise argparse.ArgumentTypeError(f"expected a number below 2^32, got {text!r}")
+    return found
 
 
 def probability(text: str) -> float:
@@ -210,7 +226,7 @@ def add_data(made: argparse.ArgumentParser) -> None:
     add("--data", required=True, help=text)
     text = "of a folder or a bag: camvid, cityscapes (default), or a JSON file"
     add("--classes", help=text)
-    add("--clip-size", type=size, default=(512, 256), metavar="WxH", help="default: 512x256")
+    add("--clip-size", type=even_size, default=(512, 256), metavar="WxH", help="default: 512x256")
     text = "files, or sequences, to score on only, by how their names begin; with :N the last N"
     add("--hold-out", nargs="*", default=[], metavar="PREFIX[:N]", help=text)
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")

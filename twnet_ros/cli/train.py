@@ -12,6 +12,7 @@ from twnet_ros.cli.argument import (
     positive,
     probability,
     require,
+    seed,
     size,
     weight,
     zoom,
@@ -27,7 +28,15 @@ def train(options: argparse.Namespace) -> None:
     from twnet_ros.learn.training import parallel
 
     with parallel.processes(options.device) as device:
-        _train(options, device, parallel.is_first())
+        try:
+            _train(options, device, parallel.is_first())
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):  # torch has no type for it
+                raise
+            raise ChildProcessError(
+                f"a process that makes pictures or clips ended, perhaps for want of memory ({error}"
+                f"); the same command goes on from where {options.out} was stored last"
+            ) from error
 
 
 def _train(options: argparse.Namespace, device: str, first: bool) -> None:
@@ -168,4 +177,4 @@ def _add_training(
     )
     text = "processes that make pictures or clips, default: %(default)s; a GPU wants more"
     add("--workers", type=count, default=1, metavar="N", help=text)
-    add("--seed", type=number, default=0, help="of data and initialisation")
+    add("--seed", type=seed, default=0, help="of data and initialisation")

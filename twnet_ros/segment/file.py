@@ -15,5 +15,8 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # which that of a full disk does not name
+        raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -26,7 +26,7 @@ def read_class_set(path: Path) -> ClassSet:
         content = json.loads(path.read_text(encoding="utf-8"))
         names = tuple(content["names"])
         colors = tuple((int(r), int(g), int(b)) for r, g, b in content["colors"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise SegmentError(
             f'{path}: expected JSON with "names" and "colors" (RGB): {error}'
         ) from error

@@ -14,6 +14,7 @@ from twnet_ros.segment.file import whole
 Picture = NDArray[np.uint8]
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 _PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8"
 
 
 class PictureError(ValueError):
@@ -45,6 +46,8 @@ def read_rgb(path: Path) -> Picture:
     picture = _read(path, cv2.IMREAD_COLOR)
     if picture is None:
         raise PictureError(f"{path}: expected a PNG or JPEG picture, which it cannot be read as")
+    if _is_cut(path):
+        raise PictureError(f"{path}: expected a whole JPEG file, found its beginning alone")
     return np.ascontiguousarray(picture[..., ::-1], np.uint8)
 
 
@@ -69,6 +72,16 @@ def _png_kind(path: Path) -> str:
         return "another format"
     kinds = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
     return f"{header[24]}-bit {kinds[header[25]]}"
+
+
+def _is_cut(path: Path) -> bool:
+    """Tell whether a JPEG file ends before its picture does: OpenCV makes grey of the rest.
+
+    After a picture's last start of scan comes an end of image, which no coded data contains, but
+    perhaps a thumbnail before it (ITU-T T.81, B.1.1.5).
+    """
+    data = path.read_bytes()
+    return data.startswith(_JPEG) and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
 
 
 def _read(path: Path, flags: int) -> Picture | None:

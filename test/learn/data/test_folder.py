@@ -162,7 +162,26 @@ def test_sequences_that_are_half_there(sequence_folder):
         read_split(root, 3, [], "train")
     (root / "labels" / "town_c").rmdir()
     (root / "frames" / "stray.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"pictures or folders of them, got stray\.png, too"):
+    wanted = r"pictures or folders of them, got both, stray\.png and town_a"
+    with pytest.raises(DataError, match=wanted):
+        read_split(root, 3, [], "train")
+
+
+def test_hidden_folders_are_none_of_the_data(still_folder, sequence_folder):
+    root = still_folder(3)
+    (root / "images" / ".thumbnails").mkdir()
+    assert len(read_stills(root, 3)) == 3
+    root = sequence_folder()
+    for folder in ("frames", "labels"):
+        (root / folder / ".thumbnails").mkdir()
+    assert len(read_split(root, 3, [], "train")[1]) == 2
+
+
+@pytest.mark.parametrize("name", ["frame_3.jpg", "frame_3.PNG"])
+def test_labels_in_other_files_are_not_passed_over(sequence_folder, name):
+    root = sequence_folder()
+    (root / "labels" / "town_b" / name).write_bytes(b"")
+    with pytest.raises(DataError, match=rf"town_b: expected labels in files \*\.png, got {name}"):
         read_split(root, 3, [], "train")
 
 

@@ -91,6 +91,14 @@ def test_clips_end_at_a_labelled_frame(real):
         assert grey[ids == 10].min() > grey[ids == 0].max()
 
 
+def test_a_clip_size_that_does_not_fit_is_said_of_the_frames(cityscapes_folder):
+    """Whose message says what would."""
+    root = cityscapes_folder(snippets=True)
+    source = SnippetSource(root, *read_split(root, "train"), (40, 30))
+    with pytest.raises(DataError, match=r"leftImg8bit\.png: .*, 32x16, as in 40x20, got 40x30"):
+        next(source.clip(np.random.default_rng(0), 1))
+
+
 def test_what_is_held_out_is_scored_as_it_is(cityscapes_folder):
     data = open_data(str(cityscapes_folder(snippets=True)), None, (32, 16), [])
     held_out = data.held_out()

@@ -69,13 +69,31 @@ def test_a_score_that_is_no_number_ends_a_training(network, tmp_path):
         loop.optimise(model, groups, *settings, tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"nothing", b"PK\3\4"])
-def test_a_damaged_state_is_said_to_be_one(network, tmp_path, content):
+@pytest.fixture
+def resumed(network, tmp_path):
+    """Resume a training."""
     model, schedule = network(), loop.Schedule(2, batch=1, rate=1e-3)
-    (tmp_path / loop.STATE).write_bytes(content)
     settings = schedule, lambda start: iter(range(2)), dict, dict, tmp_path
-    with pytest.raises(ValueError, match=r"state\.pt: expected the state of a run to resume \("):
-        loop.optimise(model, [(1, list(model.parameters()))], *settings)
+    return lambda: loop.optimise(model, [(1, list(model.parameters()))], *settings)
+
+
+WANTED = r"state\.pt: expected the state of a run to resume"
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", b"PK\3\4"])
+def test_a_damaged_state_is_said_to_be_one(resumed, tmp_path, content):
+    (tmp_path / loop.STATE).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{WANTED} \("):
+        resumed()
+
+
+@pytest.mark.parametrize(
+    ("content", "actual"), [({"model": {}, "epoch": 3}, "model, epoch"), ([1], "list")]
+)
+def test_the_state_of_another_training_is_said_to_be_one(resumed, tmp_path, content, actual):
+    torch.save(content, tmp_path / loop.STATE)
+    with pytest.raises(ValueError, match=f"{WANTED}, got {actual}; choose another"):
+        resumed()
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])

@@ -99,6 +99,7 @@ def test_what_is_required_may_come_from_either(parsed, capsys):
         ("- rate", "expected 'option: value' on each line"),
         ("", "expected 'option: value' on each line"),
         ("rate: [1", "expected YAML"),
+        ("rate: " + "[" * 10_000, "expected YAML"),
     ],
 )
 def test_what_is_wrong_is_named(parsed, tmp_path, text, expected):
@@ -115,6 +116,14 @@ def test_a_damaged_record_of_a_run_is_said_to_be_one(parsed, tmp_path):
         (tmp_path / "run" / "config.yaml").write_text(text)
         with pytest.raises(ValueError, match=r"config.yaml: expected the options of the run"):
             record_recipe(parsed("data: a", *run), resumed=True)
+
+
+def test_a_folder_is_that_of_one_step(parsed, tmp_path):
+    run = ("--data", "a", "--out", str(tmp_path / "run"))
+    record_recipe(parsed("rate: 1", *run), resumed=False)
+    wanted = "run: expected the folder of a run of 'train nonkey', got that of the other step"
+    with pytest.raises(ValueError, match=wanted):
+        record_recipe(parsed("model: m", *run, step="nonkey"), resumed=True)
 
 
 def test_help_says_what_is_required(capsys):

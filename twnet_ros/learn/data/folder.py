@@ -41,13 +41,13 @@ def read_split(
         )
     images, labels = folders[0], root / "labels"
     read = partial(train_ids, classes=classes)
-    names = [path.name for path in by_name(images.iterdir()) if path.is_dir()]
-    if names:
+    if names := _folders(images):
         if stray := [path for path in images.iterdir() if path.suffix.lower() in SUFFIXES]:
             raise DataError(
-                f"{images}: expected pictures or folders of them, got {stray[0].name}, too"
+                f"{images}: expected pictures or folders of them, got both, {stray[0].name} and "
+                f"{names[0]}"
             )
-        strange = [path.name for path in by_name(labels.iterdir()) if path.is_dir()]
+        strange = _folders(labels)
         require([images / name for name in strange if name not in names], "labelled sequences")
         chosen = _choose(names, hold_out, split, "sequence")
         snippets = [_snippet(images / name, labels / name) for name in chosen]
@@ -65,6 +65,12 @@ def train_ids(path: Path, classes: int) -> Picture:
     """Read index labels; ids from ``classes`` on are unlabelled."""
     labels = read_indices(path)
     return np.where(labels < classes, labels, UNLABELLED).astype(np.uint8)
+
+
+def _folders(root: Path) -> list[str]:
+    """Return the names of the folders in one, but those that are hidden, as of thumbnails."""
+    found = by_name(path for path in root.iterdir() if path.is_dir())
+    return [path.name for path in found if not path.name.startswith(".")]
 
 
 def _snippet(images: Path, labels: Path) -> Snippet:
@@ -92,6 +98,9 @@ def _frames(images: Path) -> list[Path]:
 def _require_frames(labels: Path, frames: list[Path]) -> set[str]:
     """Return the stems of the labels in a folder; DataError where a picture is missing."""
     found = {path.stem for path in labels.glob("*.png")}
+    for path in labels.iterdir():
+        if path.suffix != ".png" and path.suffix.lower() in SUFFIXES:
+            raise DataError(f"{labels}: expected labels in files *.png, got {path.name}")
     strange = sorted(found - {frame.stem for frame in frames})
     images, suffix = frames[0].parent, frames[0].suffix
     require([images / f"{stem}{suffix}" for stem in strange], "labelled frames")

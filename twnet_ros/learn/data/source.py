@@ -85,9 +85,8 @@ class SnippetSource:
         snippet, number = labelled[int(rng.integers(len(labelled)))]
         mirrored, colours = rng.random() < 0.5, int(rng.integers(2**32))
         for step in snippet.walk_to(number, frames):
-            truth = snippet.labels.get(step)
-            ids = read_truth(truth, self.size, self.stills.train_ids)
-            rgb = read_frame(snippet.frames[step], self.size)
+            rgb = read_frame(snippet.frames[step], self.size)  # says what size would fit
+            ids = read_truth(snippet.labels.get(step), self.size, self.stills.train_ids)
             if self.varied:
                 # The same colours for every frame: light does not change from one to the next.
                 rgb = recolor(rgb, np.random.default_rng(colours))

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from twnet_ros.segment.file import whole
 from twnet_ros.segment.memory import keep_memory
 
 STATE = "state.pt"  # in the folder of a run: what it goes on from
+PARTS = {"settings", "reached", "model", "optimiser", "rate"}  # of it
 Group = tuple[float, list[nn.Parameter]]  # share of the schedule's rate, what it is for
 Losses = dict[str, Tensor]  # "loss" is what is minimised, the others are logged beside it
 Scores = dict[str, float]  # mIoU on held-out data; the best "score" is kept; empty without data
@@ -215,16 +216,18 @@ def _store(
 
 def _load(path: Path) -> dict[str, Any]:
     """Return what ``_store`` wrote; ValueError where the file is something else."""
+    what = f"{path}: expected the state of a run to resume"
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # damage makes any step of the parser fail
         kind = type(error).__name__  # its text advises to load the file unchecked
-        raise ValueError(
-            f"{path}: expected the state of a run to resume ({kind}); choose another run folder"
-        ) from error
-    return cast("dict[str, Any]", state)
+        raise ValueError(f"{what} ({kind}); choose another run folder") from error
+    if not isinstance(state, dict) or state.keys() != PARTS:
+        found = ", ".join(map(str, state)) if isinstance(state, dict) else type(state).__name__
+        raise ValueError(f"{what}, got {found}; choose another run folder")
+    return state
 
 
 def _resume(

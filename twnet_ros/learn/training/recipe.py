@@ -45,7 +45,7 @@ def read_recipe(parser: argparse.ArgumentParser, path: Path) -> dict[str, Any]:
 
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: expected YAML ({' '.join(str(error).split())})") from error
     if not isinstance(root, yaml.MappingNode):
         raise ValueError(f"{path}: expected 'option: value' on each line")
@@ -91,6 +91,11 @@ def record_recipe(options: argparse.Namespace, resumed: bool) -> None:
             stored = None
         if not isinstance(stored, dict):
             raise ValueError(f"{path}: expected the options of the run, found something else")
+        if ("model" in stored) != ("model" in values):
+            raise ValueError(
+                f"{options.out}: expected the folder of a run of 'train {options.step}', got that "
+                "of the other step; choose another run folder"
+            )
         for name in sorted((stored.keys() | values) - FREE):
             if stored.get(name) != values.get(name):
                 raise ValueError(
