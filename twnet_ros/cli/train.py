@@ -34,8 +34,8 @@ def train(options: argparse.Namespace) -> None:
             if "DataLoader worker" not in str(error):  # torch has no type for it
                 raise
             raise ChildProcessError(
-                f"a process that makes pictures or clips ended, perhaps for want of memory ({error}"
-                f"); the same command goes on from where {options.out} was stored last"
+                "a process that makes pictures or clips ended, perhaps for want of memory "
+                f"({error}); the same command goes on from where {options.out} was stored last"
             ) from error
 
 
