@@ -618,7 +618,7 @@ def test_train_another_backbone(twnet, tmp_path, stills):
     fails(twnet(*key, "--init", path), "expected a mobilenetv1 network, got ddrnet23slim")
     fails(twnet(*key, "--backbone", "vgg"), "backbone: expected one of ['ddrnet23slim', ", "'vgg'")
     published = (*key, "--backbone", "ddrnet23slim", "--pretrained", path)
-    fails(twnet(*published), "pretrained: expected a backbone of mobilenetv1, ")
+    fails(twnet(*published), "pretrained: expected a backbone of efficientnetlite0, ")
     published = (*key, "--backbone", "resnet18", "--pretrained", path)
     fails(twnet(*published), "expected the 100 tensors of torchvision's resnet18: 100 missing")
 

@@ -13,10 +13,11 @@ from twnet_ros.net.config import CORRECTIONS
 SIZE = (1024, 2048)
 LAYERS = (1, 2, 3)
 PAPER = ("mobilenetv1", "mobilenetv2", "resnet18")
+DECODED = (*PAPER, "efficientnetlite0")  # with the paper's decoder
 CONTEXT = {1: (128, 16), 2: (64, 8), 3: (64, 4)}  # channels and stride of the paper's layers
 DUAL_CONTEXT = {1: (64, 8), 2: (64, 8), 3: (128, 8)}  # and DDRNet's
 SHAPES = {  # of every cut: channels and stride of its context, stride of its logits
-    **{(name, layer): (*CONTEXT[layer], 4) for name in PAPER for layer in LAYERS},
+    **{(name, layer): (*CONTEXT[layer], 4) for name in DECODED for layer in LAYERS},
     **{("ddrnet23slim", layer): (*DUAL_CONTEXT[layer], 8) for layer in LAYERS},
 }
 every_cut = pytest.mark.parametrize("backbone, layer", SHAPES)
@@ -24,12 +25,15 @@ every_correction = pytest.mark.parametrize("backbone, layer", [c for c in SHAPES
 
 # Multiply-accumulates of the key step in 10^9, of 1024 x 2048 pixels and 19 classes. The encoders
 # are those of the publications, 41.8 times their 224 x 224: without classifiers 0.2995 and 1.8136.
+# EfficientNet-Lite0's is counted by hand: a block of kernel k from i channels to o at p pixels,
+# 6 i wide, is 6 i i where it begins, and (k k + o) 6 i p.
 # The pyramid pooling is i i/2 + 2 i/2 256 at 1/32 for i channels, and 85 i/2 i/8 in its bins;
 # fuses and classifier are 9 256 128 at 1/16, 9 128 64 at 1/8, 9 64 64 and 9 64 19 at 1/4.
 KEY_MACS = {
     # encoder at 1/4, 1/8, 1/16, 1/32; laterals; pyramid pooling; fuses and classifier
     "mobilenetv1": 39.66,
     "mobilenetv2": 3.169 + 1.565 + 4.038 + 3.746 + 0.537 + 2.358 + 11.098,
+    "efficientnetlite0": 3.169 + 1.585 + 5.413 + 5.878 + 0.604 + 2.358 + 11.098,
     "resnet18": 24.260 + 17.180 + 17.180 + 17.180 + 1.611 + 0.538 + 11.098,
 }
 # DDRNet: stem 27 32 at 1/2 and 9 32 32 at 1/4, 4 9 32 32 at 1/4, 9 32 64 + 3 9 64 64 + 32 64 at
@@ -161,6 +165,7 @@ def test_contexts_and_logits_have_the_cuts_shapes(large, backbone, layer):
         ("mobilenetv1", [128, 256, 512, 1024]),
         ("mobilenetv2", [24, 32, 96, 1280]),
         ("resnet18", [64, 128, 256, 512]),
+        ("efficientnetlite0", [24, 40, 112, 1280]),
     ],
 )
 def test_encoders_halve_the_picture_with_the_papers_channels(network, backbone, widths):
@@ -171,7 +176,7 @@ def test_encoders_halve_the_picture_with_the_papers_channels(network, backbone, 
         assert x.shape == (1, widths[power - 2], 64 >> power, 96 >> power)
 
 
-@pytest.mark.parametrize("backbone", [*PAPER, "ddrnet23slim"])
+@pytest.mark.parametrize("backbone", [*DECODED, "ddrnet23slim"])
 def test_layer_3_has_nothing_to_correct_with(network, backbone):
     model = network(backbone=backbone, layer=3)
     assert not hasattr(model, "cfr")

@@ -49,6 +49,7 @@ def engine(network, monkeypatch):
         {"layer": 3},
         {"backbone": "resnet18", "layer": 2},
         {"backbone": "mobilenetv2"},
+        {"backbone": "efficientnetlite0"},
         {"backbone": "ddrnet23slim", "layer": 2},
     ],
 )

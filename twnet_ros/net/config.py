@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from twnet_ros.net.backbone import Backbone
 from twnet_ros.net.ddrnet import ddrnet_23_slim
+from twnet_ros.net.efficientnet_lite0 import efficientnet_lite0
 from twnet_ros.net.mobilenet_v1 import mobilenet_v1
 from twnet_ros.net.mobilenet_v2 import mobilenet_v2
 from twnet_ros.net.resnet18 import resnet18
 
 BACKBONES: dict[str, Callable[[int, int], Backbone]] = {
     "ddrnet23slim": ddrnet_23_slim,
+    "efficientnetlite0": efficientnet_lite0,
     "mobilenetv1": mobilenet_v1,
     "mobilenetv2": mobilenet_v2,
     "resnet18": resnet18,

@@ -104,3 +104,29 @@ def basic(inputs: int, outputs: int, stride: int = 1, *, activate: bool = True) 
         *convolution(outputs, outputs, 3),
     ]
     return Residual(body, inputs, outputs, stride=stride, activate=activate)
+
+
+class InvertedResidual(nn.Module):
+    """A depthwise between a widening and a narrowing 1x1 convolution, beside a shortcut.
+
+    From MobileNetV2 (Sandler et al., 2018).
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, stride: int = 1, *, kernel: int = 3, widen: int = 6
+    ) -> None:
+        super().__init__()
+        width = inputs * widen
+        expand = [*convolution(inputs, width, 1), nn.ReLU6(inplace=True)] if widen > 1 else []
+        self.body = nn.Sequential(
+            *expand,
+            *convolution(width, width, kernel, stride=stride, groups=width),
+            nn.ReLU6(inplace=True),
+            *convolution(width, outputs, 1),  # linear: nothing follows it
+        )
+        self.adds = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        out: Tensor = self.body(x)
+        return x + out if self.adds else out

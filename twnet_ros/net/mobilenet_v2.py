@@ -1,30 +1,9 @@
 """MobileNetV2 as the key-frame encoder (Sandler et al., 2018)."""
 
-from torch import Tensor, nn
+from torch import nn
 
 from twnet_ros.net.backbone import Backbone, assemble
-from twnet_ros.net.layer import convolution
-
-
-class InvertedResidual(nn.Module):
-    """A depthwise 3x3 between a widening and a narrowing 1x1 convolution, beside a shortcut."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int = 1, widen: int = 6) -> None:
-        super().__init__()
-        width = inputs * widen
-        expand = [*convolution(inputs, width, 1), nn.ReLU6(inplace=True)] if widen > 1 else []
-        self.body = nn.Sequential(
-            *expand,
-            *convolution(width, width, 3, stride=stride, groups=width),
-            nn.ReLU6(inplace=True),
-            *convolution(width, outputs, 1),  # linear: nothing follows it
-        )
-        self.adds = stride == 1 and inputs == outputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
-        out: Tensor = self.body(x)
-        return x + out if self.adds else out
+from twnet_ros.net.layer import InvertedResidual, convolution
 
 
 def mobilenet_v2(classes: int, layer: int) -> Backbone:

