@@ -96,7 +96,10 @@ def _read(path: Path, topic: str) -> Generator[Packet, None, None]:
 @contextmanager
 def _open(path: Path) -> Iterator[Rosbag]:
     if path.is_dir() and not (path / "metadata.yaml").is_file():
-        raise BagError(f"{path}: expected a bag, got a folder without metadata.yaml")
+        raise BagError(
+            f"{path}: expected a bag, got a folder without metadata.yaml; `twnet encode` makes a "
+            "video of one of pictures"
+        )
     if not path.exists():
         raise BagError(f"expected a bag, got {path}, which does not exist")
     if path.suffix == ".db3" or (path.is_dir() and any(path.glob("*.db3*"))):
