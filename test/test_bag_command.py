@@ -310,7 +310,7 @@ def test_what_is_wrong_is_said(twnet, write, tmp_path):
     status, _, error = twnet("segment", clip, "--topic", "/a")
     assert (status, "--topic: expected a bag, got" in error[-1]) == (1, True)
     status, _, error = twnet("segment", frames)
-    assert (status, "without metadata.yaml; `twnet encode` makes" in error[-1]) == (1, True)
+    assert (status, "a video by `twnet encode`)" in error[-1]) == (1, True)
     status, _, error = twnet("inspect", tmp_path / "none.mcap")
     assert (status, "expected a bag, got" in error[-1]) == (1, True)
 

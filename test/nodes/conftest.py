@@ -452,22 +452,29 @@ class Sender:
         self._contexts = contexts
         qos = QoSProfile(depth=1000, reliability=reliability)
         deadline = time.monotonic() + ARRIVES_S
-        while True:
-            self._context = contexts.take()
-            self._node = Node(name, context=self._context, namespace=ros.namespace)
-            # What is told while two participants get to know each other may be lost for good.
-            wait_while(lambda: not self._knows_others())
-            publisher = self._node.create_publisher(type, "video", qos)
-            wait_while(lambda: not ros.sees(name, "video"), HEARD_S)
-            if ros.sees(name, "video"):
-                break
-            # That participant is left alone, and another one tried.
-            self._node.destroy_node()
+        while (publisher := self._begin(ros, name, type, qos)) is None:
             assert time.monotonic() < deadline, "the test's nodes do not see the publisher"
+            name += "_again"  # the one before may be seen yet
         self.send, self.has_subscriber = publisher.publish, publisher.get_subscription_count
         self.wait_until_received = partial(
             publisher.wait_for_all_acked, Duration(seconds=ARRIVES_S)
         )
+
+    def _begin(self, ros, name, type, qos):
+        """Return a publisher, or None where the test's nodes do not see it.
+
+        What is told while two participants get to know each other may be lost for good; that
+        participant is then left alone.
+        """
+        self._context = self._contexts.take()
+        self._node = Node(name, context=self._context, namespace=ros.namespace)
+        wait_while(lambda: not self._knows_others())
+        publisher = self._node.create_publisher(type, "video", qos)
+        wait_while(lambda: not ros.sees(name, "video"), HEARD_S)
+        if ros.sees(name, "video"):
+            return publisher
+        self._node.destroy_node()
+        return None
 
     def _knows_others(self):
         """See a node of the test that is no sender."""

@@ -52,12 +52,12 @@ def test_a_jpeg_file_that_was_copied_in_part(tmp_path, how):
     exif = b"\xff\xe1" + struct.pack(">H", 2 + 6 + len(thumbnail)) + b"Exif\0\0" + thumbnail
     whole = whole[:2] + exif + whole[2:]
     path = tmp_path / "x.jpg"
-    for ending in (b"", b"SEFT", bytes(1000)):
+    for ending in (b"", b"SEFT", bytes(1000), b"\xff\xd9 mp4 \xff\xda"):
         path.write_bytes(whole + ending)
         assert read_rgb(path).shape == (48, 64, 3)
     for length in (len(whole) // 2, len(whole) - 2):
         path.write_bytes(whole[:length])
-        with pytest.raises(PictureError, match=r"x\.jpg: expected a whole JPEG file, found its"):
+        with pytest.raises(PictureError, match=r"x\.jpg: expected a whole JPEG file, found one"):
             read_rgb(path)
 
 

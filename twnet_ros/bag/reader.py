@@ -97,8 +97,8 @@ def _read(path: Path, topic: str) -> Generator[Packet, None, None]:
 def _open(path: Path) -> Iterator[Rosbag]:
     if path.is_dir() and not (path / "metadata.yaml").is_file():
         raise BagError(
-            f"{path}: expected a bag, got a folder without metadata.yaml; `twnet encode` makes a "
-            "video of one of pictures"
+            f"{path}: expected a bag, got a folder without metadata.yaml (a folder of pictures "
+            "becomes a video by `twnet encode`)"
         )
     if not path.exists():
         raise BagError(f"expected a bag, got {path}, which does not exist")

@@ -31,11 +31,11 @@ def train(options: argparse.Namespace) -> None:
         try:
             _train(options, device, parallel.is_first())
         except RuntimeError as error:
-            if "DataLoader worker" not in str(error):  # torch has no type for it
+            if not str(error).startswith("DataLoader worker"):  # torch has no type for it
                 raise
             raise ChildProcessError(
                 "a process that makes pictures or clips ended, perhaps for want of memory "
-                f"({error}); the same command goes on from where {options.out} was stored last"
+                f"({error}); the same command goes on from what {options.out} holds"
             ) from error
 
 

@@ -36,4 +36,7 @@ def efficientnet_lite0(classes: int, layer: int) -> Backbone:
             nn.ReLU6(inplace=True),
         ),
     ]
+    for part in nn.ModuleList(encoder).modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eps = 1e-3  # its authors'; in the published weights there are variances below it
     return assemble(encoder, [24, 40, 112, 1280], classes, layer)

@@ -16,7 +16,6 @@ from twnet_ros.net.twnet import TWNet
 
 Names = tuple[tuple[str, str], ...]  # of each convolution and its batch norm, first to last
 Levels = tuple[float, float, float]
-EPSILON = 1e-5  # that our batch norms add to a variance
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,6 @@ class Publication:
     classifier: str  # what the names of the tensors begin with that no encoder has
     mean: Levels = Config.mean  # RGB, 8-bit levels
     std: Levels = Config.std
-    epsilon: float = EPSILON  # that its batch norms add to a variance
 
 
 def _resnet18() -> Iterator[tuple[str, str]]:
@@ -83,7 +81,6 @@ PUBLISHED = {
         "_fc.",
         (127.0, 127.0, 127.0),
         (128.0, 128.0, 128.0),
-        epsilon=1e-3,
     ),
     "mobilenetv1": Publication(
         "timm's mobilenetv1_100", tuple(_mobilenet_v1()), "classifier.", HALF, HALF
@@ -131,8 +128,6 @@ def load_pretrained(model: TWNet, path: str | os.PathLike[str]) -> frozenset[str
     with torch.no_grad():
         for name, tensor in expected.items():
             tensor.copy_(found[name])
-            if name.endswith("running_var"):
-                tensor.add_(published.epsilon - EPSILON)
     model.copy_key_parts()
     return frozenset(names.values())
 

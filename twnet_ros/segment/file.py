@@ -16,7 +16,8 @@ def whole(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # which that of a full disk does not name
+        if error.errno is not None and not error.filename:
+            error.filename = str(path)  # which that of a full disk does not name
         raise
     finally:
         temporary.unlink(missing_ok=True)

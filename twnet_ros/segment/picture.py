@@ -14,7 +14,7 @@ from twnet_ros.segment.file import whole
 Picture = NDArray[np.uint8]
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 _PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8"
+_JPEG, _SCAN = b"\xff\xd8", b"\xda"
 
 
 class PictureError(ValueError):
@@ -22,13 +22,18 @@ class PictureError(ValueError):
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """Return the PNG and JPEG files of a folder as ``by_name`` has them; PictureError if none."""
+    """Return a folder's pictures (``is_picture``) by name; PictureError where there are none."""
     if not folder.is_dir():
         raise PictureError(f"{folder}: expected a folder of PNG or JPEG pictures, found none")
-    found = by_name(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    found = by_name(path for path in folder.iterdir() if is_picture(path))
     if not found:
         raise PictureError(f"{folder}: expected PNG or JPEG pictures, found none")
     return found
+
+
+def is_picture(path: Path) -> bool:
+    """Tell by its name whether a file is a picture; one that is hidden is none."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def by_name(paths: Iterable[Path]) -> list[Path]:
@@ -47,7 +52,7 @@ def read_rgb(path: Path) -> Picture:
     if picture is None:
         raise PictureError(f"{path}: expected a PNG or JPEG picture, which it cannot be read as")
     if _is_cut(path):
-        raise PictureError(f"{path}: expected a whole JPEG file, found its beginning alone")
+        raise PictureError(f"{path}: expected a whole JPEG file, found one without its end")
     return np.ascontiguousarray(picture[..., ::-1], np.uint8)
 
 
@@ -77,11 +82,16 @@ def _png_kind(path: Path) -> str:
 def _is_cut(path: Path) -> bool:
     """Tell whether a JPEG file ends before its picture does: OpenCV makes grey of the rest.
 
-    After a picture's last start of scan comes an end of image, which no coded data contains, but
-    perhaps a thumbnail before it (ITU-T T.81, B.1.1.5).
+    No coded data contains the marker at a picture's end (ITU-T T.81, B.1.1.5), but a thumbnail in
+    a segment before them may.
     """
     data = path.read_bytes()
-    return data.startswith(_JPEG) and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    if not data.startswith(_JPEG):
+        return False
+    at = len(_JPEG)
+    while data[at : at + 1] == b"\xff" and (marker := data[at + 1 : at + 2]) != _SCAN:
+        at += 1 if marker == b"\xff" else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return data.find(b"\xff\xd9", at) < 0
 
 
 def _read(path: Path, flags: int) -> Picture | None:

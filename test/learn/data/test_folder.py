@@ -177,8 +177,21 @@ def test_hidden_folders_are_none_of_the_data(still_folder, sequence_folder):
     assert len(read_split(root, 3, [], "train")[1]) == 2
 
 
+def test_hidden_files_and_previews_are_none_of_the_data(still_folder):
+    root = still_folder(2)
+    for name in ("images/._A_000.png", "labels/._A_000.png", "labels/A_000.jpg", "labels/all.jpg"):
+        (root / name).write_bytes(b"")
+    assert len(read_stills(root, 3)) == 2
+
+
 @pytest.mark.parametrize("name", ["frame_3.jpg", "frame_3.PNG"])
-def test_labels_in_other_files_are_not_passed_over(sequence_folder, name):
+def test_labels_in_other_files_are_not_passed_over(still_folder, sequence_folder, name):
+    stills = still_folder(1)
+    (stills / "labels" / "A_000.png").rename(stills / "labels" / "A_000.PNG")
+    with pytest.raises(
+        DataError, match=r"labels: expected labels in files \*\.png, got A_000\.PNG"
+    ):
+        read_stills(stills, 3)
     root = sequence_folder()
     (root / "labels" / "town_b" / name).write_bytes(b"")
     with pytest.raises(DataError, match=rf"town_b: expected labels in files \*\.png, got {name}"):

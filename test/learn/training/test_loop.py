@@ -88,7 +88,8 @@ def test_a_damaged_state_is_said_to_be_one(resumed, tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    ("content", "actual"), [({"model": {}, "epoch": 3}, "model, epoch"), ([1], "list")]
+    ("content", "actual"),
+    [({"model": {}, "epoch": 3}, "one of 2 parts, model, …"), ({}, "a dict"), ([1], "a list")],
 )
 def test_the_state_of_another_training_is_said_to_be_one(resumed, tmp_path, content, actual):
     torch.save(content, tmp_path / loop.STATE)

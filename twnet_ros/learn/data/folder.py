@@ -13,7 +13,7 @@ import numpy as np
 from twnet_ros.learn.data.snippet import Snippet
 from twnet_ros.learn.data.still import DataError, Stills, read_indices, require
 from twnet_ros.segment.palette import UNLABELLED
-from twnet_ros.segment.picture import SUFFIXES, Picture, by_name, find_pictures
+from twnet_ros.segment.picture import Picture, by_name, find_pictures, is_picture
 
 IMAGE_FOLDERS = ("images", "frames")
 
@@ -42,7 +42,7 @@ def read_split(
     images, labels = folders[0], root / "labels"
     read = partial(train_ids, classes=classes)
     if names := _folders(images):
-        if stray := [path for path in images.iterdir() if path.suffix.lower() in SUFFIXES]:
+        if stray := [path for path in images.iterdir() if is_picture(path)]:
             raise DataError(
                 f"{images}: expected pictures or folders of them, got both, {stray[0].name} and "
                 f"{names[0]}"
@@ -56,8 +56,8 @@ def read_split(
     stills = {path.name: path for path in _frames(images)}
     chosen = _choose(list(stills), hold_out, split, "image")
     expected = {name: _label(labels, path) for name, path in stills.items()}
-    require([path for path in expected.values() if not path.is_file()], "labels")
     _require_frames(labels, list(stills.values()))
+    require([path for path in expected.values() if not path.is_file()], "labels")
     return Stills(tuple((stills[name], expected[name]) for name in chosen), read), []
 
 
@@ -97,11 +97,12 @@ def _frames(images: Path) -> list[Path]:
 
 def _require_frames(labels: Path, frames: list[Path]) -> set[str]:
     """Return the stems of the labels in a folder; DataError where a picture is missing."""
-    found = {path.stem for path in labels.glob("*.png")}
-    for path in labels.iterdir():
-        if path.suffix != ".png" and path.suffix.lower() in SUFFIXES:
+    pictures, stems = [*filter(is_picture, labels.iterdir())], {frame.stem for frame in frames}
+    found = {path.stem for path in pictures if path.suffix == ".png"}
+    for path in pictures:
+        if path.stem in stems - found:
             raise DataError(f"{labels}: expected labels in files *.png, got {path.name}")
-    strange = sorted(found - {frame.stem for frame in frames})
+    strange = sorted(found - stems)
     images, suffix = frames[0].parent, frames[0].suffix
     require([images / f"{stem}{suffix}" for stem in strange], "labelled frames")
     return found

@@ -225,7 +225,8 @@ def _load(path: Path) -> dict[str, Any]:
         kind = type(error).__name__  # its text advises to load the file unchecked
         raise ValueError(f"{what} ({kind}); choose another run folder") from error
     if not isinstance(state, dict) or state.keys() != PARTS:
-        found = ", ".join(map(str, state)) if isinstance(state, dict) else type(state).__name__
+        keys = [*state] if isinstance(state, dict) else []
+        found = f"one of {len(keys)} parts, {keys[0]}, …" if keys else f"a {type(state).__name__}"
         raise ValueError(f"{what}, got {found}; choose another run folder")
     return state
 

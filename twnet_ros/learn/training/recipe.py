@@ -87,7 +87,7 @@ def record_recipe(options: argparse.Namespace, resumed: bool) -> None:
             return  # of a version that did not write it
         try:
             stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError):
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
             stored = None
         if not isinstance(stored, dict):
             raise ValueError(f"{path}: expected the options of the run, found something else")
