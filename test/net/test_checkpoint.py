@@ -132,6 +132,13 @@ def test_a_write_that_fails_leaves_the_old_file(saved, network):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def test_the_error_of_a_full_disk_names_the_file(tmp_path, network):
+    (tmp_path / "a.safetensors.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: '.*a\.safetensors'"):
+        save_checkpoint(tmp_path / "a.safetensors", network())
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(CheckpointError, match=r"none\.safetensors: expected a checkpoint file"):
         load_checkpoint(tmp_path / "none.safetensors")

@@ -47,6 +47,9 @@ def save_checkpoint(path: str | os.PathLike[str], model: TWNet) -> None:
         data = save({k: t.contiguous() for k, t in tensors.items()}, metadata)
         temporary.write_bytes(_ordered(data))
         temporary.replace(target)
+    except OSError as error:
+        error.filename = error.filename or str(target)  # which that of a full disk does not name
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
