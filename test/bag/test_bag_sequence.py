@@ -48,7 +48,7 @@ def names(run):
 
 
 def test_any_folder_is_one_run(folder):
-    found = folder([f"frame_{n}.png" for n in (10, 9, 1)] + ["a.jpg", "notes.txt"])
+    found = folder([f"frame_{n}.png" for n in (10, 9, 1)] + ["a.jpg", "notes.txt", "._a.jpg"])
     (run,) = find_runs(found)
     assert names(run) == ["a.jpg", "frame_1.png", "frame_9.png", "frame_10.png"]
     assert run.camera is None

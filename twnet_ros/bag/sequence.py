@@ -49,7 +49,8 @@ def find_runs(frames: Path, fps: float | None = None) -> list[Run]:
         raise BagError(f"expected a positive frame rate, got {fps}")
     folder = (frames if frames.is_dir() else frames.parent).absolute()
     found = list(folder.iterdir()) if folder.is_dir() else []
-    paths = sorted((path for path in found if path.suffix.lower() in PICTURES), key=_natural)
+    paths = [path for path in found if path.suffix.lower() in PICTURES and path.name[0] != "."]
+    paths.sort(key=_natural)
     wanted = "" if frames.is_dir() else frames.name.removesuffix(_ENDING) + "_"
     if not any(path.name.startswith(wanted) for path in paths):
         raise BagError(f"{frames}: expected a video file or a folder of PNG or JPEG frames")
