@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from twnet_ros.learn import markdown
 from twnet_ros.learn.evaluation.result import Result
 
 WATCHED = ("person", "pedestrian", "car")  # non-rigid and moving: where warping alone fails
@@ -34,7 +35,7 @@ def overall(results: Sequence[Result], distance: int) -> str:
                 f"{one.state_rms['first']:.2f} to {one.state_rms['greatest']:.2f}",
             ]
         )
-    return markdown(head, rows)
+    return markdown.table(head, rows)
 
 
 def by_category(results: Sequence[Result]) -> str:
@@ -61,11 +62,6 @@ def by_distance(results: Sequence[Result]) -> str:
     return _numbers([str(distance) for distance in labelled], results, chosen)
 
 
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return one Markdown table."""
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
-
-
 def _numbers(
     names: Sequence[str], results: Sequence[Result], values: Sequence[Sequence[float]]
 ) -> str:
@@ -78,7 +74,7 @@ def _numbers(
             [one.model, one.method, *(_number(found[index]) for index in part)]
             for one, found in zip(results, values, strict=True)
         ]
-        tables.append(markdown(head, rows))
+        tables.append(markdown.table(head, rows))
     return "\n\n".join(tables)
 
 

@@ -1,14 +1,13 @@
 """The benchmark's report for people and for programs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from twnet_ros.learn.markdown import table
 from twnet_ros.learn.speed.contestant import RANDOM
 from twnet_ros.segment.file import whole
-
-Rows = list[list[str]]
 
 
 def write_json(path: Path, report: Mapping[str, Any]) -> None:
@@ -22,11 +21,9 @@ def markdown(report: Mapping[str, Any]) -> str:
     paths = {name: _of_path(report, name) for name in report["step_ms"]}
     paths.update(report["against"])
     ratios = report["ratios"]
-    rows = [
-        ["", "key step", "non-key step", "input", "output", "packet to labels", "GOP average"]
-        + ["frames/s", "at 30 Hz", "step", "average"]
-    ]
-    rows.append(["---"] * len(rows[0]))
+    head = ["", "key step", "non-key step", "input", "output", "packet to labels", "GOP average"]
+    head += ["frames/s", "at 30 Hz", "step", "average"]
+    rows = []
     for name, path in paths.items():
         stages = path["stages_ms"]
         rows.append(
@@ -39,7 +36,6 @@ def markdown(report: Mapping[str, Any]) -> str:
             + [f"{ratios[kind].get(name, 1):.2f}" for kind in ("step", "end_to_end")]
         )
     fps, threads = report["decode_fps"], report["threads"]
-    front: Rows = [["in front of the network", "ms"], ["---", "---"]]
     kind = " with vectors" if "vectors" in report["stages_ms"]["front"] else ""
     named = {
         "ffmpeg": f"FFmpeg's decoder{kind}, {threads['ffmpeg']} thread: {fps:.0f} frames/s",
@@ -47,10 +43,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         "preprocess": "planes to the network's input",
         "residual": "motion and compensated residual",
     }
-    for name, found in report["stages_ms"]["front"].items():
-        front.append([named[name], _spread(found)])
-    tables = [_head(report), _table(rows), _table(front), *_notes(report)]
-    return "\n\n".join(tables)
+    front = [[named[name], _spread(found)] for name, found in report["stages_ms"]["front"].items()]
+    tables = [table(head, rows), table(["in front of the network", "ms"], front)]
+    return "\n\n".join([_head(report), *tables, *_notes(report)])
 
 
 def _of_path(report: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -117,7 +112,3 @@ def _spread(found: Mapping[str, float] | str | None) -> str:
     if found is None or isinstance(found, str):
         return found or ""
     return f"{found['median']:.1f} / {found['p95']:.1f}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)

@@ -34,22 +34,14 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         source: Source,
         input_size: tuple[int, int],
         size: tuple[int, int],
-        start: int,
-        stop: int,
         seed: int,
         scale: tuple[float, float] = SCALE,
     ) -> None:
         self.source, self.input_size, self.size = source, input_size, size
         self.seed, self.scale = seed, scale
-        self.start, self.stop = start, stop
 
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        if index >= len(self):
-            raise IndexError(index)
-        rng = np.random.default_rng([self.seed, self.start + index])
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng([self.seed, number])
         rgb, labels = self.source.sample(rng)
         height, width = labels.shape
         fitted = fit((width, height), self.input_size)[0] / width
@@ -96,11 +88,10 @@ def train_key(
     weights = class_weights(histogram(source, len(model.config.classes))).to(device)
 
     def batches(start: int) -> Iterator[object]:
-        first, last = start * schedule.batch, schedule.iterations * schedule.batch
-        crops = Crops(source, model.config.input_size, crop, first, last, schedule.seed, scale)
+        crops = Crops(source, model.config.input_size, crop, schedule.seed, scale)
         shares = [
-            list(range(begin + own.start, begin + own.stop))
-            for begin in range(0, len(crops), schedule.batch)
+            list(range(step * schedule.batch + own.start, step * schedule.batch + own.stop))
+            for step in range(start, schedule.iterations)
         ]
         return iter(DataLoader(crops, batch_sampler=shares, num_workers=workers))
 
